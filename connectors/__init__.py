@@ -1,0 +1,1 @@
+"""The world, each part of it behind a port (see `port.py`)."""

@@ -1,0 +1,231 @@
+"""The ports: what the world promises to the engine, in prose and types.
+
+Three brokers (memory, SQLite, Kafka) keep the promises of `Broker` and `TaskLog`; one contract suite runs against all
+of them. What a promise is *for* is in PROTOCOL rules 1-3, 5, 7, 8 and 13 (`docs/protocol.md`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from penstock.operators.event import ChatRequest, Progress, Usage
+from penstock.operators.record import Output, Raw
+from penstock.state.delta import Bucket, Delta, Entry, Position
+
+
+class TaskId(NamedTuple):
+    """One partition of one stage. The incarnation is not part of it: it is learned from the log at open."""
+
+    stage: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The task should be worked on here. A hint: the log's fence is what decides."""
+
+    task: TaskId
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The task will be taken: stop intake, finish within `deadline` seconds, release."""
+
+    task: TaskId
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The task belongs to somebody else now: drop it."""
+
+    task: TaskId
+
+
+Assignment = Given | Asked | Taken
+
+Start = Literal["earliest", "latest"] | int
+"""Where an input that has no position begins; an int is event-log time in ms since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The topics of one pipeline and how they are cut: everything that a broker has to know about a definition."""
+
+    namespace: str
+    name: str
+    inputs: Mapping[str, Start]
+    outputs: frozenset[str]
+    """Every topic that `Output.topic` may name."""
+    previews: str | None = None
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.namespace}.{self.name}"
+
+    @property
+    def log(self) -> str:
+        return f"{self.prefix}.log"
+
+    @property
+    def group(self) -> str:
+        return self.prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one fetch: it returns as soon as something is there, or empty after `wait` seconds."""
+
+    records: int = 500
+    wait: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a fetch brought: per input its records in offset order (committed ones only), and how far each input was read."""
+
+    records: Mapping[str, Sequence[Raw]]
+    progress: Mapping[str, Progress]
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A commit that was decided. `sent` is the last own offset per output topic (−1 where nothing was ever sent)."""
+
+    sent: Mapping[str, int]
+
+
+class TaskLog(Protocol):
+    """One task, opened: everyone who opened it earlier is fenced.
+
+    The order of use is fixed: `restored` to its end, `begin`, one commit of kind `opened`, then fetch and commit at will.
+    Any exception other than `Refused` ends it: close it, open again. There is no second recovery path.
+    """
+
+    task: TaskId
+    incarnation: int
+    """Last one found in the log + 1; known once `restored` is exhausted. Before that 0."""
+    seq: int
+    """`seq` of the last delta, −1 if there was none; the next delta must carry seq + 1."""
+
+    def restored(self) -> AsyncIterator[Entry]:
+        """Deltas and buckets in log order, up to the end that was seen *after* fencing.
+
+        Yields to the loop at least every 10 ms. Raises Damaged (gap in seq, crc), TooNew.
+        """
+        ...
+
+    async def begin(self, positions: Mapping[str, Position]) -> dict[str, Position]:
+        """Take up every input of the layout at the positions restored; resolve the start of those that have none.
+
+        Checks rule 7: a position outside [start, end] of its input, or a last record that looks different now, is Damaged,
+        never reset. A missing topic or another partition count is Unreachable.
+        """
+        ...
+
+    async def fetch(self, limits: Limits) -> Batch:
+        """Next records of all inputs that are not paused. Paused inputs still report progress."""
+        ...
+
+    def pause(self, topic: str) -> None: ...
+    def resume(self, topic: str) -> None: ...
+
+    async def commit(self, delta: Delta, outputs: Sequence[Output], buckets: Sequence[Bucket] = ()) -> Committed:
+        """All or nothing, in this order: delta, buckets, outputs (rule 2). Returns when decided; visibility may follow.
+
+        Raises Fenced, Indefinite (drop the task), Refused (nothing was begun: replace the output by a dead letter).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give up what is held in memory and on the network. Never raises; commits nothing."""
+        ...
+
+
+class Broker(Protocol):
+    """One process's view of the transport, for one pipeline (its `Layout`)."""
+
+    async def start(self) -> None:
+        """Connect and check the world: sources there, partition counts equal, retention of internal topics unlimited.
+
+        Raises Unreachable with one sentence that names what, where and what to do.
+        """
+        ...
+
+    def tasks(self) -> AsyncIterator[Assignment]:
+        """Which tasks this process should work on, for as long as it lives."""
+        ...
+
+    def lease(self) -> float:
+        """Seconds for which this process may still act on the outside; 0: let nothing leave (rule 9)."""
+        ...
+
+    async def open(self, task: TaskId) -> TaskLog:
+        """Fence whoever had the task, then see the log's end. Raises NotOurs, Unreachable."""
+        ...
+
+    async def preview(self, output: Output, partition: int) -> None:
+        """Best effort, never transactional, never raises."""
+        ...
+
+    def read(
+        self, topic: str, partition: int, start: int, end: int | None = None, *, committed: bool = True
+    ) -> AsyncIterator[Raw]:
+        """Records of any topic from `start` up to `end` (exclusive); None: up to the end seen now."""
+        ...
+
+    async def follow(self, topic: str) -> AsyncIterator[Raw]:
+        """All partitions from their start, committed records only, then for ever as they come."""
+        ...
+
+    async def produce(self, topic: str, key: bytes | None, value: bytes | None, timestamp: int | None = None) -> None:
+        """An acknowledged plain write, partitioned by murmur2 of the key as Kafka's own clients do. For demo and tests."""
+        ...
+
+    async def close(self) -> None:
+        """Leave the group and close every connection. Never raises."""
+        ...
+
+
+@dataclass(slots=True)
+class Piece:
+    """A piece of generated text; the last one of a stream carries `finish`, `usage` and what the server called itself."""
+
+    text: str = ""
+    finish: str | None = None
+    usage: Usage | None = None
+    served_model: str = ""
+    simulated: bool = False
+
+
+class Model(Protocol):
+    """One endpoint that answers chat requests by streaming. Closing the iterator stops the generation."""
+
+    def stream(self, request: ChatRequest, *, timeout: float) -> AsyncIterator[Piece]:
+        """Raises Busy, CallFailed, CallInvalid, TimedOut. One attempt: retries are the caller's (admission)."""
+        ...
+
+    async def probe(self) -> str:
+        """One cheap request that shows that the endpoint is there and serves the model; returns what it says of itself.
+
+        Raises Unreachable.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class WallClock(Protocol):
+    """Time as the engine sees it. Tests and the simulator bring their own."""
+
+    def now(self) -> int:
+        """Milliseconds since the epoch."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds; only differences mean anything."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...

@@ -1,0 +1,143 @@
+"""What can happen to a task (events) and what it may ask for (effects). Both unions are closed: match and `assert_never`.
+
+Events are the only way in: time, records and answers are all arguments. Effects are the only way out, except for
+what is saved: deltas and outputs leave together through `Task.cut()`, so that nobody can send the one without the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from penstock.operators.record import Raw
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far one input was read: next offset to read, the end seen, and when (processing time, ms) it was seen."""
+
+    position: int
+    end_seen: int
+    seen_at: int
+
+    @property
+    def caught_up(self) -> bool:
+        return self.position >= self.end_seen
+
+
+class Arrived(msgspec.Struct, frozen=True):
+    """Records per input topic, each list in offset order; `now` is processing time in ms."""
+
+    records: Mapping[str, Sequence[Raw]]
+    progress: Mapping[str, Progress]
+    now: int
+
+
+class Ticked(msgspec.Struct, frozen=True):
+    """Processing time passed. Only idleness of inputs and waiting merges depend on it."""
+
+    now: int
+    progress: Mapping[str, Progress]
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """Every input was bounded and is read to its end: the watermark passes everything."""
+
+    now: int
+
+
+class Usage(msgspec.Struct, frozen=True, array_like=True):
+    """Tokens of one model call, as the server counted them. `cached_tokens` is part of `input_tokens`."""
+
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class Streamed(msgspec.Struct, frozen=True):
+    """`text` is everything generated so far by this call."""
+
+    call_id: str
+    text: str
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """A model call ended. `finish` is the server's reason: `stop`, `length`, …; `simulated` when it says that it is no model."""
+
+    call_id: str
+    text: str
+    finish: str
+    usage: Usage
+    served_model: str = ""
+    simulated: bool = False
+
+
+FailureKind = Literal["failed", "invalid", "timed_out"]
+
+
+class CallLost(msgspec.Struct, frozen=True):
+    """A model call ended without an answer, after the client's own retries."""
+
+    call_id: str
+    kind: FailureKind
+    message: str
+    usage: Usage = Usage()
+
+
+Event = Arrived | Ticked | Ended | Streamed | Answered | CallLost
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True):
+    """One chat message."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class ChatRequest(msgspec.Struct, frozen=True):
+    """What a model is asked, in the words of the OpenAI-compatible protocol. Nothing in it depends on when it is sent.
+
+    `parameters` holds the model's `request:` map as written (temperature, max_tokens, …); `schema` is the JSON Schema of
+    the answer, or None for free text.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    parameters: dict[str, Any]
+    schema: dict[str, Any] | None = None
+    schema_name: str = "answer"
+    priority: int | None = None
+    cache_salt: str | None = None
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """Ask the endpoint that the file calls `endpoint`. The answer comes back as an event with the same `call_id`.
+
+    `time_limit` in ms bounds the whole call with its retries; `partial_every` in ms asks for `Streamed` events, `preview`
+    for token deltas on the previews topic.
+    """
+
+    call_id: str
+    run: str
+    key: str
+    endpoint: str
+    request: ChatRequest
+    time_limit: int
+    partial_every: int | None = None
+    preview: bool = False
+
+
+class Cancel(msgspec.Struct, frozen=True):
+    """The answer to this call is not wanted any more: close the stream, which makes the server stop."""
+
+    call_id: str
+
+
+class Wake(msgspec.Struct, frozen=True):
+    """Send a `Ticked` at this processing time (ms) or soon after; a later Wake of the same task replaces it."""
+
+    at: int
+
+
+Effect = Ask | Cancel | Wake

@@ -1,0 +1,68 @@
+"""What every part of the file is made of: strict settings with descriptions, from which schema, lint and docs follow.
+
+A field that holds an expression, a template or a duration says so by its type. The loader needs no table of such fields.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from penstock.operators.unit import duration_ms, duration_text, share, size_bytes
+
+
+class Settings(BaseModel):
+    """Unknown fields are refused; values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=False)
+
+
+class ExpressionMark:
+    """Marks a field as a CEL expression. `condition`: must come out as true or false; `aggregates`: spans may be used."""
+
+    def __init__(self, *, condition: bool = True, aggregates: bool = False) -> None:
+        self.condition, self.aggregates = condition, aggregates
+
+
+class TemplateMark:
+    """Marks a field as a sandboxed Jinja template, rendered once per run."""
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bool | int | float):
+        raise ValueError(f"expected text, found {value!r}; put it in quotes if it is meant as text")
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Condition = Annotated[str, ExpressionMark(), Field(min_length=1, max_length=4096)]
+"""A condition over one event, without history."""
+SpanCondition = Annotated[str, ExpressionMark(aggregates=True), Field(min_length=1, max_length=4096)]
+"""A condition that may look back over spans: `count(event.failed, 60s) >= 20`."""
+Value = Annotated[str, ExpressionMark(condition=False), Field(min_length=1, max_length=4096)]
+"""An expression over one event whose value is used."""
+AnyExpression = Annotated[str, ExpressionMark(condition=False, aggregates=True), Field(min_length=1, max_length=4096)]
+Template = Annotated[str, TemplateMark()]
+
+
+def _parsed(parse: Any) -> Any:
+    def read(value: Any) -> Any:
+        if not isinstance(value, str):
+            raise ValueError(f"{value!r} has no unit; write text such as 90s, 512KiB or 25%")
+        return parse(value)
+
+    return BeforeValidator(read)
+
+
+Duration = Annotated[
+    int, _parsed(duration_ms), PlainSerializer(duration_text, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": r"^(\d+(ms|s|m|h|d|w))+$", "examples": ["90s", "1h30m"]}),
+]  # fmt: skip
+"""Milliseconds; written with a unit."""
+Size = Annotated[
+    int, _parsed(size_bytes), WithJsonSchema({"type": "string", "pattern": r"^\d+(B|KB|MB|GB|KiB|MiB|GiB)$"}),
+]  # fmt: skip
+"""Bytes; written with a unit."""
+Share = Annotated[float, _parsed(share), WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?%$"})]
+"""A fraction in (0, 1]; written as a percentage."""

@@ -1,0 +1,1 @@
+"""The file and the process: from YAML to a running worker."""

@@ -1,0 +1,95 @@
+"""What a task appends to its log: facts that happened and cells that changed.
+
+State is restored by applying deltas in order. A *fact* is one event that a key took in, with everything that was decided
+when it was fed (so that restoring decides nothing again). A *cell* is a small value that is replaced as a whole: what one
+trigger knows about one key. *Runs* are replaced as a whole, too; None means that the run ended.
+
+Names travel with the data (`slots`, trigger ids): a definition that changed reads what it still knows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from penstock.operators.record import Output
+
+FORMAT = 1
+"""Version of the log's format; a log with a higher one is refused (`TooNew`)."""
+
+EntryKind = Literal["opened", "delta", "released"]
+
+
+class Position(msgspec.Struct, frozen=True, array_like=True):
+    """The next offset to read of one input, and what the last record read looked like.
+
+    `crc` and `timestamp` belong to the record at `offset - 1` (or the last one before a gap, at `last`): at open that
+    record must still look so, otherwise the topic was deleted and made again. -1 where nothing was read yet.
+    """
+
+    offset: int
+    last: int = -1
+    timestamp: int = -1
+    crc: int = -1
+    generation: int = 0
+
+
+class Clock(msgspec.Struct, frozen=True, array_like=True):
+    """Time of one origin: the largest event time fed (ms, None before the first) and the processing time of its last record."""
+
+    event_time: int | None = None
+    heard_at: int = 0
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """Repeated in every delta: whoever reads only the newest one knows where the task stands."""
+
+    seq: int
+    incarnation: int
+    kind: EntryKind = "delta"
+    owner: str = ""
+    build: str = ""
+    definition: str = ""
+    positions: dict[str, Position] = {}
+    clocks: dict[str, Clock] = {}
+    tick: int = 0
+    sent: dict[str, int] = {}
+    format: int = FORMAT
+
+
+Fact = tuple[str, int, int, bytes | None, tuple[Any, ...] | None]
+"""(key, event time, N − event time, line for the prompt or None if hidden, (slot, value, slot, value, …) or None).
+
+N is the key's *now* after the event was fed (SEMANTICS, Time): stored, so that restoring needs no watermark.
+"""
+
+
+class Delta(msgspec.Struct, frozen=True, kw_only=True):
+    """One commit. `outputs` are the outcomes that this delta implies, whole; of partials only the suffix is kept."""
+
+    header: Header
+    slots: tuple[str, ...] = ()
+    facts: list[Fact] = []
+    cells: dict[str, dict[str, Any]] = {}
+    runs: dict[str, bytes | None] = {}
+    partials: list[tuple[str, int, int, str]] = []
+    outputs: list[Output] = []
+
+
+class Bucket(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot of all keys whose hash falls into `index` modulo `of`, as of the delta `seq` that it travels with.
+
+    Replaces whatever a reader holds for these keys. `keys` maps a key to its image (builtins only), `runs` holds the open
+    runs of these keys.
+    """
+
+    index: int
+    of: int
+    seq: int
+    slots: tuple[str, ...] = ()
+    keys: dict[str, Any] = {}
+    runs: dict[str, bytes] = {}
+
+
+Entry = Delta | Bucket
