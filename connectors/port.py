@@ -6,13 +6,17 @@ of them. What a promise is *for* is in PROTOCOL rules 1-3, 5, 7, 8 and 13 (`docs
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from penstock.operators.event import ChatRequest, Progress, Usage
 from penstock.operators.record import Output, Raw
 from penstock.state.delta import Bucket, Delta, Entry, Position
+
+
+MAIN = "main"
+"""The stage that reasons. Others come with rekeying."""
 
 
 class TaskId(NamedTuple):
@@ -176,7 +180,7 @@ class Broker(Protocol):
         """Records of any topic from `start` up to `end` (exclusive); None: up to the end seen now."""
         ...
 
-    async def follow(self, topic: str) -> AsyncIterator[Raw]:
+    def follow(self, topic: str) -> AsyncIterator[Raw]:
         """All partitions from their start, committed records only, then for ever as they come."""
         ...
 
@@ -201,9 +205,9 @@ class Piece:
 
 
 class Model(Protocol):
-    """One endpoint that answers chat requests by streaming. Closing the iterator stops the generation."""
+    """One endpoint that answers chat requests by streaming. Closing the generator (`aclosing`) stops the generation."""
 
-    def stream(self, request: ChatRequest, *, timeout: float) -> AsyncIterator[Piece]:
+    def stream(self, request: ChatRequest, *, timeout: float) -> AsyncGenerator[Piece, None]:
         """Raises Busy, CallFailed, CallInvalid, TimedOut. One attempt: retries are the caller's (admission)."""
         ...
 

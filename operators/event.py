@@ -63,7 +63,10 @@ class Streamed(msgspec.Struct, frozen=True):
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """A model call ended. `finish` is the server's reason: `stop`, `length`, …; `simulated` when it says that it is no model."""
+    """A model call ended. `finish` is the server's reason: `stop`, `length`, …; `simulated` when it says that it is no model.
+
+    `spent` is how much of the call's `time_limit` it used (ms); waiting that did not count against it is not in it.
+    """
 
     call_id: str
     text: str
@@ -71,18 +74,20 @@ class Answered(msgspec.Struct, frozen=True):
     usage: Usage
     served_model: str = ""
     simulated: bool = False
+    spent: int = 0
 
 
 FailureKind = Literal["failed", "invalid", "timed_out"]
 
 
 class CallLost(msgspec.Struct, frozen=True):
-    """A model call ended without an answer, after the client's own retries."""
+    """A model call ended without an answer, after the client's own retries; `spent` as in `Answered`."""
 
     call_id: str
     kind: FailureKind
     message: str
     usage: Usage = Usage()
+    spent: int = 0
 
 
 Event = Arrived | Ticked | Ended | Streamed | Answered | CallLost

@@ -1,9 +1,20 @@
-"""Is it time to reason? The contract of a kind of trigger; the kinds themselves are in `trigger_<kind>.py`."""
+"""Is it time to reason? The contract of a kind of trigger; the kinds themselves are in `trigger_<kind>.py`.
+
+A kind is three things in one file: the settings (what the file says), `build` (settings and expressions to a trigger) and
+the trigger: pure logic over a key's state. What a trigger remembers about a key is its *cell*, a small value that it can
+dump to builtins and load again; a cell of None means that there is nothing to remember.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
 from pydantic import Field
 
+from penstock.operators.condition import Condition
+from penstock.operators.key_state import KeyState
 from penstock.operators.setting import Duration, Settings, Template, Text
 
 NO_AGENT = "none"
@@ -15,10 +26,13 @@ class TriggerSettings(Settings):
 
     labels: dict[str, Text] = Field(default={}, description="Added to every result of this trigger.")
     annotations: dict[str, Template] = Field(
-        default={}, description="Templates rendered once per firing.", examples=[{"summary": "{{ key }} is under attack"}]
+        default={},
+        description="Templates rendered once per firing.",
+        examples=[{"summary": "{{ key }} is under attack"}],
     )
     agent: Text | None = Field(
-        default=None, description="Which agent reasons; `none` for a result without a model call. Default: the only agent."
+        default=None,
+        description="Which agent reasons; `none` for a result without a model call. Default: the only agent.",
     )
 
 
@@ -26,3 +40,75 @@ class CooldownSettings(TriggerSettings):
     """Kinds that can be told to stay quiet for a while after a firing."""
 
     cooldown: Duration = Field(default=0, description="No further firing for this key within this time of event time.")
+
+
+class Fired(NamedTuple):
+    """The trigger fires with event time `at` (ms). `due`: it fires because time passed, and this is when; else the record."""
+
+    at: int
+    due: int | None
+
+
+class Resolved(NamedTuple):
+    """The episode of the run `run` ended at event time `at` (ms)."""
+
+    run: str
+    at: int
+
+
+class Suppressed(NamedTuple):
+    """A firing was held back by the cooldown: counted, not recorded."""
+
+
+Transition = Fired | Resolved | Suppressed
+
+Bind = Callable[[str, bool], Condition]
+"""Compiles an expression of the file (text, whether aggregates are allowed) and binds it to the pipeline's aggregates."""
+
+
+class Trigger(ABC):
+    """One trigger of one pipeline.
+
+    Every transition may change the cell, so a caller saves the cell whenever something is returned, and whenever
+    `fed` or `passed` says so through `key.cells` (a cell is replaced, never mutated in place).
+    """
+
+    episodic: ClassVar[bool] = False
+    """Its firings open an episode that ends with a `resolved` record."""
+    by_watermark: ClassVar[bool] = False
+    """Its deadlines are compared with the watermark; otherwise with N of the key."""
+
+    condition: str = ""
+    """The text that results quote as the reason."""
+    conditions: tuple[Condition, ...] = ()
+    """Every expression that it evaluates: for `values`, and to know which fields to decode."""
+
+    @abstractmethod
+    def fed(self, key: KeyState, cell: Any, time: int, watermark: int, due: int | None) -> tuple[Any, Transition | None]:
+        """An event with event time `time` was added to the key; returns the new cell and what follows.
+
+        `due`: the trigger would have fired at this very instant without the event, too.
+        """
+
+    def passed(self, key: KeyState, cell: Any, deadline: int) -> tuple[Any, Transition | None]:
+        """The deadline that this trigger asked for has come; at most one transition, then it is asked again."""
+        raise NotImplementedError(f"{type(self).__name__} asks for no deadlines")
+
+    def deadline(self, key: KeyState, cell: Any) -> int | None:
+        """The next instant (N or watermark in ms, inclusive) at which `passed` must be called; None: not by time alone."""
+        return None
+
+    def would_fire(self, key: KeyState, cell: Any) -> bool:
+        """Does it fire at the key's present instant by the passing of time alone?"""
+        return False
+
+    def opened(self, cell: Any, run: str) -> Any:
+        """The firing just returned became this run; returns the new cell."""
+        return cell
+
+    def dump(self, cell: Any) -> Any:
+        """The cell as builtins (None, int, str, list, dict)."""
+        return cell
+
+    def load(self, dumped: Any) -> Any:
+        return dumped

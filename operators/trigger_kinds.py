@@ -1,12 +1,24 @@
-"""The table of trigger kinds: the word in the file, and the settings that go with it."""
+"""The table of trigger kinds: the word in the file, the settings that go with it, and what builds the trigger."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-from penstock.operators.trigger import TriggerSettings
-from penstock.operators.trigger_each import EachSettings
-from penstock.operators.trigger_every import EverySettings
-from penstock.operators.trigger_when import WhenSettings
+from penstock.operators import trigger_each, trigger_every, trigger_when
+from penstock.operators.trigger import Trigger, TriggerSettings
 
-TRIGGERS: Mapping[str, type[TriggerSettings]] = {"each": EachSettings, "when": WhenSettings, "every": EverySettings}
+
+class TriggerKind(NamedTuple):
+    settings: type[TriggerSettings]
+    build: Callable[[Any, Any], Trigger]
+    """(settings, Bind) -> Trigger; the settings are of the class beside it."""
+
+
+KINDS: Mapping[str, TriggerKind] = {
+    "each": TriggerKind(trigger_each.EachSettings, trigger_each.build),
+    "when": TriggerKind(trigger_when.WhenSettings, trigger_when.build),
+    "every": TriggerKind(trigger_every.EverySettings, trigger_every.build),
+}
+
+TRIGGERS: Mapping[str, type[TriggerSettings]] = {word: kind.settings for word, kind in KINDS.items()}

@@ -36,10 +36,14 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Clock(msgspec.Struct, frozen=True, array_like=True):
-    """Time of one origin: the largest event time fed (ms, None before the first) and the processing time of its last record."""
+    """Time of one origin in ms: the largest event time fed, the processing time of its last record, its watermark.
+
+    None before the first record. The watermark is saved because it moves in silence, too, and must never go back.
+    """
 
     event_time: int | None = None
     heard_at: int = 0
+    watermark: int | None = None
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.kafka_cluster", "tests.kafka_world"]
+
 BARE_NAMES = ("operators", "state", "connectors", "pipelines")
 
 settings.register_profile("quick", max_examples=25, deadline=None)

@@ -1,0 +1,157 @@
+"""One process's view of topics that lie in a store: the port's `Broker` for memory and for SQLite."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator
+
+from penstock.connectors.embedded_log import EmbeddedLog, Ground, bounds_of, records_between
+from penstock.connectors.embedded_store import Store, Write
+from penstock.connectors.membership import TERMS, Standing, Terms
+from penstock.connectors.partition import partition_of
+from penstock.connectors.port import Assignment, Layout, TaskId, WallClock
+from penstock.operators.error import PenstockError, Unreachable
+from penstock.operators.record import Output, Raw
+
+RECORD_BYTES_MAX = 1 << 20
+"""As Kafka's brokers have it by default: what a pipeline may write does not depend on where it runs."""
+BEATS_PER_SESSION = 10
+BEAT_SECONDS_MAX = 1.0
+LEASE_MARGIN_SECONDS = 3.0
+FOLLOW_SECONDS = 1.0
+SETTLE_SECONDS = 0.01
+
+_log = logging.getLogger(__name__)
+
+
+class EmbeddedBroker:
+    """`Broker` over a store. `member` names this process among all that share the store: no two may have the same."""
+
+    def __init__(
+        self,
+        store: Store,
+        layout: Layout,
+        member: str,
+        clock: WallClock,
+        *,
+        terms: Terms = TERMS,
+        record_bytes_max: int = RECORD_BYTES_MAX,
+    ) -> None:
+        self._store, self._layout, self._member, self._clock = store, layout, member, clock
+        self._terms, self._record_bytes_max = terms, record_bytes_max
+        self._counts: dict[str, int] = {}
+        self._standing = Standing(member)
+        self._attended_at = float("-inf")
+        self._keyless: Counter[str] = Counter()
+
+    async def create_topic(self, topic: str, partitions: int) -> None:
+        """A source, or an output that is to have another number of partitions. Raises Unreachable if it has another."""
+        await self._store.create_topic(topic, partitions)
+
+    async def start(self) -> None:
+        counts = {topic: await self._existing(topic) for topic in self._layout.inputs}
+        if len(set(counts.values())) > 1:
+            found = ", ".join(f"{topic} has {count}" for topic, count in sorted(counts.items()))
+            raise Unreachable(
+                f"the sources have different numbers of partitions: {found}",
+                where=self._layout.prefix,
+                remedy="records of one key must meet in one partition: make them equal",
+            )
+        partitions = next(iter(counts.values()))
+        await self._store.create_topic(self._layout.log, partitions)
+        for topic in {*self._layout.outputs, *([self._layout.previews] if self._layout.previews else [])}:
+            if await self._store.partitions(topic) is None:
+                await self._store.create_topic(topic, partitions)
+            counts[topic] = await self._existing(topic)
+        self._counts = counts | {self._layout.log: partitions}
+
+    async def _existing(self, topic: str) -> int:
+        count = self._counts.get(topic) or await self._store.partitions(topic)
+        if count is None:
+            raise Unreachable(
+                "there is no such topic", where=topic, remedy="create it, or correct its name in the file"
+            )
+        return count
+
+    async def tasks(self) -> AsyncIterator[Assignment]:
+        partitions = self._counts[self._layout.log]
+        beat = min(self._terms.session / 1000 / BEATS_PER_SESSION, BEAT_SECONDS_MAX)
+        while True:
+            known, at = self._store.seats.version, self._clock.monotonic()
+            seats = await self._store.attend(self._layout.group, self._member, partitions, self._terms)
+            self._attended_at = at
+            for change in self._standing.changes(seats, self._clock.now()):
+                yield change
+            await self._store.seats.wait(known, beat)
+
+    def lease(self) -> float:
+        session = self._terms.session / 1000
+        margin = min(LEASE_MARGIN_SECONDS, session * 0.3)
+        return max(0.0, session - margin - (self._clock.monotonic() - self._attended_at))
+
+    async def open(self, task: TaskId) -> EmbeddedLog:
+        log = self._layout.log
+        fence = await self._store.fence(f"{self._layout.prefix}.{task.stage}.{task.partition}")
+        bounds = await bounds_of(self._store, log, task.partition)
+        end = bounds.end
+        while bounds.stable < end:
+            await self._store.records.wait(self._store.records.version, SETTLE_SECONDS)
+            bounds = await bounds_of(self._store, log, task.partition)
+        ground = Ground(self._store, self._layout, self._clock, self._counts, self._record_bytes_max)
+        return EmbeddedLog(ground, task, fence, bounds, self._note_closed)
+
+    async def _note_closed(self, task: TaskId) -> None:
+        """A task that was asked for need not be waited for any longer."""
+        if self._standing.is_asked(task.partition):
+            await self._quietly_give_up(task.partition)
+
+    async def _quietly_give_up(self, partition: int | None) -> None:
+        try:
+            await self._store.give_up(self._layout.group, self._member, partition)
+        except PenstockError as error:
+            _log.info("others learn by time-out that %s has left: %s", self._member, error)
+
+    async def preview(self, output: Output, partition: int) -> None:
+        try:
+            place = partition % await self._existing(output.topic)
+            write = Write(output.topic, place, output.key, output.value, output.headers, self._clock.now())
+            await self._store.append(write, durable=False)
+        except PenstockError as error:
+            _log.info("a preview was lost: %s", error)
+
+    async def read(
+        self, topic: str, partition: int, start: int, end: int | None = None, *, committed: bool = True
+    ) -> AsyncIterator[Raw]:
+        if end is None:
+            bounds = await bounds_of(self._store, topic, partition)
+            end = bounds.stable if committed else bounds.end
+        async for record in records_between(self._store, topic, partition, start, end, committed=committed):
+            yield record
+
+    async def follow(self, topic: str) -> AsyncIterator[Raw]:
+        positions = dict.fromkeys(range(await self._existing(topic)), 0)
+        while True:
+            known = self._store.records.version
+            for partition, position in positions.items():
+                stable = (await bounds_of(self._store, topic, partition)).stable
+                async for record in records_between(self._store, topic, partition, position, stable):
+                    yield record
+                positions[partition] = max(position, stable)
+            await self._store.records.wait(known, FOLLOW_SECONDS)
+
+    async def produce(self, topic: str, key: bytes | None, value: bytes | None, timestamp: int | None = None) -> None:
+        """Records without a key go round the partitions."""
+        partitions = await self._existing(topic)
+        if key is None:
+            partition = self._keyless[topic] % partitions
+            self._keyless[topic] += 1
+        else:
+            partition = partition_of(key, partitions)
+        at = self._clock.now() if timestamp is None else timestamp
+        await self._store.append(Write(topic, partition, key, value, (), at))
+
+    async def close(self) -> None:
+        if self._attended_at != float("-inf"):
+            await self._quietly_give_up(None)
+        await self._store.close()

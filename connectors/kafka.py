@@ -1,0 +1,206 @@
+"""The Kafka broker: Kafka's own partitions, groups and transactions are the distributed engine (`docs/protocol.md`).
+
+Every task has its own producer, because the transactional id is its fence, and its own consumer (`kafka_inputs.py` says
+why). What a process shares: the membership, one admin client, one consumer that looks up ends, one plain producer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+from collections.abc import AsyncIterator, Awaitable
+from typing import TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from aiokafka.structs import RecordMetadata
+
+from penstock.connectors.clock import MachineClock
+from penstock.connectors.kafka_client import BATCH_BYTES, KafkaClients, abandon, stop_within
+from penstock.connectors.kafka_inputs import read
+from penstock.connectors.kafka_keys import check_keys
+from penstock.connectors.kafka_log import KafkaTaskLog
+from penstock.connectors.kafka_membership import Membership
+from penstock.connectors.kafka_read import follow, read_range
+from penstock.connectors.kafka_settings import KafkaSettings
+from penstock.connectors.kafka_topics import Found, apply, look, plan, refuse
+from penstock.connectors.kafka_writer import Writer
+from penstock.connectors.port import Assignment, Layout, TaskId, WallClock
+from penstock.operators.error import NotOurs, Unreachable
+from penstock.operators.record import Output, Raw
+
+OPEN_SECONDS = 30.0
+"""A predecessor's transaction may have to be aborted, or a coordinator found, before the fence stands."""
+PREVIEW_SECONDS = 1.0
+PREVIEWS_UNDER_WAY_MAX = 500
+CLOSE_SECONDS = 5.0
+TRIM_SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+class KafkaBroker:
+    """One process's view of a cluster, for one pipeline. `member` names the process to the brokers.
+
+    `created` and `warnings` say after `start` which topics were made, and what a person should know.
+    The options that begin with `unsafe` break the protocol on purpose, for tests that must catch it: opening tasks that
+    the group gave to others, and reading the log before the fence stands.
+    """
+
+    def __init__(
+        self, layout: Layout, settings: KafkaSettings, member: str = "penstock", clock: WallClock | None = None,
+        *, trim_seconds: float = TRIM_SECONDS, unsafe_open_any_task: bool = False, unsafe_read_before_fence: bool = False,
+    ) -> None:  # fmt: skip
+        """Within a running event loop; connects to nothing. Raises Unreachable for certificates that cannot be read."""
+        self._layout, self._settings = layout, settings
+        self._clients = KafkaClients(settings, member)
+        self._clock = clock or MachineClock()
+        self._trim_seconds = trim_seconds
+        self._open_any_task, self._read_before_fence = unsafe_open_any_task, unsafe_read_before_fence
+        self._membership = Membership(self._clients, layout.group, layout.log, settings.session_timeout, self._clock)
+        self._joined = False
+        self._admin: AIOKafkaAdminClient | None = None
+        self._ends: AIOKafkaConsumer | None = None
+        self._plain: AIOKafkaProducer | None = None
+        self._logs: set[KafkaTaskLog] = set()
+        self._limits: dict[str, int] = {}
+        self._preview_partitions = 1
+        self._previews_under_way = 0
+        self.created: list[str] = []
+        self.warnings: list[str] = []
+
+    async def start(self) -> None:
+        self.warnings += _slow_parser()
+        await self._clients.probe()
+        self._admin = self._clients.admin()
+        topics = await self._topics(self._admin)
+        self._limits = {topic: topics[topic].message_bytes_max for topic in self._layout.outputs}
+        if self._layout.previews is not None:
+            self._preview_partitions = topics[self._layout.previews].partitions
+        partitions = topics[self._layout.log].partitions
+        self.warnings += await check_keys(self._clients, sorted(self._layout.inputs), partitions)
+        self._ends, self._plain = self._clients.consumer(committed=False), self._clients.producer()
+        await self._reached(self._ends.start(), "connecting")
+        await self._reached(self._plain.start(), "connecting")
+
+    async def _topics(self, admin: AIOKafkaAdminClient) -> dict[str, Found]:
+        """Every topic of the layout, created where it is missing and may be."""
+        world = await look(self._clients, admin, self._layout)
+        plans, where = plan(self._layout, world), f"kafka {self._clients.address}"
+        refuse(plans, where)
+        missing = [each.topic for each in plans if each.action == "create"]
+        if missing and not self._settings.create_topics:
+            remedy = "run `penstock topics apply`, or set kafka.create_topics: true"
+            raise Unreachable(f"topic {', '.join(missing)} does not exist", where=where, remedy=remedy)
+        if missing:
+            self.created = await apply(self._clients, admin, plans, world)
+            world = await look(self._clients, admin, self._layout)
+            refuse(plan(self._layout, world), where)
+        return dict(world.topics)
+
+    async def tasks(self) -> AsyncIterator[Assignment]:
+        """Joins the group when it is first iterated, and again when that was lost."""
+        await self._reached(self._membership.start(), "joining the group")
+        self._joined = True
+        async for change in self._membership.changes():
+            yield change
+
+    def lease(self) -> float:
+        """0 until the group was joined: a process that nobody counts on may not act on the outside."""
+        return self._membership.lease()
+
+    async def open(self, task: TaskId) -> KafkaTaskLog:
+        """As `Broker.open`: a producer of the task's stable id fences, and only then the log's end is looked at."""
+        self._check_ours(task)
+        assert self._admin is not None
+        assert self._ends is not None, "start the broker first"
+        batch_bytes = min(self._limits.values(), default=BATCH_BYTES)
+        producer = self._clients.transactional(f"{self._layout.prefix}.{task.stage}.{task.partition}", batch_bytes)
+        consumer = self._clients.consumer()
+        partition = TopicPartition(self._layout.log, task.partition)
+        try:
+            await self._reached(consumer.start(), "connecting")
+            careless = await self._careless(consumer, partition) if self._read_before_fence else None
+            await self._reached(producer.start(), f"opening task {task.partition}")
+            self._check_ours(task)
+            start = (await self._reached(self._ends.beginning_offsets([partition]), "looking for the log"))[partition]
+            end = (await self._reached(self._ends.end_offsets([partition]), "looking for the log"))[partition]
+        except BaseException:
+            await stop_within(CLOSE_SECONDS, lambda: abandon(producer), consumer.stop)
+            raise
+        seconds = self._settings.transaction_timeout / 1_000
+        writer = Writer(producer, self._layout.log, task.partition, self._limits, seconds)
+        log = KafkaTaskLog(
+            task, self._layout, self._clients, self._clock, self._membership,
+            consumer=consumer, ends=self._ends, admin=self._admin, writer=writer,
+            start=start, end=end, trim_seconds=self._trim_seconds, before_fence=careless, on_closed=self._logs.discard,
+        )  # fmt: skip
+        self._logs.add(log)
+        return log
+
+    def _check_ours(self, task: TaskId) -> None:
+        if self._joined and not self._open_any_task and not self._membership.owns(task):
+            raise NotOurs("the task was given to another process", where=f"{self._layout.log}/{task.partition}")
+
+    async def _careless(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> list[Raw]:
+        start = (await consumer.beginning_offsets([partition]))[partition]
+        end = (await consumer.end_offsets([partition]))[partition]
+        return [raw async for raw in read(consumer, partition, start, end)]
+
+    async def _reached(self, doing: Awaitable[_T], what: str) -> _T:
+        """The result; what the cluster says against it becomes Unreachable."""
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                return await doing
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise self._clients.unreachable(error, what) from error
+
+    async def preview(self, output: Output, partition: int) -> None:
+        if self._plain is None or self._previews_under_way >= PREVIEWS_UNDER_WAY_MAX:
+            return
+        self._previews_under_way += 1
+        try:
+            async with asyncio.timeout(PREVIEW_SECONDS):
+                sending = await self._plain.send(
+                    output.topic, output.value or b"", output.key, partition % self._preview_partitions,
+                    headers=list(output.headers),
+                )  # fmt: skip
+        except Exception as error:  # noqa: BLE001 - a preview is worth nothing a second later
+            self._previews_under_way -= 1
+            _log.debug("a preview was not sent: %r", error)
+        else:
+            sending.add_done_callback(self._preview_ended)
+
+    def _preview_ended(self, sending: asyncio.Future[RecordMetadata]) -> None:
+        self._previews_under_way -= 1
+        if not sending.cancelled() and sending.exception() is not None:
+            _log.debug("a preview was not sent: %r", sending.exception())
+
+    def read(
+        self, topic: str, partition: int, start: int, end: int | None = None, *, committed: bool = True
+    ) -> AsyncIterator[Raw]:
+        return read_range(self._clients, topic, partition, start, end, committed=committed)
+
+    def follow(self, topic: str) -> AsyncIterator[Raw]:
+        return follow(self._clients, topic)
+
+    async def produce(self, topic: str, key: bytes | None, value: bytes | None, timestamp: int | None = None) -> None:
+        assert self._plain is not None, "start the broker first"
+        await self._reached(self._plain.send_and_wait(topic, value, key, timestamp_ms=timestamp), f"writing to {topic}")
+
+    async def close(self) -> None:
+        await asyncio.gather(*(log.close() for log in list(self._logs)))
+        stops = [each.stop for each in (self._ends, self._plain) if each is not None]
+        stops += [self._membership.close] + ([self._admin.close] if self._admin is not None else [])
+        await stop_within(CLOSE_SECONDS, *stops)
+
+
+def _slow_parser() -> list[str]:
+    try:
+        importlib.import_module("aiokafka.record._crecords")
+    except ImportError:
+        return ["aiokafka has no C extension here and reads 17 times slower; install a wheel for this platform"]
+    return []

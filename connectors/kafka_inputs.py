@@ -1,0 +1,176 @@
+"""Reading the inputs of one task: manual assignment, all of them at once, never reset (protocol rules 7 and 8).
+
+Every task has a consumer of its own. One shared consumer would disturb the others with every `assign`, which replaces
+everything, and its fetcher lets unread records of one partition hold back all others of that broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from zlib import crc32
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from penstock.connectors.kafka_client import KafkaClients, Stalled
+from penstock.connectors.kafka_topics import leaders
+from penstock.connectors.port import Batch, Layout, Limits, Start
+from penstock.operators.error import Damaged, Unreachable
+from penstock.operators.event import Progress
+from penstock.operators.record import Raw
+from penstock.state.delta import Position
+
+READ_MS = 200
+READ_RECORDS = 500
+STALLED_READS_MAX = 300
+"""So many reads of `READ_MS` without a step forward are a minute."""
+ANEW = "bring the records back, or begin anew under another namespace or name"
+
+
+class Inputs:
+    """Partition `partition` of every input. `consumer` reads committed records and is the caller's to stop."""
+
+    def __init__(
+        self, clients: KafkaClients, consumer: AIOKafkaConsumer, ends: AIOKafkaConsumer, layout: Layout, partition: int
+    ) -> None:
+        """`ends` tells high watermarks: a consumer that reads uncommitted records."""
+        self._clients, self._consumer, self._ends = clients, consumer, ends
+        self._inputs: Mapping[str, Start] = layout.inputs
+        self._log = layout.log
+        self._partitions = {topic: TopicPartition(topic, partition) for topic in layout.inputs}
+        self._progress: dict[str, Progress] = {}
+
+    async def begin(
+        self, admin: AIOKafkaAdminClient, positions: Mapping[str, Position], now: int
+    ) -> dict[str, Position]:
+        """As `TaskLog.begin`. Raises Damaged, Unreachable."""
+        try:
+            await self._check_partitions(admin)
+            wanted = list(self._partitions.values())
+            starts = await self._ends.beginning_offsets(wanted)
+            ends = await self._ends.end_offsets(wanted)
+            known = {topic: positions[topic] for topic in self._inputs if topic in positions}
+            for topic, position in known.items():
+                each = self._partitions[topic]
+                _check_range(each, position.offset, starts[each], ends[each])
+                await self._check_last(each, position, starts[each])
+            resolved = {topic: known.get(topic) or await self._resolve(topic, starts) for topic in self._inputs}
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise self._clients.unreachable(error, "taking up the inputs") from error
+        self._consumer.assign(wanted)
+        for topic, each in self._partitions.items():
+            self._consumer.seek(each, resolved[topic].offset)
+            self._progress[topic] = Progress(resolved[topic].offset, ends[each], now)
+        return resolved
+
+    async def _check_partitions(self, admin: AIOKafkaAdminClient) -> None:
+        found = {topic: len(each) for topic, each in (await leaders(admin, [self._log, *self._inputs])).items()}
+        missing = [topic for topic in self._inputs if topic not in found]
+        if missing:
+            raise Unreachable(f"topic {', '.join(missing)} does not exist any more", where=self._where)
+        changed = [f"{topic} has {found[topic]}" for topic in self._inputs if found[topic] != found.get(self._log)]
+        if changed:
+            what = f"{self._log} has {found.get(self._log, 0)} partitions, but {', '.join(changed)}: keys have moved"
+            raise Unreachable(what, where=self._where, remedy="begin anew under another namespace or name")
+
+    @property
+    def _where(self) -> str:
+        return f"kafka {self._clients.address}"
+
+    async def _check_last(self, partition: TopicPartition, position: Position, start: int) -> None:
+        """The last record read must still look so, if it is still there: else the topic was deleted and made again."""
+        if position.last < start:
+            return
+        async for raw in read(self._consumer, partition, position.last, position.last + 1):
+            if raw.offset == position.last and (raw.timestamp, _crc(raw)) != (position.timestamp, position.crc):
+                raise Damaged(
+                    "the record read last looks different now: the topic was deleted and made again",
+                    where=f"{partition.topic}/{partition.partition}@{position.last}", remedy=ANEW,
+                )  # fmt: skip
+
+    async def _resolve(self, topic: str, starts: Mapping[TopicPartition, int]) -> Position:
+        each, start = self._partitions[topic], self._inputs[topic]
+        if start == "earliest":
+            return Position(starts[each])
+        if start != "latest":
+            found = (await self._consumer.offsets_for_times({each: start}))[each]
+            if found is not None:
+                return Position(found.offset)
+        # The last stable offset: what an open transaction has written is still to come.
+        return Position((await self._consumer.end_offsets([each]))[each])
+
+    async def fetch(self, limits: Limits) -> Batch:
+        """As `TaskLog.fetch`. Records are aiokafka's own, untouched: nothing is done per record here."""
+        try:
+            got = await self._consumer.getmany(
+                *self._partitions.values(), timeout_ms=int(limits.wait * 1_000), max_records=limits.records
+            )
+            for topic, each in self._partitions.items():
+                await self._note_progress(topic, each)
+        except OffsetOutOfRangeError as error:
+            raise await self._out_of_range(error) from error
+        except KafkaError as error:
+            raise self._clients.unreachable(error, "reading the inputs") from error
+        return Batch({each.topic: records for each, records in got.items()}, dict(self._progress))
+
+    async def _note_progress(self, topic: str, partition: TopicPartition) -> None:
+        """The end is what the newest answer of the broker said, and when that came: the high watermark."""
+        position = await self._consumer.position(partition)
+        end, seen_at = self._consumer.highwater(partition), self._consumer.last_poll_timestamp(partition)
+        before = self._progress[topic]
+        if end is None or seen_at is None:  # nothing was fetched yet
+            end, seen_at = before.end_seen, before.seen_at
+        if (position, end, seen_at) != (before.position, before.end_seen, before.seen_at):
+            self._progress[topic] = Progress(position, max(end, position), seen_at)
+
+    async def _out_of_range(self, error: OffsetOutOfRangeError) -> Damaged:
+        ((partition, offset),) = error.args[0].items()
+        start = (await self._ends.beginning_offsets([partition]))[partition]
+        end = (await self._ends.end_offsets([partition]))[partition]
+        return _out_of_range(partition, offset, start, end)
+
+    def pause(self, topic: str) -> None:
+        self._consumer.pause(self._partitions[topic])
+
+    def resume(self, topic: str) -> None:
+        self._consumer.resume(self._partitions[topic])
+
+
+async def read(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, start: int, end: int, stalled_max: int = STALLED_READS_MAX
+) -> AsyncIterator[Raw]:
+    """Records from `start` up to `end` (exclusive), with the consumer assigned to this partition alone.
+
+    Positions are compared, because control records and aborted batches move them silently: an empty answer says nothing.
+    Raises Stalled when nothing moves for `stalled_max` reads, OffsetOutOfRangeError when `start` is not there.
+    """
+    consumer.assign([partition])
+    consumer.seek(partition, start)
+    position, stalled = start, 0
+    while position < end:
+        for raw in (await consumer.getmany(partition, timeout_ms=READ_MS, max_records=READ_RECORDS)).get(partition, ()):
+            if raw.offset >= end:
+                return
+            yield raw
+        before, position = position, await consumer.position(partition)
+        stalled = stalled + 1 if position == before else 0
+        if stalled > stalled_max:
+            raise Stalled(f"{partition.topic}/{partition.partition}", position, end)
+
+
+def _crc(raw: Raw) -> int:
+    return crc32(raw.value or b"")
+
+
+def _check_range(partition: TopicPartition, offset: int, start: int, end: int) -> None:
+    if not start <= offset <= end:
+        raise _out_of_range(partition, offset, start, end)
+
+
+def _out_of_range(partition: TopicPartition, offset: int, start: int, end: int) -> Damaged:
+    return Damaged(
+        f"the next record to read is {offset}, but the topic holds {start} to {end}: records were deleted before they "
+        "were read, or the topic was made again",
+        where=f"{partition.topic}/{partition.partition}", remedy=ANEW,
+    )  # fmt: skip

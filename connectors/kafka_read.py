@@ -1,0 +1,52 @@
+"""Reading topics from the side: ranges, and all partitions as they grow."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from penstock.connectors.kafka_client import KafkaClients, stop_within
+from penstock.connectors.kafka_inputs import read
+from penstock.operators.record import Raw
+
+FOLLOW_MS = 500
+STOP_SECONDS = 2.0
+
+
+async def read_range(
+    clients: KafkaClients, topic: str, partition: int, start: int, end: int | None, *, committed: bool
+) -> AsyncIterator[Raw]:
+    """As `Broker.read`. Of records that are not there any more the first that is; raises Unreachable."""
+    consumer, each = clients.consumer(committed=committed), TopicPartition(topic, partition)
+    try:
+        await consumer.start()
+        first = max(start, (await consumer.beginning_offsets([each]))[each])
+        seen = (await consumer.end_offsets([each]))[each]
+        async for raw in read(consumer, each, first, seen if end is None else min(end, seen)):
+            yield raw
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise clients.unreachable(error, f"reading {topic}/{partition}") from error
+    finally:
+        await stop_within(STOP_SECONDS, consumer.stop)
+
+
+async def follow(clients: KafkaClients, topic: str) -> AsyncIterator[Raw]:
+    """As `Broker.follow`; raises Unreachable."""
+    consumer = clients.consumer()
+    try:
+        await consumer.start()
+        partitions = [TopicPartition(topic, each) for each in await consumer._client._wait_on_metadata(topic)]
+        starts = await consumer.beginning_offsets(partitions)
+        consumer.assign(partitions)
+        for each, start in starts.items():
+            consumer.seek(each, start)
+        while True:
+            for records in (await consumer.getmany(timeout_ms=FOLLOW_MS)).values():
+                for raw in records:
+                    yield raw
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise clients.unreachable(error, f"following {topic}") from error
+    finally:
+        await stop_within(STOP_SECONDS, consumer.stop)

@@ -1,0 +1,72 @@
+"""TLS and SASL, in the arguments that every client of aiokafka takes."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from aiokafka.abc import AbstractTokenProvider
+from aiokafka.errors import AuthenticationFailedError
+
+from penstock.connectors.kafka_settings import KafkaSettings, SaslSettings, TlsSettings
+from penstock.operators.error import Unreachable
+
+TOKEN_SECONDS = 10.0
+
+
+def security(settings: KafkaSettings) -> dict[str, Any]:
+    """aiokafka's arguments for TLS and SASL. Raises Unreachable for certificate files that cannot be read."""
+    layers = ("SASL_" if settings.sasl else "") + ("SSL" if settings.tls else "PLAINTEXT")
+    arguments: dict[str, Any] = {"security_protocol": layers}
+    if settings.tls:
+        arguments["ssl_context"] = _ssl_context(
+            settings.tls if isinstance(settings.tls, TlsSettings) else TlsSettings()
+        )
+    if settings.sasl:
+        arguments |= _sasl(settings.sasl)
+    return arguments
+
+
+def _sasl(sasl: SaslSettings) -> dict[str, Any]:
+    if sasl.mechanism == "OAUTHBEARER":
+        return {"sasl_mechanism": sasl.mechanism, "sasl_oauth_token_provider": ClientCredentials(sasl)}
+    return {
+        "sasl_mechanism": sasl.mechanism,
+        "sasl_plain_username": sasl.username,
+        "sasl_plain_password": sasl.password.get_secret_value(),
+    }
+
+
+def _ssl_context(tls: TlsSettings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=tls.ca)
+        if tls.cert is not None:
+            context.load_cert_chain(tls.cert, tls.key)
+    except (OSError, ssl.SSLError) as error:
+        files = ", ".join(name for name in (tls.ca, tls.cert, tls.key) if name)
+        what = f"cannot use {files} ({error})"
+        raise Unreachable(what, where="kafka.tls", remedy="PEM files are expected") from error
+    return context
+
+
+class ClientCredentials(AbstractTokenProvider):
+    """Asks an OAuth server for a token each time a connection is made (RFC 6749, section 4.4)."""
+
+    def __init__(self, sasl: SaslSettings) -> None:
+        self._sasl = sasl
+
+    async def token(self) -> str:
+        """Raises AuthenticationFailedError when the server gives none."""
+        import aiohttp  # slow to import, and most clusters do not need it
+
+        form = {"grant_type": "client_credentials"} | ({"scope": self._sasl.scope} if self._sasl.scope else {})
+        who = aiohttp.BasicAuth(self._sasl.username, self._sasl.password.get_secret_value())
+        limit = aiohttp.ClientTimeout(total=TOKEN_SECONDS)
+        try:
+            async with (
+                aiohttp.ClientSession(auth=who, timeout=limit) as session,
+                session.post(str(self._sasl.token_url), data=form, raise_for_status=True) as answer,
+            ):
+                return str((await answer.json())["access_token"])
+        except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as error:
+            raise AuthenticationFailedError(f"no token from {self._sasl.token_url}: {error!r}") from error

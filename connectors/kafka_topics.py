@@ -1,0 +1,277 @@
+"""The topics of a pipeline: what should be there, what is there, and what to do about the difference.
+
+`plan` is pure: it compares a layout with what the cluster has. `apply` creates what is missing, never a source, and never
+changes a topic that exists.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
+from aiokafka.protocol.admin import DeleteRecordsRequest
+from aiokafka.protocol.metadata import MetadataRequest
+
+from penstock.connectors.kafka_client import REQUEST_BYTES_MAX, REQUEST_MS, KafkaClients, stop_within
+from penstock.connectors.kafka_settings import KafkaSettings
+from penstock.connectors.port import Layout
+from penstock.operators.error import Unreachable
+
+LOG_SETTINGS = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    "max.message.bytes": str(REQUEST_BYTES_MAX),
+}
+"""Penstock trims the log itself: a broker that deletes by age or size deletes the state of a quiet week."""
+PREVIEW_SETTINGS = {"cleanup.policy": "delete", "retention.ms": "3600000"}
+PREVIEW_PARTITIONS_MAX = 3
+LOG_MESSAGE_BYTES_MIN = 768 << 10
+"""A chunk of a delta is at most 512 KB, and comes with its headers."""
+REPLICAS_MAX = 3
+MESSAGE_BYTES_DEFAULT = 1_048_588
+VISIBLE_SECONDS_MAX = 15.0
+
+Role = Literal["input", "log", "output", "previews"]
+Action = Literal["none", "create", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A topic as the cluster has it."""
+
+    partitions: int
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def message_bytes_max(self) -> int:
+        return int(self.settings.get("max.message.bytes", MESSAGE_BYTES_DEFAULT))
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the cluster has of a layout; topics that are not there, or that we may not see, are left out."""
+
+    brokers: int
+    topics: Mapping[str, Found]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPlan:
+    """One topic: `partitions` and `settings` as wanted, `differences` as sentences. `refuse`: somebody has to decide."""
+
+    topic: str
+    role: Role
+    exists: bool
+    partitions: int
+    settings: Mapping[str, str]
+    differences: tuple[str, ...]
+    action: Action
+
+
+def plan(layout: Layout, world: World) -> list[TopicPlan]:
+    """Inputs first. Nothing else is planned before the inputs agree on their number of partitions."""
+    inputs = [_plan_input(topic, layout, world) for topic in sorted(layout.inputs)]
+    if any(each.action == "refuse" for each in inputs):
+        return inputs
+    partitions = inputs[0].partitions if inputs else 1
+    ours = [_plan_ours(layout.log, "log", partitions, LOG_SETTINGS, world)]
+    ours += [_plan_ours(topic, "output", partitions, {}, world) for topic in sorted(layout.outputs)]
+    if layout.previews is not None:
+        few = min(partitions, PREVIEW_PARTITIONS_MAX)
+        ours.append(_plan_ours(layout.previews, "previews", few, PREVIEW_SETTINGS, world))
+    return inputs + ours
+
+
+def _plan_input(topic: str, layout: Layout, world: World) -> TopicPlan:
+    found = world.topics.get(topic)
+    if found is None:
+        missing = "does not exist, or may not be seen by this principal; create it, or correct the name"
+        return TopicPlan(topic, "input", False, 0, {}, (missing,), "refuse")
+    others = {other: world.topics[other].partitions for other in layout.inputs if other in world.topics}
+    differing = [f"{other} has {count}" for other, count in sorted(others.items()) if count != found.partitions]
+    differences: tuple[str, ...] = ()
+    if differing:
+        sentence = f"has {found.partitions} partitions, but {', '.join(differing)}; inputs need the same number of them"
+        differences = (sentence,)
+    return TopicPlan(topic, "input", True, found.partitions, {}, differences, "refuse" if differences else "none")
+
+
+def _plan_ours(topic: str, role: Role, partitions: int, settings: Mapping[str, str], world: World) -> TopicPlan:
+    found = world.topics.get(topic)
+    if found is None:
+        replicas = min(REPLICAS_MAX, world.brokers)
+        with_replicas = {**settings, "min.insync.replicas": str(max(1, replicas - 1))}
+        return TopicPlan(topic, role, False, partitions, with_replicas, (), "create")
+    differences = (*_partition_differences(role, partitions, found), *_log_differences(topic, role, found))
+    return TopicPlan(topic, role, True, partitions, settings, differences, "refuse" if differences else "none")
+
+
+def _partition_differences(role: Role, partitions: int, found: Found) -> Iterable[str]:
+    if role == "previews" or found.partitions == partitions:
+        return
+    counts = f"has {found.partitions} partitions, but the inputs have {partitions}"
+    if role == "log":
+        yield f"{counts}: keys have moved, and the state did not follow; start anew under another namespace or name"
+    else:
+        yield f"{counts}: task p writes partition p only; name another topic, or make one with {partitions}"
+
+
+def _log_differences(topic: str, role: Role, found: Found) -> Iterable[str]:
+    if role != "log":
+        return
+    wrong = {
+        name: LOG_SETTINGS[name]
+        for name in ("cleanup.policy", "retention.ms", "retention.bytes")
+        if found.settings.get(name, LOG_SETTINGS[name]) != LOG_SETTINGS[name]
+    }
+    if found.message_bytes_max < LOG_MESSAGE_BYTES_MIN:
+        wrong["max.message.bytes"] = LOG_SETTINGS["max.message.bytes"]
+    if wrong:
+        found_text = ", ".join(f"{name}={found.settings[name]}" for name in wrong)
+        wanted = ",".join(f"{name}={value}" for name, value in wrong.items())
+        yield (
+            f"has {found_text}, which would lose state; run kafka-configs.sh --alter --entity-type topics "
+            f"--entity-name {topic} --add-config {wanted}"
+        )
+
+
+def refuse(plans: Iterable[TopicPlan], where: str) -> None:
+    """Raises Unreachable with everything that stands in the way."""
+    problems = [f"topic {each.topic} {why}" for each in plans if each.action == "refuse" for why in each.differences]
+    if problems:
+        raise Unreachable("; ".join(problems), where=where, remedy="`penstock topics plan` shows all")
+
+
+async def look(clients: KafkaClients, admin: AIOKafkaAdminClient, layout: Layout) -> World:
+    """Raises Unreachable."""
+    wanted = {*layout.inputs, layout.log, *layout.outputs} | ({layout.previews} if layout.previews else set())
+    try:
+        await admin.start()
+        cluster = await admin.describe_cluster()
+        partitions = await leaders(admin, wanted)
+        settings = await _settings(admin, sorted(partitions))
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise clients.unreachable(error, "looking at the topics") from error
+    found = {name: Found(len(leading), settings.get(name, {})) for name, leading in partitions.items()}
+    return World(len(cluster["brokers"]), found)
+
+
+async def leaders(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[str, dict[int, int]]:
+    """The leading broker of every partition of those topics that exist (-1: none just now). Raises KafkaError.
+
+    aiokafka's own `describe_topics` lets the brokers create what it asks for.
+    """
+    request = MetadataRequest(sorted(topics), allow_auto_topic_creation=False)
+    answer = await admin._send_request(request)
+    found: dict[str, dict[int, int]] = {}
+    for topic in answer.to_object()["topics"]:
+        kind = for_code(topic["error_code"])
+        if kind is TopicAuthorizationFailedError:
+            raise _named(kind, topic["topic"])
+        if topic["partitions"]:
+            found[topic["topic"]] = {each["partition"]: each["leader"] for each in topic["partitions"]}
+    return found
+
+
+async def _settings(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, dict[str, str]]:
+    if not topics:
+        return {}
+    answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in topics])
+    settings: dict[str, dict[str, str]] = {}
+    for resource in (each for answer in answers for each in answer.to_object()["resources"]):
+        topic = resource["resource_name"]
+        if resource["error_code"]:
+            raise _named(for_code(resource["error_code"]), topic)
+        settings[topic] = {entry["config_names"]: entry["config_value"] for entry in resource["config_entries"]}
+    return settings
+
+
+def _named(kind: Any, topic: str) -> Exception:
+    error: Exception = kind(topic)
+    return error
+
+
+async def apply(
+    clients: KafkaClients, admin: AIOKafkaAdminClient, plans: Sequence[TopicPlan], world: World
+) -> list[str]:
+    """Creates what is to be created; returns its names once the cluster shows them. Raises Unreachable."""
+    replicas = min(REPLICAS_MAX, world.brokers)
+    new = [
+        NewTopic(each.topic, each.partitions, replicas, topic_configs=dict(each.settings))
+        for each in plans
+        if each.action == "create"
+    ]
+    if not new:
+        return []
+    try:
+        answer = await admin.create_topics(new)
+        for each in answer.to_object()["topic_errors"]:
+            _check_created(clients, each["topic"], each["error_code"], each.get("error_message"))
+        await _until_visible(admin, {each.name: each.num_partitions for each in new})
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise clients.unreachable(error, "creating topics") from error
+    return [each.name for each in new]
+
+
+def _check_created(clients: KafkaClients, topic: str, code: int, said: str | None) -> None:
+    kind = for_code(code)
+    if not code or kind is TopicAlreadyExistsError:  # another process was faster
+        return
+    if kind is TopicAuthorizationFailedError:
+        raise _named(kind, topic)
+    reason = said or kind.__name__
+    raise Unreachable(
+        f"topic {topic} cannot be created ({reason})", where=f"kafka {clients.address}",
+        remedy="create it yourself: `penstock topics plan` shows how",
+    )  # fmt: skip
+
+
+async def _until_visible(admin: AIOKafkaAdminClient, wanted: Mapping[str, int]) -> None:
+    async with asyncio.timeout(VISIBLE_SECONDS_MAX):
+        while True:
+            found = await leaders(admin, wanted)
+            if all(
+                len(found.get(name, ())) == count and min(found[name].values()) >= 0 for name, count in wanted.items()
+            ):
+                return
+            await asyncio.sleep(0.05)
+
+
+async def trim(admin: AIOKafkaAdminClient, topic: str, partition: int, before: int) -> None:
+    """Delete the records of a partition up to an offset (exclusive), for good. Raises KafkaError."""
+    leader = (await leaders(admin, [topic]))[topic][partition]
+    answer = await admin._client.send(leader, DeleteRecordsRequest([(topic, [(partition, before)])], REQUEST_MS))
+    for each in (each for topic in answer.to_object()["topics"] for each in topic["partitions"]):
+        if each["error_code"]:
+            raise _named(for_code(each["error_code"]), topic)
+
+
+async def plan_topics(layout: Layout, settings: KafkaSettings) -> list[TopicPlan]:
+    """What `penstock topics plan` shows. Raises Unreachable."""
+    return await _with_admin(layout, settings, create=False)
+
+
+async def apply_topics(layout: Layout, settings: KafkaSettings) -> list[TopicPlan]:
+    """Creates what `plan_topics` says; returns that plan. Raises Unreachable, also when something is refused."""
+    return await _with_admin(layout, settings, create=True)
+
+
+async def _with_admin(layout: Layout, settings: KafkaSettings, *, create: bool) -> list[TopicPlan]:
+    clients = KafkaClients(settings, "penstock-topics")
+    await clients.probe()
+    admin = clients.admin()
+    try:
+        world = await look(clients, admin, layout)
+        plans = plan(layout, world)
+        if create:
+            refuse(plans, f"kafka {settings.bootstrap}")
+            await apply(clients, admin, plans, world)
+        return plans
+    finally:
+        await stop_within(2, admin.close)

@@ -1,0 +1,119 @@
+"""One commit of one task is one transaction of its producer (protocol rules 2 and 3).
+
+    begin ─▶ delta records ─ acknowledged ─▶ images, outputs ─ acknowledged ─▶ end of transaction ─▶ decided
+
+aiokafka commits although a send of the transaction failed, and is of no use after a batch that the broker refused. So every
+future is awaited before the end, and whatever goes wrong ends the writer: only the log can say what became of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, ProducerFenced
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.structs import RecordMetadata
+
+from penstock.connectors.kafka_client import abandon
+from penstock.operators.error import Fenced, Indefinite, Refused
+from penstock.operators.record import Output
+from penstock.state.codec import LogRecord
+
+_FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping)
+
+Sending = asyncio.Future[RecordMetadata]
+
+
+class Writer:
+    """Partition `partition` of the log and of every output topic, with a producer that is started."""
+
+    def __init__(
+        self, producer: AIOKafkaProducer, log: str, partition: int, limits: Mapping[str, int], seconds: float
+    ) -> None:
+        """`limits`: bytes of the largest batch per output topic. `seconds` bound one commit."""
+        self._producer, self._log, self._partition = producer, log, partition
+        self._limits, self._seconds = limits, seconds
+        self._given_up = False
+        self._deciding = False
+
+    def check(self, outputs: Iterable[Output]) -> None:
+        """Raises Refused for the first output that its topic would not take (protocol rule 15)."""
+        for output in outputs:
+            size, limit = _size(output), self._limits[output.topic]
+            if size > limit:
+                raise Refused(output, f"{size} bytes, but {output.topic} takes at most {limit}")
+
+    async def commit(
+        self, delta: Sequence[LogRecord], images: Sequence[LogRecord], outputs: Sequence[Output], follows: int | None
+    ) -> tuple[int, dict[str, int]]:
+        """Returns the offset of the first record, and the last own offset per output topic, when decided.
+
+        `follows`: the offset at which the first record has to come to lie, where that is known. Raises Fenced when nothing
+        was committed because somebody opened the task, Indefinite when it is not known whether anything was.
+        """
+        if self._given_up:
+            raise Indefinite("the log was given up after a commit that failed", where=self._where)
+        self._given_up, self._deciding = True, False
+        try:
+            async with asyncio.timeout(self._seconds):
+                result = await self._transaction(delta, images, outputs, follows)
+        except Fenced:
+            raise
+        except Exception as error:
+            raise self._lost(error) from error
+        self._given_up = False
+        return result
+
+    async def _transaction(
+        self, delta: Sequence[LogRecord], images: Sequence[LogRecord], outputs: Sequence[Output], follows: int | None
+    ) -> tuple[int, dict[str, int]]:
+        await self._producer.begin_transaction()
+        first = (await asyncio.gather(*[await self._send_record(record) for record in delta]))[0].offset
+        if follows is not None and first != follows:
+            raise Fenced(
+                f"somebody wrote to the log after it was read (to {follows}, at {first} now)", where=self._where
+            )
+        sending = [await self._send_record(record) for record in images]
+        sending += [await self._send_output(output) for output in outputs]
+        written = await asyncio.gather(*sending)
+        self._deciding = True
+        await self._producer.commit_transaction()
+        return first, {each.topic: each.offset for each in written[len(images) :]}
+
+    async def _send_record(self, record: LogRecord) -> Sending:
+        return await self._send(self._log, record.value, record.key, record.headers)
+
+    async def _send_output(self, output: Output) -> Sending:
+        # A record without key and value is nothing that aiokafka would send.
+        value = b"" if output.key is None and output.value is None else output.value
+        return await self._send(output.topic, value, output.key, output.headers)
+
+    async def _send(
+        self, topic: str, value: bytes | None, key: bytes | None, headers: Sequence[tuple[str, bytes]]
+    ) -> Sending:
+        sending: Sending = await self._producer.send(topic, value, key, self._partition, headers=list(headers))
+        return sending
+
+    def _lost(self, error: Exception) -> Fenced | Indefinite:
+        """A fence that shows at the end of a transaction says nothing: the end may have been sent twice."""
+        if isinstance(error, _FENCED) and not self._deciding:
+            return Fenced("somebody opened the task after us", where=self._where)
+        reason = f"no end after {self._seconds:g} s" if isinstance(error, TimeoutError) else repr(error)
+        return Indefinite(f"it is not known whether a commit went through ({reason})", where=self._where)
+
+    @property
+    def _where(self) -> str:
+        return f"{self._log}/{self._partition}"
+
+    async def close(self) -> None:
+        """Nothing more leaves this writer. What was begun and not decided is aborted by the next who opens the task."""
+        self._given_up = True
+        await abandon(self._producer)
+
+
+def _size(output: Output) -> int:
+    """Bytes of a batch that holds this record alone, at most."""
+    size: int = DefaultRecordBatchBuilder.estimate_size_in_bytes(output.key, output.value, list(output.headers))
+    return size

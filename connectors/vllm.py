@@ -1,0 +1,322 @@
+"""The client of vLLM and of any other OpenAI-compatible server: streaming chat completions over aiohttp.
+
+One attempt per call: whether to try again is the caller's decision. Closing the generator of `stream` closes the socket,
+which makes the server stop generating; the classic mistake is to drop it without closing it
+(`contextlib.aclosing`). aiohttp is imported at the first call: it takes 0.4 s, and most commands never need it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+
+from penstock.connectors.port import Piece
+from penstock.connectors.sse import EventTooLong
+from penstock.connectors.vllm_error import Endpoint, redirection, refusal, retry_after_seconds, server_message
+from penstock.connectors.vllm_wire import AnswerReader, ErrorInStream, ReservedParameter, encode_request
+from penstock.operators.error import CallFailed, CallInvalid, ModelError, Rejected, TimedOut, Unreachable
+from penstock.operators.event import ChatRequest
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_KEPT_CONNECTION_S = 4.0  # below the 5 s after which vLLM's own server closes idle connections: reusing one never races
+_ERROR_BYTES_MAX = 1 << 16
+_LIST_BYTES_MAX = 1 << 22
+_CLOSING_S = 0.05
+_GIVEN_UP = frozenset({"abort", "error"})
+EVERY_MODEL = "*"
+"""Gateways that serve whatever is asked for list this as the model's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds. `first` bounds the wait for an answer's first bytes, `idle` every later silence; None: the whole call's limit."""
+
+    connect: float = 10.0
+    first: float | None = None
+    idle: float | None = 60.0
+    probe: float = 10.0
+
+
+class _Listed(msgspec.Struct):
+    id: str
+    owned_by: str | None = None
+    max_model_len: int | None = None
+
+
+class _Listing(msgspec.Struct):
+    data: list[_Listed]
+    simulated: bool = False
+
+
+class VllmModel:
+    """One endpoint of the file's `models:`. Keeps the promises of `port.Model`; at most `concurrency` calls are on the wire.
+
+    Raises Rejected for a `base_url` that is no plain HTTP address.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        *,
+        model: str,
+        api_key: str | None = None,
+        concurrency: int = 64,
+        deadlines: Deadlines | None = None,
+    ) -> None:
+        self._base_url = _checked_address(name, base_url)
+        self._key = api_key.strip() if api_key else None
+        self._endpoint = Endpoint(name, self._base_url, self._key)
+        self._model = model
+        self._concurrency = concurrency
+        self._deadlines = deadlines or Deadlines()
+        self._opened: aiohttp.ClientSession | None = None
+
+    def __repr__(self) -> str:
+        return f"VllmModel({self._endpoint.name!r}, {self._base_url!r}, model={self._model!r})"
+
+    async def stream(self, request: ChatRequest, *, timeout: float) -> AsyncGenerator[Piece, None]:
+        """Pieces as they arrive, then one closing piece. `timeout` in seconds bounds the whole call."""
+        body = self._encoded(request)
+        reader = AnswerReader()
+        deadline = asyncio.get_running_loop().time() + timeout
+        with self._model_errors(reader, request, timeout):
+            response = await self._post(body, timeout)
+            reads = _Reads(response.content, deadline)
+            try:
+                await self._refuse_all_but_a_stream(response, request)
+                reads.limit_silence(self._deadlines.first)
+                data = await reads.next()
+                reads.limit_silence(self._deadlines.idle)
+                while data:
+                    if text := reader.feed(data):
+                        yield Piece(text)
+                    if reader.done:
+                        await reads.to_end()
+                        break
+                    data = await reads.next()
+            finally:
+                reads.close()
+                response.close()
+        if reader.finish is None or reader.finish in _GIVEN_UP:
+            raise CallFailed(f"{self._endpoint} ended the stream before the answer was complete")
+        yield reader.last()
+
+    async def probe(self) -> str:
+        status, body = await self._models()
+        if status != 200:
+            raise self._unreachable(
+                f"answered {status} for its list of models: {self._said(body)}", _PROBE_REMEDIES.get(status)
+            )
+        try:
+            listing = msgspec.json.decode(body, type=_Listing)
+        except msgspec.DecodeError as error:
+            raise self._unreachable("sent no list of models; this is not an OpenAI-compatible server") from error
+        listed = {entry.id: entry for entry in listing.data}
+        found = listed.get(self._model) or listed.get(EVERY_MODEL)
+        if found is None:
+            names = ", ".join(sorted(listed)[:10]) or "none"
+            raise self._unreachable(f"does not serve {self._model}, only: {names}", "write one of these as `model`")
+        return _introduction(self._model, found, simulated=listing.simulated)
+
+    async def close(self) -> None:
+        session, self._opened = self._opened, None
+        if session is not None:
+            await session.close()
+
+    def _encoded(self, request: ChatRequest) -> bytes:
+        try:
+            return encode_request(request)
+        except ReservedParameter as error:
+            raise CallInvalid(
+                f"{self._endpoint}: `request:` sets {error}, which Penstock sets itself (take it out)"
+            ) from error
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._opened is None:
+            import aiohttp
+
+            headers = {"Accept-Encoding": "identity", "Content-Type": "application/json", "User-Agent": "penstock"}
+            if self._key:
+                headers["Authorization"] = f"Bearer {self._key}"
+            self._opened = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._concurrency, keepalive_timeout=_KEPT_CONNECTION_S),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=headers,
+            )
+        return self._opened
+
+    async def _post(self, body: bytes, timeout: float) -> aiohttp.ClientResponse:
+        import aiohttp
+
+        first = self._deadlines.first
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=self._deadlines.connect)  # the rest is bounded here
+        limit = asyncio.timeout(timeout if first is None else min(first, timeout))
+        try:
+            async with limit:
+                url = f"{self._base_url}/chat/completions"
+                return await self._session().post(url, data=body, timeout=limits, allow_redirects=False)
+        except TimeoutError as error:
+            if limit.expired() and first is not None and first < timeout:
+                raise _Silent(f"no answer began within {first:g} s") from error
+            raise
+
+    async def _refuse_all_but_a_stream(self, response: aiohttp.ClientResponse, request: ChatRequest) -> None:
+        if response.status == 200 and response.content_type == "text/event-stream":
+            return
+        if 300 <= response.status < 400:
+            raise redirection(self._endpoint, response.status, response.headers.get("Location", ""))
+        said = server_message(await _bounded_body(response, _ERROR_BYTES_MAX))
+        if response.status == 200:
+            raise CallInvalid(f"{self._endpoint} answered with {response.content_type} instead of a stream: {said}")
+        wait = retry_after_seconds(response.headers)
+        raise refusal(self._endpoint, response.status, said, request=request, retry_after=wait)
+
+    async def _models(self) -> tuple[int, bytes]:
+        import aiohttp
+
+        limit = aiohttp.ClientTimeout(total=self._deadlines.probe)
+        try:
+            async with self._session().get(
+                f"{self._base_url}/models", timeout=limit, allow_redirects=False
+            ) as response:
+                return response.status, await _bounded_body(response, _LIST_BYTES_MAX)
+        except TimeoutError as error:
+            raise self._unreachable(f"did not answer within {self._deadlines.probe:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._unreachable(f"cannot be reached: {_described(error)}") from error
+
+    def _unreachable(self, what: str, remedy: str | None = None) -> Unreachable:
+        return Unreachable(what, where=str(self._endpoint), remedy=remedy or "start the server, or correct `base_url`")
+
+    def _said(self, body: bytes) -> str:
+        return self._endpoint.masked(server_message(body)) or "no explanation"
+
+    @contextlib.contextmanager
+    def _model_errors(self, reader: AnswerReader, request: ChatRequest, timeout: float) -> Iterator[None]:
+        """Everything that a call can raise becomes a ModelError. A connection lost after `finish` lost nothing but usage."""
+        import aiohttp
+
+        try:
+            yield
+        except aiohttp.ConnectionTimeoutError as error:
+            raise CallFailed(f"{self._endpoint} took no connection within {self._deadlines.connect:g} s") from error
+        except _Silent as error:
+            raise TimedOut(f"{self._endpoint} fell silent: {error}") from error
+        except TimeoutError as error:
+            raise TimedOut(f"{self._endpoint} took longer than {timeout:g} s") from error
+        except aiohttp.ClientConnectorError as error:
+            raise CallFailed(f"{self._endpoint} cannot be reached: {_described(error)}") from error
+        except (aiohttp.ClientError, OSError) as error:
+            if reader.finish is None:
+                raise CallFailed(f"{self._endpoint} broke the connection: {_described(error)}") from error
+        except (EventTooLong, msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise CallFailed(f"{self._endpoint} sent what is no stream of answers: {_described(error)}") from error
+        except ErrorInStream as error:
+            raise self._broken_off(error, request) from error
+
+    def _broken_off(self, stopped: ErrorInStream, request: ChatRequest) -> ModelError:
+        code = stopped.error.code
+        status = code if isinstance(code, int) and 400 <= code < 600 else 500
+        return refusal(self._endpoint, status, stopped.error.message, request=request)
+
+
+_PROBE_REMEDIES = {
+    401: "check `api_key`",
+    403: "check `api_key`",
+    404: "check `base_url`, which mostly ends in /v1",
+}
+
+
+def _checked_address(name: str, base_url: str) -> str:
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise Rejected(
+            f"base_url {base_url!r} is no HTTP address", where=f"model {name}", remedy="write http://host:port/v1"
+        )
+    if parts.username is not None or parts.query or parts.fragment:
+        raise Rejected(
+            "base_url holds credentials, a query or a fragment",
+            where=f"model {name}",
+            remedy="write a key as `api_key`",
+        )
+    return base_url.rstrip("/")
+
+
+def _introduction(model: str, entry: _Listed, *, simulated: bool) -> str:
+    length = f", up to {entry.max_model_len} tokens" if entry.max_model_len else ""
+    return f"{model} by {entry.owned_by or 'an unnamed server'}{length}{' (simulated)' if simulated else ''}"
+
+
+def _described(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+async def _bounded_body(response: aiohttp.ClientResponse, size_max: int) -> bytes:
+    body = b""
+    while len(body) < size_max and (data := await response.content.readany()):
+        body += data
+    return body[:size_max]
+
+
+class _Silent(TimeoutError):
+    """The other side said nothing for too long."""
+
+
+class _Reads:
+    """The reads of one streamed body, each bounded by a silence and all together by the call's deadline (loop time).
+
+    One timer per call that looks when it fires whether it is due: setting a timer anew for every token, as `asyncio.timeout`
+    and aiohttp's `sock_read` do, costs as much as reading the token.
+    """
+
+    __slots__ = ("_content", "_deadline", "_loop", "_silence_s_max", "_timer", "_waits_since")
+
+    def __init__(self, content: aiohttp.StreamReader, deadline: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._content, self._deadline = content, deadline
+        self._silence_s_max: float | None = None
+        self._waits_since: float | None = None
+        self._timer = self._loop.call_at(deadline, self._check)
+
+    def limit_silence(self, seconds: float | None) -> None:
+        self._silence_s_max = seconds
+        self._timer.cancel()
+        self._check()
+
+    async def next(self) -> bytes:
+        """What has come since the last read; empty at the end."""
+        self._waits_since = self._loop.time()
+        try:
+            return await self._content.readany()
+        finally:
+            self._waits_since = None
+
+    async def to_end(self) -> None:
+        """The last chunk of the transfer comes right after `[DONE]`; having read it lets the connection be used again."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING_S):
+                while await self._content.readany():
+                    pass
+
+    def close(self) -> None:
+        self._timer.cancel()
+
+    def _check(self) -> None:
+        now = self._loop.time()
+        silent = self._silence_s_max
+        due = self._deadline if silent is None else min(self._deadline, (self._waits_since or now) + silent)
+        if now < due:
+            self._timer = self._loop.call_at(due, self._check)
+        elif now >= self._deadline:
+            self._content.set_exception(TimeoutError())
+        else:
+            self._content.set_exception(_Silent(f"nothing came for {silent:g} s"))

@@ -1,0 +1,35 @@
+"""An expression bound to the aggregates of one pipeline: asks a key whether it holds now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from penstock.operators.expression import Compiled
+
+if TYPE_CHECKING:
+    from penstock.operators.key_state import KeyState
+
+Evaluate = Callable[[Any, Sequence[Any], Any], Any]
+
+
+class Condition:
+    """`slots` are the positions of the expression's aggregates among the pipeline's aggregates."""
+
+    __slots__ = ("compiled", "evaluate", "slots", "text")
+
+    def __init__(self, compiled: Compiled, slot_of: Mapping[str, int]) -> None:
+        self.compiled = compiled
+        self.text = compiled.text
+        self.evaluate: Evaluate = compiled.evaluate
+        self.slots = tuple(slot_of[call.identity] for call in compiled.aggregates)
+
+    def value(self, key: KeyState) -> Any:
+        """The expression's value for this key at its present instant; may be UNKNOWN. O(aggregates in the expression)."""
+        now, slots = key.now, key.slots
+        return self.evaluate(key.event, [slots[slot].value(now) for slot in self.slots], key.moment)
+
+    def next_change(self, key: KeyState) -> int | None:
+        """The earliest instant after which the value may differ without a further event; None: it will not."""
+        instants = [key.slots[slot].next_change(key.now) for slot in self.slots]
+        return min((instant for instant in instants if instant is not None), default=None)

@@ -1,0 +1,321 @@
+"""What one key remembers: its newest events, in segments of lines that never change.
+
+    append ─▶ │ segment │ segment │ segment │ open… │ ─▶ view        one segment = `evict` of the window
+                   │
+                   └─ a limit is exceeded: the oldest segment goes as a whole ─▶ rule summary, if there is one
+                                                                       └──────▶ kept aside while an open run pins it
+
+Evicting line by line would change the beginning of every prompt and make a prefix cache useless; evicting a segment changes
+it once per segment. So the limits of the window are upper bounds, and the window breathes between (1 − `evict`) and 1.
+
+What is evicted depends on the appends and their instants only: looking (`view`) evicts nothing that the next append would
+not evict, so a log that replays the appends restores the same memory.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import orjson
+from pydantic import Field
+
+from penstock.operators.setting import Duration, Settings, Share
+from penstock.operators.summary import Summary
+from penstock.operators.token import BYTES_PER_TOKEN
+
+_NEVER_EXPIRES = 2**63
+
+
+class WindowSettings(Settings):
+    """How much of a key's past a prompt shows at most; whichever limit is reached first counts."""
+
+    last: Duration = Field(default=1_800_000, gt=0, description="No event older than this, in event time.")
+    events: int = Field(default=200, ge=1, description="At most so many events.")
+    tokens: int = Field(default=4000, ge=100, description="At most so many tokens, estimated at four bytes each.")
+
+
+class Limits(NamedTuple):
+    """The window and its segments in the units of the code: ms, events, bytes (a line counts with its line end)."""
+
+    last: int
+    events: int
+    size: int
+    segment_span: int
+    segment_events: int
+    segment_size: int
+    summarise: bool
+
+
+class ContextSettings(Settings):
+    """What a key remembers for the prompt."""
+
+    window: WindowSettings = Field(default=WindowSettings(), description="The limits of what is remembered.")
+    evict: Share = Field(
+        default=0.25,
+        description="How much goes at once when a limit is reached: more keeps the prompt's beginning stable for longer.",
+        examples=["25%"],
+    )
+    summary: Literal["none", "rule"] = Field(
+        default="none",
+        description="What the prompt still says about evicted events; `rule`: counts, ranges, top values.",
+    )
+
+    @cached_property
+    def limits(self) -> Limits:
+        last, events, size = self.window.last, self.window.events, self.window.tokens * BYTES_PER_TOKEN
+        return Limits(
+            last=last,
+            events=events,
+            size=size,
+            segment_span=max(1, int(last * self.evict)),
+            segment_events=max(1, int(events * self.evict)),
+            segment_size=max(1, int(size * self.evict)),
+            summarise=self.summary == "rule",
+        )
+
+
+class Segment:
+    """Lines `first`, `first + 1`, … in the order in which they were fed; `start` is the event time of the first one (ms)."""
+
+    __slots__ = ("first", "lines", "newest", "oldest", "size", "start", "times")
+
+    def __init__(self, first: int, start: int) -> None:
+        self.first = first
+        self.start = self.oldest = self.newest = start
+        self.size = 0
+        self.lines: list[bytes] = []
+        self.times = array("q")
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.lines) - 1
+
+    def dump(self) -> list[Any]:
+        return [self.first, self.times.tolist(), self.lines.copy()]
+
+    def beyond(self, until: int) -> int:
+        """How many of its events happened after `until`."""
+        return 0 if self.newest <= until else sum(time > until for time in self.times)
+
+    @classmethod
+    def load(cls, dumped: Sequence[Any]) -> Segment:
+        first, times, lines = dumped
+        segment = cls(first, times[0])
+        segment.oldest, segment.newest = min(times), max(times)
+        segment.lines, segment.times = list(lines), array("q", times)
+        segment.size = sum(map(len, lines)) + len(lines)
+        return segment
+
+
+class View(NamedTuple):
+    """What a prompt may show now: events `first` to `last` (inclusive; none if last < first), their times, and the summary.
+
+    `beyond` of these events happened after `until` and are not shown: they were fed before a timer of that time fired.
+    """
+
+    first: int
+    last: int
+    from_time: int | None
+    to_time: int | None
+    summary: str
+    until: int | None = None
+    beyond: int = 0
+
+    @property
+    def events(self) -> int:
+        return self.last - self.first + 1 - self.beyond
+
+
+class Context:
+    """One key's memory. Times are event time in ms; `now` is N of the key, which never goes back.
+
+    Restoring from a log: pins of the runs that are open *after* a delta are set before its events are appended, so that what
+    those events evict is kept. The other way round the lines of a run that is asked again would be gone.
+    """
+
+    __slots__ = ("_events", "_expires", "_kept", "_limits", "_next", "_pins", "_segments", "_size", "_summary")
+
+    def __init__(self, settings: ContextSettings) -> None:
+        self._limits = settings.limits
+        self._segments: list[Segment] = []
+        self._next = 0
+        self._events = 0
+        self._size = 0
+        self._expires = _NEVER_EXPIRES
+        self._summary: Summary | None = None
+        self._kept: list[Segment] | None = None
+        self._pins: dict[str, int] | None = None
+
+    def append(self, time: int, line: bytes, now: int) -> None:
+        """Remember a line, whatever order its event time comes in. O(1) amortised.
+
+        An event that is older than the window already is evicted at once. A line larger than the whole window becomes
+        `{"cut": <its beginning>, "bytes": <its size>}`.
+        """
+        limits = self._limits
+        if now >= self._expires:
+            self._expire(now)
+        if time <= now - limits.last:
+            self._fold((line,), time, time)
+            return
+        size = len(line) + 1
+        if size > limits.size:
+            line = _cut(line, limits.size - 1)
+            size = len(line) + 1
+        if self._events >= limits.events or self._size + size > limits.size:
+            self._make_room(size)
+        segment = self._segment_for(time, size)
+        segment.lines.append(line)
+        segment.times.append(time)
+        segment.size += size
+        if time < segment.oldest:
+            segment.oldest = time
+            self._expires = min(self._expires, time + limits.last)
+        elif time > segment.newest:
+            segment.newest = time
+        self._next += 1
+        self._events += 1
+        self._size += size
+
+    def _segment_for(self, time: int, size: int) -> Segment:
+        """The open segment, or a new one if the line would fill it beyond its share."""
+        limits = self._limits
+        if self._segments:
+            segment = self._segments[-1]
+            if (
+                segment.size + size <= limits.segment_size
+                and len(segment.lines) < limits.segment_events
+                and time < segment.start + limits.segment_span
+            ):
+                return segment
+        segment = Segment(self._next, time)
+        self._segments.append(segment)
+        self._expires = min(self._expires, time + limits.last)
+        return segment
+
+    def _make_room(self, size: int) -> None:
+        limits, count = self._limits, 0
+        events, held = self._events, self._size
+        while count < len(self._segments) and (events >= limits.events or held + size > limits.size):
+            events -= len(self._segments[count].lines)
+            held -= self._segments[count].size
+            count += 1
+        self._evict(count)
+
+    def _expire(self, now: int) -> None:
+        """Oldest segments go up to the last one that holds something too old."""
+        bound = now - self._limits.last
+        count = max((place for place, segment in enumerate(self._segments, 1) if segment.oldest <= bound), default=0)
+        self._evict(count)
+
+    def _evict(self, count: int) -> None:
+        evicted = self._segments[:count]
+        del self._segments[:count]
+        needed = min(self._pins.values()) if self._pins else self._next
+        for segment in evicted:
+            self._events -= len(segment.lines)
+            self._size -= segment.size
+            self._fold(segment.lines, segment.oldest, segment.newest)
+            if segment.last >= needed:
+                self._kept = [*(self._kept or ()), segment]
+        self._expires = min((segment.oldest + self._limits.last for segment in self._segments), default=_NEVER_EXPIRES)
+
+    def _fold(self, lines: Sequence[bytes], oldest: int, newest: int) -> None:
+        if self._limits.summarise:
+            if self._summary is None:
+                self._summary = Summary()
+            self._summary.fold(lines, oldest, newest)
+
+    def view(self, now: int, until: int | None = None) -> View:
+        """What a prompt may show at `now`, of events that happened at `until` or before (None: all)."""
+        if now >= self._expires:
+            self._expire(now)
+        segments = self._segments
+        summary = "" if self._summary is None else self._summary.text()
+        if not segments:
+            return View(self._next, self._next - 1, None, None, summary)
+        beyond = 0 if until is None else sum(segment.beyond(until) for segment in segments)
+        if until is not None and beyond:
+            times = [time for segment in segments for time in segment.times if time <= until]
+        else:
+            times = [edge for segment in segments for edge in (segment.oldest, segment.newest)]
+        oldest, newest = min(times, default=None), max(times, default=None)
+        return View(segments[0].first, self._next - 1, oldest, newest, summary, until if beyond else None, beyond)
+
+    def lines(self, first: int, last: int, until: int | None = None) -> list[bytes]:
+        """Events `first` to `last`, which are in the window or pinned, without those that happened after `until`.
+
+        Raises LookupError if one of them is gone.
+        """
+        found: list[bytes] = []
+        missing = last - first + 1
+        for segment in (*(self._kept or ()), *self._segments):
+            if segment.first <= last and segment.last >= first:
+                part = slice(max(first - segment.first, 0), last - segment.first + 1)
+                lines = segment.lines[part]
+                missing -= len(lines)
+                found += lines if until is None else _until(lines, segment.times[part], until)
+        if missing > 0:
+            raise LookupError(f"events {first} to {last} of a key are not all held any more; they were not pinned in time")
+        return found
+
+    def pin(self, run: str, first: int) -> None:
+        """Keep events from `first` on readable until the run is unpinned, evicted or not. May come before they do."""
+        self._pins = {**(self._pins or {}), run: first}
+
+    def unpin(self, run: str) -> None:
+        """The run needs its events no more; nothing happens if it pinned none."""
+        if self._pins is None or self._pins.pop(run, None) is None:
+            return
+        needed = min(self._pins.values(), default=self._next)
+        self._kept = [segment for segment in self._kept or () if segment.last >= needed] or None
+        self._pins = self._pins or None
+
+    def dump(self) -> list[Any]:
+        """Everything, as builtins: [next number, segments, kept segments, pins, summary]."""
+        return [
+            self._next,
+            [segment.dump() for segment in self._segments],
+            [segment.dump() for segment in self._kept or ()],
+            dict(self._pins or {}),
+            None if self._summary is None else self._summary.dump(),
+        ]
+
+    def load(self, dumped: Sequence[Any]) -> None:
+        """Become what was dumped. Under narrower limits than it was dumped with, the excess goes at once."""
+        self._next, segments, kept, pins, summary = dumped
+        self._segments = [Segment.load(segment) for segment in segments]
+        self._kept = [Segment.load(segment) for segment in kept] or None
+        self._pins = dict(pins) or None
+        self._summary = None if summary is None else Summary.load(summary)
+        self._events = sum(len(segment.lines) for segment in self._segments)
+        self._size = sum(segment.size for segment in self._segments)
+        self._evict(self._excess())
+
+    def _excess(self) -> int:
+        """How many of the oldest segments must go for the rest to fit."""
+        events, size = self._events, self._size
+        for count, segment in enumerate(self._segments):
+            if events <= self._limits.events and size <= self._limits.size:
+                return count
+            events -= len(segment.lines)
+            size -= segment.size
+        return len(self._segments) if events > 0 else 0
+
+
+def _until(lines: Sequence[bytes], times: Sequence[int], until: int) -> list[bytes]:
+    return [line for line, time in zip(lines, times, strict=True) if time <= until]
+
+
+def _cut(line: bytes, size_max: int) -> bytes:
+    """The beginning of a line that is too large, as a JSON object of at most `size_max` bytes."""
+    shown = size_max
+    while True:
+        shown //= 2
+        beginning = line[:shown].decode("utf-8", "ignore")
+        cut = orjson.dumps({"cut": beginning, "bytes": len(line)})
+        if len(cut) <= size_max:
+            return cut

@@ -1,0 +1,40 @@
+"""Dead letters: what could not be used, as it was, with the reason beside it.
+
+Key, value and headers stay as they were and the reason stands in headers of its own, so a redrive is a copy of the record.
+"""
+
+from __future__ import annotations
+
+from penstock.operators.record import DeadLetter, Headers, Output, Raw, coordinates
+
+PREFIX = "penstock-dead-"
+DETAIL_CHARACTERS_MAX = 1000
+
+
+def dead_letter(raw: Raw, letter: DeadLetter, topic: str) -> Output:
+    """The record for the dead-letter topic. Headers of an earlier death are replaced, not piled up."""
+    own = _reason_headers(
+        reason=letter.reason,
+        detail=letter.detail,
+        topic=raw.topic,
+        partition=str(raw.partition),
+        offset=str(raw.offset),
+        timestamp=str(raw.timestamp),
+    )
+    original = tuple((name, value) for name, value in raw.headers if not name.startswith(PREFIX))
+    return Output(coordinates(raw), topic, raw.key, raw.value, original + own)
+
+
+def refused_output(output: Output, reason: str, topic: str) -> Output:
+    """What takes the place of an output that its topic will never accept (protocol rule 15).
+
+    It has no value: what is too large there may be too large here. The delta that implied the output holds it whole.
+    """
+    own = _reason_headers(reason="refused", detail=reason, topic=output.topic, id=output.id)
+    return Output(output.id, topic, output.key, None, own)
+
+
+def _reason_headers(**parts: str) -> Headers:
+    return tuple(
+        (f"{PREFIX}{name}", text[:DETAIL_CHARACTERS_MAX].encode("utf-8", "replace")) for name, text in parts.items()
+    )

@@ -1,0 +1,172 @@
+"""Names: definitions are put in place of their names, and what nobody knows is refused, with the nearest name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from penstock.operators.aggregate import AGGREGATES
+from penstock.operators.expression_error import ExpressionError, Place, nearest
+from penstock.operators.expression_function import FUNCTIONS, Function
+from penstock.operators.expression_parse import DEPTH_MAX, NODES_MAX, parse, too_deep, too_large
+from penstock.operators.expression_tree import (
+    Call,
+    Duration,
+    Literal,
+    Member,
+    Name,
+    Node,
+    children,
+    walk,
+    with_children,
+)
+from penstock.operators.unit import duration_ms
+
+TRIGGER_ROOTS = frozenset({"event", "record", "key", "source", "labels"})
+HAS = "has"
+_LATER = {"tables": "0.3", "watermark": "0.3", "first": "0.3", "last": "0.3", "quantile": "0.3", "tenant": "0.5"}
+_MACROS = frozenset({"all", "exists", "exists_one", "filter", "map"})
+RESERVED_NAMES = frozenset(
+    {"true", "false", "null", "in", HAS, "trigger", "values", "steps", "answer", "args", "state"}
+    | TRIGGER_ROOTS | _LATER.keys() | _MACROS | FUNCTIONS.keys() | AGGREGATES.keys()
+)  # fmt: skip
+"""No definition may have one of these names: they mean something already, or will."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What an expression may name.
+
+    `defines`: the file's named expressions, name to text. `aggregates`: it may look back over spans (`when`, `until`).
+    `roots`: where paths begin. `event` is the event, `record.time` is `moment.time`, any other root `x` is `moment.x`.
+    """
+
+    defines: Mapping[str, str] = field(default_factory=dict)
+    aggregates: bool = False
+    roots: frozenset[str] = TRIGGER_ROOTS
+
+
+def defines_named(tree: Node, scope: Scope) -> tuple[str, ...]:
+    """The definitions that stand in the text itself, each once, in the order of the text."""
+    names = (node.name for node in walk(tree) if isinstance(node, Name))
+    return tuple(dict.fromkeys(name for name in names if name in scope.defines and name not in scope.roots))
+
+
+def expand(tree: Node, scope: Scope) -> Node:
+    """The tree without definitions: every name left is a root, every function exists. Raises ExpressionError."""
+    return _Expander(scope).expanded(tree, 1)
+
+
+class _Expander:
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._nodes = 0
+        self._within: list[str] = []
+
+    def expanded(self, node: Node, depth: int) -> Node:
+        if depth > DEPTH_MAX:
+            raise too_deep(node.place)
+        if isinstance(node, Name) and node.name not in self._scope.roots:
+            return self._definition(node, depth)
+        self._nodes += 1
+        if self._nodes > NODES_MAX:
+            raise too_large(node.place)
+        if isinstance(node, Call):
+            self._check_call(node)
+        parts = tuple([self.expanded(part, depth + 1) for part in children(node)])
+        return _folded(with_children(node, parts))
+
+    def _definition(self, node: Name, depth: int) -> Node:
+        text = self._scope.defines.get(node.name)
+        if text is None:
+            raise self._unknown_name(node)
+        if node.name in self._within:
+            raise self._cycle(node)
+        self._within.append(node.name)
+        place = Place(node.place.offset, node.name)
+        found = self.expanded(parse(text, place), depth + 1)
+        self._within.pop()
+        return found
+
+    def _cycle(self, node: Name) -> ExpressionError:
+        """Named from the member that stands first in the file, so that every way into the cycle gives one message."""
+        members = self._within[self._within.index(node.name) :]
+        order = list(self._scope.defines)
+        start = min(range(len(members)), key=lambda at: order.index(members[at]))
+        ring = [*members[start:], *members[:start]]
+        message = f"`{ring[0]}` is defined by itself: {' → '.join([*ring, ring[0]])}"
+        return ExpressionError(message, Place(node.place.offset, ring[0]))
+
+    def _unknown_name(self, node: Name) -> ExpressionError:
+        name = node.name
+        if name in FUNCTIONS or name in AGGREGATES or name == HAS:
+            return ExpressionError(f"`{name}` is a function; write {_form(name)}", node.place)
+        if name in _LATER:
+            return ExpressionError(f"`{name}` is not built yet; version {_LATER[name]} will have it", node.place)
+        known = sorted({*self._scope.roots, *self._scope.defines})
+        message = f"nothing here is called `{name}`; a field of the event is written `event.{name}`"
+        return ExpressionError(message, node.place, nearest(name, known))
+
+    def _check_call(self, node: Call) -> None:
+        if node.name in AGGREGATES and not node.method:
+            return
+        if node.name == HAS:
+            _check_has(node)
+            return
+        function = FUNCTIONS.get(node.name)
+        if function is None:
+            raise self._unknown_function(node)
+        if function.form == ("function" if node.method else "method"):
+            raise ExpressionError(f"`{node.name}` is written {function.example}", node.place)
+        if len(node.arguments) != len(function.takes):
+            raise _wrong_number(node, function)
+
+    def _unknown_function(self, node: Call) -> ExpressionError:
+        name = node.name
+        if name in AGGREGATES:
+            return ExpressionError(f"`{name}` is no method; write {_form(name)}", node.place)
+        if name in _LATER:
+            return ExpressionError(f"`{name}()` is not built yet; version {_LATER[name]} will have it", node.place)
+        if name in _MACROS:
+            return ExpressionError(
+                f"CEL's `{name}` is no part of this language; lists are searched by `in`", node.place
+            )
+        if name in self._scope.defines or name in self._scope.roots:
+            return ExpressionError(f"`{name}` is no function", node.place)
+        aggregates = AGGREGATES if self._scope.aggregates and not node.method else ()
+        return ExpressionError(
+            f"there is no function `{name}`", node.place, nearest(name, [*FUNCTIONS, HAS, *aggregates])
+        )
+
+
+def _form(name: str) -> str:
+    if name == HAS:
+        return "has(event.user)"
+    return AGGREGATES[name].example if name in AGGREGATES else FUNCTIONS[name].example
+
+
+def _check_has(node: Call) -> None:
+    path = node.arguments[0] if len(node.arguments) == 1 and not node.method else None
+    if not isinstance(path, Member):
+        raise ExpressionError(
+            '`has` asks whether a field is there; write has(event.user) or has(event["a-b"])', node.place
+        )
+
+
+def _wrong_number(node: Call, function: Function) -> ExpressionError:
+    takes, has = len(function.takes) - node.method, len(node.arguments) - node.method
+    values = "nothing" if takes == 0 else "one value" if takes == 1 else f"{takes} values"
+    return ExpressionError(f"`{node.name}` takes {values}, found {has}; write {function.example}", node.place)
+
+
+def _folded(node: Node) -> Node:
+    """`duration("60s")` is the same as `60s`."""
+    if not isinstance(node, Call) or node.name != "duration":
+        return node
+    argument = node.arguments[0]
+    if not isinstance(argument, Literal) or not isinstance(argument.value, str):
+        return node
+    try:
+        return Duration(duration_ms(argument.value), node.place)
+    except ValueError as error:
+        raise ExpressionError(str(error), argument.place) from None

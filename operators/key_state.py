@@ -1,0 +1,44 @@
+"""All that a task knows about one key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from penstock.operators.aggregate import Aggregate
+from penstock.operators.context import Context
+from penstock.operators.record import Raw
+from penstock.operators.watermark import NEVER
+
+
+class Moment:
+    """What an expression can know about the event being fed besides the event itself. Built only where one asks."""
+
+    __slots__ = ("key", "labels", "record", "source", "time")
+
+    def __init__(self, key: str, source: str, record: Raw, time: int, labels: Mapping[str, str]) -> None:
+        self.key, self.source, self.record, self.time, self.labels = key, source, record, time, labels
+
+
+class KeyState:
+    """One key's memory.
+
+    `now` is N of the key: the largest time among its kept events and the watermark; it never goes back (ms).
+    `slots` are its aggregates and `cells` its triggers' memories (None: nothing to remember), both in the plan's order.
+    `deadline` is the next N, `watermark_deadline` the next watermark, at which a trigger wants to look.
+    """
+
+    __slots__ = (
+        "cells", "context", "deadline", "event", "moment", "name", "now", "slots", "watermark_deadline",
+    )  # fmt: skip
+
+    def __init__(self, name: str, context: Context, slots: Sequence[Aggregate], triggers: int) -> None:
+        self.name = name
+        self.now = NEVER
+        self.context = context
+        self.slots = slots
+        self.cells: list[Any] = [None] * triggers
+        self.event: Any = None
+        self.moment: Moment | None = None
+        self.deadline: int | None = None
+        self.watermark_deadline: int | None = None

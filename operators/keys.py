@@ -1,0 +1,193 @@
+"""Every key that a task knows, and the one place where triggers are evaluated.
+
+    keep(event) ─▶ instants before the event's time, in order ─▶ the event is added ─▶ every trigger looks once
+    advance(W)  ─▶ instants up to the watermark, in order, over all keys
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from zlib import crc32
+
+from penstock.operators.aggregate import new_aggregate
+from penstock.operators.context import Context
+from penstock.operators.expression import Unknown
+from penstock.operators.key_state import KeyState, Moment
+from penstock.operators.plan import Plan, PlannedTrigger
+from penstock.operators.record import Raw
+from penstock.operators.timers import Timers
+from penstock.operators.trigger import Transition
+from penstock.operators.unsaved import Unsaved
+
+BUCKETS_MAX = 4096
+"""The finest cut of a task's keys into buckets."""
+
+OnTransition = Callable[[KeyState, PlannedTrigger, int, Transition, Raw | None], None]
+"""(key, trigger, its index, what happened, the record that did it or None if time did)."""
+
+
+class Keys:
+    """States by key. Feeding one event costs O(triggers + aggregates), plus O(log keys) where a timer is set."""
+
+    def __init__(self, plan: Plan, unsaved: Unsaved, on_transition: OnTransition) -> None:
+        self._plan = plan
+        self._unsaved = unsaved
+        self._on_transition = on_transition
+        self._triggers = tuple(enumerate(plan.triggers))
+        self._slots = tuple(
+            (
+                slot,
+                None if call.where is None else call.where.evaluate,
+                None if call.value is None else call.value.evaluate,
+            )
+            for slot, call in enumerate(plan.slots)
+        )
+        self._states: dict[str, KeyState] = {}
+        self._by_bucket: dict[int, dict[str, None]] = {}
+        self._timers = Timers()
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def __iter__(self) -> Iterator[KeyState]:
+        return iter(self._states.values())
+
+    def __getitem__(self, name: str) -> KeyState:
+        return self._states[name]
+
+    def find(self, name: str) -> KeyState | None:
+        return self._states.get(name)
+
+    def get_or_new(self, name: str) -> KeyState:
+        state = self._states.get(name)
+        if state is None:
+            slots = [new_aggregate(call) for call in self._plan.slots]
+            state = KeyState(name, Context(self._plan.context), slots, len(self._plan.triggers))
+            self._states[name] = state
+            self._by_bucket.setdefault(finest_bucket(name), {})[name] = None
+        return state
+
+    def drop(self, name: str) -> None:
+        if self._states.pop(name, None) is not None:
+            del self._by_bucket[finest_bucket(name)][name]
+
+    def in_bucket(self, index: int, of: int) -> list[KeyState]:
+        """The keys whose hash falls into `index` modulo `of` (a power of two up to BUCKETS_MAX). O(keys found + BUCKETS_MAX / of)."""
+        return [
+            self._states[name]
+            for finest in range(index, BUCKETS_MAX, of)
+            for name in self._by_bucket.get(finest, ())
+        ]
+
+    def keep(
+        self, key: KeyState, time: int, event: Any, moment: Moment | None, line: bytes | None, raw: Raw, watermark: int
+    ) -> None:
+        """Take in one event of the key: event time `time`, `line` for the prompt (None: hidden)."""
+        self._settle_before(key, time)
+        key.now = max(key.now, time, watermark)
+        due = self._due_by_time_alone(key) if key.deadline is not None and key.deadline <= key.now else frozenset()
+        key.event, key.moment = event, moment
+        if line is not None:
+            key.context.append(time, line, key.now)
+        values = self._add(key, time, event, moment)
+        self._unsaved.fact((key.name, time, key.now - time, line, values))
+        for index, planned in self._triggers:
+            cell, transition = planned.trigger.fed(
+                key, key.cells[index], time, watermark, key.now if index in due else None
+            )
+            self._replace(key, index, planned, cell, transition, raw)
+        self._rearm(key)
+
+    def _add(self, key: KeyState, time: int, event: Any, moment: Moment | None) -> tuple[Any, ...] | None:
+        """Every aggregate takes its part of the event; what it took, as (slot, value, …)."""
+        taken: list[Any] = []
+        for slot, where, value_of in self._slots:
+            if where is not None and where(event, (), moment) is not True:
+                continue
+            value = None if value_of is None else value_of(event, (), moment)
+            if value.__class__ is not Unknown:
+                key.slots[slot].add(time, value, key.now)
+                taken += (slot, value)
+        return tuple(taken) if taken else None
+
+    def _due_by_time_alone(self, key: KeyState) -> frozenset[int]:
+        """Triggers that fire at this instant whether or not the event that stands at it is added."""
+        return frozenset(
+            index
+            for index, planned in self._triggers
+            if not planned.trigger.by_watermark and planned.trigger.would_fire(key, key.cells[index])
+        )
+
+    def _replace(
+        self, key: KeyState, index: int, planned: PlannedTrigger, cell: Any, transition: Transition | None, raw: Raw | None
+    ) -> None:
+        if cell is not key.cells[index]:
+            key.cells[index] = cell
+            self._unsaved.cells.add((key.name, index))
+        if transition is not None:
+            self._on_transition(key, planned, index, transition, raw)
+
+    def _settle_before(self, key: KeyState, time: int) -> None:
+        while key.deadline is not None and key.deadline < time:
+            self._pass(key, key.deadline, by_watermark=False)
+
+    def _pass(self, key: KeyState, instant: int, *, by_watermark: bool) -> None:
+        """Every trigger that asked for this instant looks once, in the order of the file."""
+        key.now = max(key.now, instant)
+        for index, planned in self._triggers:
+            trigger = planned.trigger
+            if trigger.by_watermark is by_watermark and trigger.deadline(key, key.cells[index]) == instant:
+                cell, transition = trigger.passed(key, key.cells[index], instant)
+                self._replace(key, index, planned, cell, transition, None)
+        self._find_deadlines(key)
+
+    def advance(self, watermark: int) -> None:
+        """The watermark has come to `watermark`: everything that was due fires, in time order over all keys."""
+        while (taken := self._timers.take(watermark)) is not None:
+            at, name = taken
+            key = self._states.get(name)
+            if key is None:
+                continue
+            while key.deadline is not None and key.deadline <= at:
+                self._pass(key, key.deadline, by_watermark=False)
+            while key.watermark_deadline is not None and key.watermark_deadline <= at:
+                self._pass(key, key.watermark_deadline, by_watermark=True)
+            self._arm(key)
+
+    @property
+    def next_timer(self) -> int:
+        return self._timers.next
+
+    def _rearm(self, key: KeyState) -> None:
+        self._find_deadlines(key)
+        self._arm(key)
+
+    def _find_deadlines(self, key: KeyState) -> None:
+        key.deadline = key.watermark_deadline = None
+        for index, planned in self._triggers:
+            trigger = planned.trigger
+            at = trigger.deadline(key, key.cells[index])
+            if at is None:
+                continue
+            if trigger.by_watermark:
+                key.watermark_deadline = at if key.watermark_deadline is None else min(at, key.watermark_deadline)
+            else:
+                key.deadline = at if key.deadline is None else min(at, key.deadline)
+
+    def _arm(self, key: KeyState) -> None:
+        if key.deadline is not None:
+            self._timers.set(key.name, key.deadline)
+        if key.watermark_deadline is not None:
+            self._timers.set(key.name, key.watermark_deadline)
+
+    def arm_all(self) -> None:
+        """After restoring: timers are not saved, they follow from the cells."""
+        self._timers = Timers()
+        for key in self._states.values():
+            self._rearm(key)
+
+
+def finest_bucket(name: str) -> int:
+    """CRC-32 of the key's UTF-8 text modulo BUCKETS_MAX; coarser cuts are this modulo their own number."""
+    return crc32(name.encode()) % BUCKETS_MAX

@@ -1,0 +1,111 @@
+"""A model of the file: where it is served, how it is asked, what it costs."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from ipaddress import ip_address
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from penstock.operators.event import Usage
+from penstock.operators.setting import Settings, Text
+
+RESERVED_PARAMETERS = frozenset(
+    {"cache_salt", "messages", "model", "n", "priority", "response_format", "stream", "stream_options"}
+)
+"""Penstock sets these itself, from other parts of the file."""
+TOKENS_PER_PRICE = 1_000_000
+_PLAIN_HOST = re.compile(r"http://(?:[^@/]*@)?(?P<host>\[[^]]*\]|[^:/?#]*)")
+"""The host of an address without encryption."""
+
+
+class PriceSettings(Settings):
+    """Money per million tokens. No price at all means unknown, not free."""
+
+    input: Decimal = Field(ge=0, allow_inf_nan=False, description="Prompt tokens that the server had to compute.")
+    cached: Decimal | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="Prompt tokens from its prefix cache; default: as `input`."
+    )
+    output: Decimal = Field(ge=0, allow_inf_nan=False, description="Generated tokens.")
+
+    def cost(self, usage: Usage) -> Decimal:
+        """Exact price of one call."""
+        cached = min(usage.cached_input_tokens, usage.input_tokens)
+        cached_price = self.input if self.cached is None else self.cached
+        computed = self.input * (usage.input_tokens - cached) + cached_price * cached
+        return (computed + self.output * usage.output_tokens) / TOKENS_PER_PRICE
+
+
+class ModelTlsSettings(Settings):
+    """Files in PEM format for a server with a certificate of your own authority, or one that wants to know who asks."""
+
+    ca: Text | None = Field(
+        default=None, description="Certificates that the server's must lead to; default: the system's."
+    )
+    cert: Text | None = Field(default=None, description="Our certificate.")
+    key: Text | None = Field(default=None, description="Its private key.")
+
+    @model_validator(mode="after")
+    def _pair(self) -> ModelTlsSettings:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("`cert` and `key` go together; give both or none")
+        return self
+
+
+class ModelSettings(Settings):
+    """An OpenAI-compatible endpoint."""
+
+    base_url: Text = Field(
+        pattern=r"^https?://[^/\s]+", description="Up to and including `/v1`.", examples=["http://localhost:8000/v1"]
+    )
+    model: Text = Field(min_length=1, description="The name that the server knows it by.", examples=["Qwen/Qwen3-4B"])
+    api_key: SecretStr | None = Field(
+        default=None, description="Sent as bearer token.", examples=["${file:/run/secrets/key}"]
+    )
+    location: Literal["local", "cloud"] = Field(
+        default="cloud", description="`local`: data that may not leave the house may go there."
+    )
+    concurrency: int = Field(default=64, ge=1, description="Calls in flight at once, per process.")
+    request: dict[str, Any] = Field(
+        default={},
+        description="Parameters of every request, passed on as they are; null leaves a default out.",
+        examples=[{"temperature": 0, "max_tokens": 400}],
+    )
+    price: PriceSettings | None = Field(default=None, description="Per million tokens; without it cost is unknown.")
+    tls: ModelTlsSettings = Field(default=ModelTlsSettings(), description="For `https` with certificates of your own.")
+
+    @field_validator("request")
+    @classmethod
+    def _free(cls, request: dict[str, Any]) -> dict[str, Any]:
+        taken = sorted(RESERVED_PARAMETERS & request.keys())
+        if taken:
+            raise ValueError(f"{', '.join(taken)}: set by Penstock itself; leave it out of `request`")
+        return request
+
+    @model_validator(mode="after")
+    def _protected(self) -> ModelSettings:
+        plain = _PLAIN_HOST.match(self.base_url)
+        if plain is not None and self.location == "cloud" and not _is_loopback(plain["host"].strip("[]")):
+            raise ValueError(
+                f"base_url {self.base_url} is not encrypted but `location` is cloud; "
+                "use https, or write `location: local` if the server is in your own network"
+            )
+        return self
+
+
+def request_parameters(settings: ModelSettings, tokens_max: int) -> dict[str, Any]:
+    """What every request carries: `request:` over temperature 0, and a bound on the answer that always stands there."""
+    parameters = {"temperature": 0, **settings.request}
+    bound = "max_completion_tokens" if parameters.get("max_completion_tokens") else "max_tokens"
+    wanted = parameters.get(bound)
+    parameters[bound] = min(wanted, tokens_max) if isinstance(wanted, int) else tokens_max
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -1,0 +1,53 @@
+"""A pipeline, compiled: all that a task needs to know, and nothing that depends on where or when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from penstock.operators.agent import AgentPlan
+from penstock.operators.aggregate import AggregateCall
+from penstock.operators.condition import Condition
+from penstock.operators.context import ContextSettings
+from penstock.operators.result import ResultPlan
+from penstock.operators.source import Source
+from penstock.operators.template import Template
+from penstock.operators.trigger import Trigger
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTrigger:
+    """A trigger with all that a firing of it needs.
+
+    `identity` names its cells in the log: the name and a digest of what it means, so that a changed definition does not
+    read the memory of another trigger. `values` are the definitions that results report.
+    """
+
+    name: str
+    identity: str
+    trigger: Trigger
+    agent: AgentPlan | None
+    labels: Mapping[str, str]
+    annotations: Mapping[str, Template]
+    values: tuple[tuple[str, Condition], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One pipeline. `slots` are the aggregates of every expression, each once; `digest` is that of the resolved file."""
+
+    name: str
+    namespace: str
+    digest: str
+    labels: Mapping[str, str]
+    sources: tuple[Source, ...]
+    slots: tuple[AggregateCall, ...]
+    triggers: tuple[PlannedTrigger, ...]
+    agents: Mapping[str, AgentPlan]
+    context: ContextSettings
+    results: ResultPlan
+    dead_topic: str
+    uses_moment: bool
+    """Some expression asks about the record itself, not only about its event."""
+    keeps_event: tuple[str, ...]
+    """Fields of the last event that must survive a restart: a condition reads them when time passes."""

@@ -1,0 +1,142 @@
+"""One run: why it began, what it may look at, how far it is. A value that the log holds as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Any, Literal
+
+import msgspec
+
+from penstock.operators.context import View
+from penstock.operators.event import ChatRequest, Usage
+from penstock.operators.instant import iso_text
+
+ID_BYTES = 12
+INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
+
+Phase = Literal["queued", "asking", "repairing", "done", "over"]
+State = Literal["partial", "final", "failed", "resolved"]
+
+
+class Firing(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a run begins. `run` is its id, `at` the event time of the firing (ms), `cause` what made it fire (`auth/0@1841`).
+
+    `values` are the definitions that the record reports, `labels` and `annotations` are ready to be shown. `episode` is the id
+    of what the firing opens and a `resolved` record will end; None where nothing will. `end`: it needed the input to be over.
+    """
+
+    run: str
+    trigger: str
+    agent: str | None
+    key: str
+    at: int
+    cause: str
+    condition: str
+    values: dict[str, Any] = {}
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    episode: str | None = None
+    end: bool = False
+
+
+class CallEntry(msgspec.Struct, frozen=True):
+    """One model call of a run that ended: `outcome` is `answered`, `unusable`, or how it was lost; `cost` None is unknown."""
+
+    model: str
+    attempt: int
+    outcome: str
+    because: str | None
+    usage: Usage
+    cost: Decimal | None
+    simulated: bool = False
+
+
+class Degradation(msgspec.Struct, frozen=True):
+    """A way in which a result is less than was asked for; `step` is `next_model`, `shorter` or `fallback`."""
+
+    step: str
+    because: str
+
+
+class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Everything about one run. It refers to its events by number (`view`); the key's context holds them while they are pinned.
+
+    `attempt` counts the streams that a consumer may have seen the beginning of, `rev` the records written. `endpoint` is the
+    place of the model being asked in the agent's list, `spent` what its calls used of the agent's time (ms). `streamed` is what
+    the call under way has been seen to say; `answer` (or `text`, for an agent without fields) is what records show of it.
+    """
+
+    firing: Firing
+    view: View
+    version: str
+    definition: str
+    question: str = ""
+    unaskable: str | None = None
+    phase: Phase = "queued"
+    attempt: int = 0
+    rev: int = 0
+    endpoint: int = 0
+    spent: int = 0
+    call_id: str = ""
+    refused_text: str | None = None
+    refused_because: str = ""
+    repaired: bool = False
+    streamed: str = ""
+    answer: dict[str, Any] | None = None
+    text: str | None = None
+    calls: list[CallEntry] = []
+    degraded: list[Degradation] = []
+    reason: str | None = None
+    ends_at: int | None = None
+
+    @property
+    def id(self) -> str:
+        return self.firing.run
+
+    @property
+    def key(self) -> str:
+        return self.firing.key
+
+    @property
+    def agent(self) -> str | None:
+        return self.firing.agent
+
+    @property
+    def pin(self) -> int | None:
+        """The first event that must stay readable for this run; None: it needs none (any more)."""
+        waits = self.agent is not None and self.phase in ("queued", "asking", "repairing")
+        return self.view.first if waits and self.view.events else None
+
+
+def run_id(partition: int, pipeline: str, trigger: str, key: str, cause: str) -> str:
+    """Protocol rule 12: begins with the partition, follows from the cause alone."""
+    return f"{partition}-{_digest([pipeline, trigger, key, cause])}"
+
+
+def call_id(run: Run, request: ChatRequest) -> str:
+    """Protocol rule 11: an answer belongs to the run, step, attempt, model, parameters and prompt that it was asked with."""
+    step = "ask" if run.refused_text is None else "repair"
+    return _digest([run.id, step, run.attempt, request])
+
+
+def _digest(parts: list[Any]) -> str:
+    return blake2b(msgspec.msgpack.encode(parts), digest_size=ID_BYTES).hexdigest()
+
+
+def template_scope(firing: Firing) -> dict[str, Any]:
+    """What `ask` and `annotations` can name."""
+    trigger = {"name": firing.trigger, "condition": firing.condition, "time": iso_text(firing.at)}
+    return {"trigger": trigger, "key": firing.key, "values": firing.values, "labels": firing.labels}
+
+
+def carried(value: Any) -> Any:
+    """The value as records and the log can carry it: whole numbers beyond 64 bits become floating point."""
+    if isinstance(value, int) and not INTEGER_MIN <= value <= INTEGER_MAX:
+        return float(value) if value.bit_length() < 1024 else str(value)
+    if isinstance(value, Mapping):
+        return {name: carried(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [carried(part) for part in value]
+    return value

@@ -1,0 +1,163 @@
+"""The runs of a task: one after the other per key and agent, each kept until its outcome and its episode are over.
+
+    firing ─▶ queued ─▶ (first in its queue) started ─▶ outcome ─▶ next in the queue starts
+                                                        └─▶ episode open: kept until `resolve`
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from penstock.operators.agent import Action, Publish, feed_run, finished, has_outcome, reopen_run, resolve_run, start_run
+from penstock.operators.context import Context
+from penstock.operators.event import Answered, Ask, CallLost, Cancel, Streamed
+from penstock.operators.plan import Plan
+from penstock.operators.run import Run
+from penstock.operators.unsaved import Unsaved
+
+Queue = deque[str]
+"""Ids of runs of one (key, agent) without an outcome; the first one is under way."""
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Run)
+
+
+class Runs:
+    """Open runs by id, and who waits for whom. Effects are collected in `effects` until the task takes them."""
+
+    def __init__(self, plan: Plan, unsaved: Unsaved, context_of: Callable[[str], Context]) -> None:
+        self._plan, self._unsaved, self._context_of = plan, unsaved, context_of
+        self._runs: dict[str, Run] = {}
+        self._queues: dict[tuple[str, str | None], Queue] = {}
+        self._of_key: dict[str, dict[str, None]] = {}
+        self._run_of_call: dict[str, str] = {}
+        self._call_of_run: dict[str, str] = {}
+        self.effects: list[Ask | Cancel] = []
+
+    def __len__(self) -> int:
+        return sum(len(queue) for queue in self._queues.values())
+
+    def open(self, run: Run) -> None:
+        """Take up a new run; it starts at once if nothing of its key and agent is under way."""
+        self._hold(run)
+        queue = self._queues.setdefault((run.key, run.agent), deque())
+        queue.append(run.id)
+        self._unsaved.runs[run.id] = None
+        if len(queue) == 1:
+            self._act(run, start_run(run, self._plan, self._context_of(run.key)))
+
+    def feed(self, event: Streamed | Answered | CallLost) -> None:
+        """An answer finds its run by its call; one that nobody waits for is ignored (protocol rule 11)."""
+        run = self._runs.get(self._run_of_call.get(event.call_id, ""))
+        if run is not None:
+            self._act(run, feed_run(run, event, self._plan, self._context_of(run.key)))
+
+    def resolve(self, run_id: str, at: int) -> None:
+        run = self._runs.get(run_id)
+        if run is not None:
+            self._act(run, resolve_run(run, at, self._plan))
+
+    def _act(self, run: Run, actions: Iterable[Action]) -> None:
+        self._unsaved.runs[run.id] = None
+        for action in actions:
+            match action:
+                case Publish():
+                    self._publish(run, action)
+                case Ask():
+                    self._forget_call(run.id)
+                    self._run_of_call[action.call_id] = run.id
+                    self._call_of_run[run.id] = action.call_id
+                    self.effects.append(action)
+                case Cancel():
+                    self._forget_call(run.id)
+                    self.effects.append(action)
+        if finished(run):
+            self._let_go(run)
+        if has_outcome(run):
+            self._leave_queue(run)
+
+    def _hold(self, run: Run) -> None:
+        self._runs[run.id] = run
+        self._of_key.setdefault(run.key, {})[run.id] = None
+
+    def _let_go(self, run: Run) -> None:
+        del self._runs[run.id]
+        of_key = self._of_key[run.key]
+        del of_key[run.id]
+        if not of_key:
+            del self._of_key[run.key]
+
+    def _forget_call(self, run_id: str) -> None:
+        call = self._call_of_run.pop(run_id, None)
+        if call is not None:
+            self._run_of_call.pop(call, None)
+
+    def _publish(self, run: Run, action: Publish) -> None:
+        unsaved = self._unsaved
+        unsaved.publish(action.outputs, outcome=action.outcome)
+        if action.suffix is not None:
+            unsaved.partials.append((run.id, run.attempt, run.rev, action.suffix))
+
+    def _leave_queue(self, run: Run) -> None:
+        place = (run.key, run.agent)
+        queue = self._queues.get(place)
+        if queue is None or run.id not in queue:
+            return
+        first = queue[0] == run.id
+        queue.remove(run.id)
+        self._context_of(run.key).unpin(run.id)
+        self._forget_call(run.id)
+        if not queue:
+            del self._queues[place]
+        elif first:
+            following = self._runs[queue[0]]
+            self._act(following, start_run(following, self._plan, self._context_of(following.key)))
+
+    def encoded(self, run_id: str) -> bytes | None:
+        """A run as it goes into the log; None if it is over. What its stream has said so far is in the delta's partials."""
+        run = self._runs.get(run_id)
+        if run is None:
+            return None
+        if not has_outcome(run):
+            run = msgspec.structs.replace(run, streamed="", answer=None, text=None)
+        return _encoder.encode(run)
+
+    def restore(self, run_id: str, encoded: bytes | None) -> None:
+        """Put a run in the place that the log says; queues are rebuilt by `reopen`.
+
+        Its pin is set before the events of the same delta are appended, so that what they evict is kept for it.
+        """
+        if encoded is None:
+            over = self._runs.get(run_id)
+            if over is not None:
+                self._context_of(over.key).unpin(run_id)
+                self._let_go(over)
+            return
+        run = _decoder.decode(encoded)
+        self._hold(run)
+        context = self._context_of(run.key)
+        if run.pin is not None:
+            context.pin(run.id, run.pin)
+        else:
+            context.unpin(run.id)
+
+    def of_key(self, name: str) -> list[str]:
+        """Ids of the key's runs that are not over."""
+        return list(self._of_key.get(name, ()))
+
+    def forget_key(self, name: str) -> None:
+        for run_id in self.of_key(name):
+            self._let_go(self._runs[run_id])
+
+    def reopen(self) -> None:
+        """After restoring: queue what has no outcome in firing order, and ask again what was under way."""
+        self._queues.clear()
+        for run in self._runs.values():
+            if not has_outcome(run):
+                self._queues.setdefault((run.key, run.agent), deque()).append(run.id)
+        for queue in list(self._queues.values()):
+            run = self._runs[queue[0]]
+            self._act(run, reopen_run(run, self._plan, self._context_of(run.key)))

@@ -1,0 +1,321 @@
+"""One partition: events go in, effects come out, and one value is all that it knows.
+
+    source ─▶ feed(Arrived) ─▶ decode ─▶ merge ─▶ watermark ─▶ Keys: context, aggregates, triggers ─▶ firing
+                                                                                                        │
+    model  ─▶ feed(Answered) ─▶ Runs ◀──────────────────────────────────────────────────────────── open run
+                                 └─▶ Ask, Cancel (effects)
+    commit ◀─ cut(): the delta since the last cut, and the outputs that it implies
+
+Pure: no clock, no randomness, no I/O. The same events in the same order give the same effects, deltas and outputs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, assert_never
+from zlib import crc32
+
+from penstock.operators.agent import open_run
+from penstock.operators.context import Context
+from penstock.operators.dead import dead_letter
+from penstock.operators.decode import Read
+from penstock.operators.event import Answered, Arrived, CallLost, Effect, Ended, Event, Progress, Streamed, Ticked
+from penstock.operators.image import EVENT_CELL, Images, apply_fact
+from penstock.operators.intake import Merge
+from penstock.operators.key_state import KeyState, Moment
+from penstock.operators.keys import Keys
+from penstock.operators.occasion import Occasions
+from penstock.operators.plan import Plan, PlannedTrigger
+from penstock.operators.record import DeadLetter, Output, Raw
+from penstock.operators.runs import Runs
+from penstock.operators.source import Source
+from penstock.operators.trigger import Fired, Resolved, Suppressed, Transition
+from penstock.operators.unsaved import Unsaved
+from penstock.operators.watermark import END_OF_TIME, NEVER, Origin, least
+from penstock.state.delta import Bucket, Delta, Entry, EntryKind, Header, Position
+
+
+class Cut(NamedTuple):
+    """One commit: the delta, and every record that leaves with it."""
+
+    delta: Delta
+    outputs: list[Output]
+
+
+class Task:
+    """All that one partition knows. Feed it, perform what it asks for, commit what it cuts."""
+
+    def __init__(self, plan: Plan, partition: int) -> None:
+        self.plan, self.partition = plan, partition
+        self.counters: Counter[tuple[str, ...]] = Counter()
+        """Monotone counts of what happened, by (what, which): exported as metrics."""
+        self._unsaved = Unsaved()
+        self._sources = {source.topic: source for source in plan.sources}
+        self._origins = {source.topic: Origin(source.delay, source.idle) for source in plan.sources}
+        self._merge = Merge(plan.sources) if len(plan.sources) > 1 else None
+        self._images = Images(plan)
+        self._keys = Keys(plan, self._unsaved, self._transit)
+        self._runs = Runs(plan, self._unsaved, self._context_of)
+        self._occasions = Occasions(plan, partition)
+        self._positions: dict[str, Position] = {}
+        self._last_read: dict[str, Raw] = {}
+        self._watermark = NEVER
+        self._tick = 0
+
+    # --- feeding ------------------------------------------------------------------------------------------------
+
+    def feed(self, event: Event) -> list[Effect]:
+        """Let something happen; returns what should be done about it. O(records) for records, O(1) for answers."""
+        match event:
+            case Arrived():
+                self._arrive(event)
+            case Ticked():
+                self._tick = max(self._tick, event.now)
+                self._feed_merged(event.progress)
+                self._let_silence_pass(event.progress)
+            case Ended():
+                self._end(event.now)
+            case Streamed() | Answered() | CallLost():
+                self._runs.feed(event)
+            case _:
+                assert_never(event)
+        return self._take_effects()
+
+    def _take_effects(self) -> list[Effect]:
+        effects: list[Effect] = [*self._runs.effects]
+        self._runs.effects.clear()
+        return effects
+
+    def _arrive(self, event: Arrived) -> None:
+        self._tick = max(self._tick, event.now)
+        for topic, records in event.records.items():
+            if not records:
+                continue
+            source = self._sources[topic]
+            self._origins[topic].heard(self._tick)
+            if self._merge is not None:
+                self._merge.add(source, records)
+            else:
+                self._feed_all(source, records)
+        self._feed_merged(event.progress)
+        self._let_silence_pass(event.progress)
+
+    def _feed_all(self, source: Source, records: Sequence[Raw]) -> None:
+        decode, take = source.decode, self._take
+        for raw in records:
+            take(source, raw, decode(raw))
+        self._last_read[source.topic] = records[-1]
+
+    def _feed_merged(self, progress: Mapping[str, Progress], *, ended: bool = False) -> None:
+        if self._merge is None:
+            return
+        for source, raw, read in self._merge.ready(progress, self._tick, ended=ended):
+            self._take(source, raw, read)
+            self._last_read[source.topic] = raw
+
+    def _take(self, source: Source, raw: Raw, read: Read | DeadLetter) -> None:
+        """One record: dead letter, ignored, late, or kept by its key; then whatever its time made due."""
+        if isinstance(read, DeadLetter):
+            self._bury(raw, read)
+            return
+        name, time, event = read
+        before = self._watermark
+        origin = self._origins[source.topic]
+        if origin.event_time is None or time > origin.event_time:
+            origin.advance(time)
+            self._watermark = max(before, origin.watermark if self._merge is None else least(self._origins))
+        if source.ignores is not None and source.ignores(event, raw, name, time):
+            self.counters["ignored", source.name] += 1
+        elif time < before - source.lateness:
+            self.counters["late", source.name] += 1
+        else:
+            moment = Moment(name, source.name, raw, time, self.plan.labels) if self.plan.uses_moment else None
+            key = self._keys.get_or_new(name)
+            self._keys.keep(key, time, event, moment, source.line(raw, event), raw, self._watermark)
+        if self._keys.next_timer <= self._watermark:
+            self._keys.advance(self._watermark)
+
+    def _bury(self, raw: Raw, letter: DeadLetter) -> None:
+        self.counters["dead", letter.reason] += 1
+        self._unsaved.publish([dead_letter(raw, letter, self.plan.dead_topic)], outcome=True)
+
+    def _let_silence_pass(self, progress: Mapping[str, Progress]) -> None:
+        """Protocol rule 13: what is idle does not hold time back."""
+        for topic, origin in self._origins.items():
+            if topic in progress:
+                origin.fall_silent(self._tick, progress[topic])
+        self._pass_time(least(self._origins))
+
+    def _pass_time(self, watermark: int) -> None:
+        self._watermark = max(self._watermark, watermark)
+        if self._keys.next_timer <= self._watermark:
+            self._keys.advance(self._watermark)
+
+    def _end(self, now: int) -> None:
+        self._tick = max(self._tick, now)
+        self._feed_merged({}, ended=True)
+        self._occasions.ended = True
+        self._pass_time(END_OF_TIME)
+
+    # --- firing -------------------------------------------------------------------------------------------------
+
+    def _transit(
+        self, key: KeyState, planned: PlannedTrigger, index: int, transition: Transition, raw: Raw | None
+    ) -> None:
+        match transition:
+            case Suppressed():
+                self.counters["suppressed", planned.name] += 1
+            case Resolved():
+                self.counters["resolved", planned.name] += 1
+                self._runs.resolve(transition.run, transition.at)
+            case Fired():
+                self.counters["fired", planned.name] += 1
+                firing = self._occasions.firing(key, planned, transition, raw)
+                run = open_run(firing, self.plan, key.context, key.now)
+                key.cells[index] = planned.trigger.opened(key.cells[index], run.id)
+                self._runs.open(run)
+            case _:
+                assert_never(transition)
+
+    def _context_of(self, name: str) -> Context:
+        return self._keys.get_or_new(name).context
+
+    # --- saving -------------------------------------------------------------------------------------------------
+
+    def cut(
+        self, *, seq: int, incarnation: int, owner: str, build: str, sent: Mapping[str, int], kind: EntryKind = "delta"
+    ) -> Cut:
+        """Everything since the last cut, as one delta and the outputs that belong to it. The task may be fed on at once."""
+        unsaved = self._unsaved
+        header = Header(
+            seq=seq,
+            incarnation=incarnation,
+            kind=kind,
+            owner=owner,
+            build=build,
+            definition=self.plan.digest,
+            positions=self.positions,
+            clocks={topic: origin.clock for topic, origin in self._origins.items()},
+            tick=self._tick,
+            sent=dict(sent),
+        )
+        delta = Delta(
+            header=header,
+            slots=self._images.slots,
+            facts=unsaved.facts,
+            cells=self._changed_cells(),
+            runs={run: self._runs.encoded(run) for run in unsaved.runs},
+            partials=unsaved.partials,
+            outputs=unsaved.implied,
+        )
+        outputs = unsaved.outputs
+        unsaved.reset()
+        return Cut(delta, outputs)
+
+    def _changed_cells(self) -> dict[str, dict[str, Any]]:
+        cells: dict[str, dict[str, Any]] = {}
+        for name, index in sorted(self._unsaved.cells):
+            identity = self.plan.triggers[index].identity
+            cells.setdefault(name, {})[identity] = self._images.cell(self._keys[name], index)
+        if self.plan.keeps_event:
+            for name in dict.fromkeys(fact[0] for fact in self._unsaved.facts):
+                cells.setdefault(name, {})[EVENT_CELL] = self._images.last_event(self._keys[name])
+        return cells
+
+    def image(self, index: int, of: int, seq: int) -> Bucket:
+        """Snapshot of one bucket as of the cut just made; `seq` is that of its delta. Encode it before feeding on."""
+        keys = self._keys.in_bucket(index, of)
+        runs = {run: self._runs.encoded(run) or b"" for key in keys for run in self._runs.of_key(key.name)}
+        images = {key.name: self._images.dump(key) for key in keys}
+        return Bucket(index=index, of=of, seq=seq, slots=self._images.slots, keys=images, runs=runs)
+
+    @property
+    def positions(self) -> dict[str, Position]:
+        """Per input the next offset to read, behind the last record that was fed."""
+        for topic, raw in self._last_read.items():
+            generation = self._positions[topic].generation if topic in self._positions else 0
+            self._positions[topic] = Position(
+                raw.offset + 1, raw.offset, raw.timestamp, crc32(raw.value or b""), generation
+            )
+        self._last_read.clear()
+        return dict(self._positions)
+
+    # --- restoring ----------------------------------------------------------------------------------------------
+
+    def apply(self, entry: Entry) -> None:
+        """Take in one entry of the log, in log order. A bucket replaces what is held of its keys."""
+        if isinstance(entry, Bucket):
+            self._apply_bucket(entry)
+        else:
+            self._apply_delta(entry)
+
+    def _apply_delta(self, delta: Delta) -> None:
+        header = delta.header
+        self._positions = dict(header.positions)
+        self._tick = max(self._tick, header.tick)
+        for topic, clock in header.clocks.items():
+            if topic in self._origins:
+                self._origins[topic].restore(clock)
+        for run_id, encoded in delta.runs.items():
+            self._runs.restore(run_id, encoded)
+        slot_of = self._images.translate(delta.slots)
+        for fact in delta.facts:
+            apply_fact(self._keys.get_or_new(fact[0]), fact, slot_of)
+        for name, cells in delta.cells.items():
+            self._images.load_cells(self._keys.get_or_new(name), cells)
+
+    def _apply_bucket(self, bucket: Bucket) -> None:
+        for key in self._keys.in_bucket(bucket.index, bucket.of):
+            self._runs.forget_key(key.name)
+            self._keys.drop(key.name)
+        for run_id, encoded in bucket.runs.items():
+            self._runs.restore(run_id, encoded)
+        for name, image in bucket.keys.items():
+            self._images.load(self._keys.get_or_new(name), image, bucket.slots)
+
+    def opened(self, positions: Mapping[str, Position], now: int) -> list[Effect]:
+        """The log was read to its end: take up the inputs at `positions`, arm the timers, ask again what was under way."""
+        self._positions = dict(positions)
+        self._tick = max(self._tick, now)
+        for origin in self._origins.values():
+            if origin.event_time is None:
+                origin.heard(self._tick)
+        self._watermark = least(self._origins)
+        self._keys.arm_all()
+        self._runs.reopen()
+        return self._take_effects()
+
+    # --- how it stands ------------------------------------------------------------------------------------------
+
+    @property
+    def dirty(self) -> bool:
+        """Something was read or decided that is not in a delta yet."""
+        return bool(self._last_read) or self._unsaved.anything
+
+    @property
+    def urgent(self) -> bool:
+        """An outcome waits to be committed."""
+        return self._unsaved.urgent
+
+    @property
+    def unsaved_bytes(self) -> int:
+        """Roughly what the next delta will weigh."""
+        return self._unsaved.bytes
+
+    @property
+    def open_runs(self) -> int:
+        return len(self._runs)
+
+    @property
+    def keys(self) -> int:
+        return len(self._keys)
+
+    def key(self, name: str) -> KeyState | None:
+        """What is known about a key; None if nothing is."""
+        return self._keys.find(name)
+
+    @property
+    def backlogged(self) -> frozenset[str]:
+        """Inputs whose intake should pause: a merge waits for the others."""
+        return frozenset() if self._merge is None else self._merge.backlogged

@@ -1,0 +1,46 @@
+"""What changed since the last cut: the makings of the next delta."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from penstock.operators.record import Output
+from penstock.state.delta import Fact
+
+FACT_OVERHEAD_BYTES = 40
+
+
+class Unsaved:
+    """Facts and outputs in the order in which they came; of cells and runs only the names: their newest value is saved."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: it is in a delta now."""
+        self.facts: list[Fact] = []
+        self.cells: set[tuple[str, int]] = set()
+        self.runs: dict[str, None] = {}
+        self.partials: list[tuple[str, int, int, str]] = []
+        self.outputs: list[Output] = []
+        self.implied: list[Output] = []
+        self.urgent = False
+        self.bytes = 0
+
+    def fact(self, fact: Fact) -> None:
+        self.facts.append(fact)
+        line = fact[3]
+        self.bytes += FACT_OVERHEAD_BYTES + (len(line) if line is not None else 0)
+
+    def publish(self, outputs: Iterable[Output], *, outcome: bool) -> None:
+        """Partials leave with the commit but are not repeated in the delta, and never hurry it."""
+        for output in outputs:
+            self.outputs.append(output)
+            self.bytes += len(output.value or b"")
+            if outcome:
+                self.implied.append(output)
+        self.urgent = self.urgent or outcome
+
+    @property
+    def anything(self) -> bool:
+        return bool(self.facts or self.cells or self.runs or self.outputs)

@@ -1,0 +1,74 @@
+"""How far event time has come: one watermark per origin, and their minimum for the task.
+
+        events of auth/0     e1 ────── e2 ── e3 ────── e4
+        watermark            └ delay ┘   largest event time − delay, never back
+        silence                                         └──── idle ────┘ then it moves with processing time
+
+A partition that falls silent must not hold the others back for ever, and an outage of our own must not look like
+silence: an origin is idle only when it was read up to an end seen *after* its last record (protocol rule 13).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from penstock.operators.event import Progress
+from penstock.state.delta import Clock
+
+NEVER = -(2**62)
+"""Before every event."""
+END_OF_TIME = 2**62
+"""After every event: the watermark of a bounded input that was read to its end."""
+
+
+class Origin:
+    """Event time of one input partition.
+
+    `idle` in ms is how long it may be silent before its watermark moves by itself; None: for ever.
+    """
+
+    __slots__ = ("delay", "event_time", "heard_at", "idle", "left_out", "watermark")
+
+    def __init__(self, delay: int, idle: int | None) -> None:
+        self.delay, self.idle = delay, idle
+        self.event_time: int | None = None
+        self.heard_at = 0
+        self.watermark = NEVER
+        self.left_out = False
+        """Silent since it was opened: it has no event time that could hold the others back."""
+
+    def advance(self, time: int) -> None:
+        """Take in an event's time that is larger than any before."""
+        self.event_time = time
+        self.watermark = max(self.watermark, time - self.delay)
+
+    def fall_silent(self, now: int, progress: Progress) -> None:
+        """Let the watermark move with processing time `now` (ms) if this origin is idle."""
+        if self.idle is None or progress.seen_at < self.heard_at or not progress.caught_up:
+            return
+        silence = now - self.heard_at - self.idle
+        if silence < 0:
+            return
+        if self.event_time is None:
+            self.left_out = True
+        else:
+            self.watermark = max(self.watermark, self.event_time - self.delay + silence)
+
+    def heard(self, now: int) -> None:
+        self.heard_at, self.left_out = now, False
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(self.event_time, self.heard_at, None if self.watermark == NEVER else self.watermark)
+
+    def restore(self, clock: Clock) -> None:
+        self.heard_at = clock.heard_at
+        if clock.event_time is not None:
+            self.advance(clock.event_time)
+        if clock.watermark is not None:
+            self.watermark = max(self.watermark, clock.watermark)
+
+
+def least(origins: Mapping[str, Origin]) -> int:
+    """The task's watermark: the minimum over the origins that take part."""
+    return min((origin.watermark for origin in origins.values() if not origin.left_out), default=NEVER)

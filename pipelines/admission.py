@@ -1,0 +1,215 @@
+"""The one point through which every model call goes.
+
+    ask ──▶ queue (tasks take turns) ──▶ seat ──▶ attempt ──▶ Answered
+              too long: intake pauses             ▲   ├─ Busy ─────────────▶ wait as told, intake pauses ─┐
+                                                  │   ├─ CallFailed ───────▶ wait a random while ─────────┤
+                                                  └───┼───────────────────────────────────────────────────┘
+                                                      └─ CallInvalid, TimedOut, no time left ──▶ CallLost
+
+The time limit of a call counts its attempts and the waits between them. Not counted is what is no fault of the call:
+waiting for a seat, and for an endpoint that asked us to wait: that is back-pressure, and work upstream stops for it.
+
+A call belongs to the session that asked for it. When a task is opened again, its calls are cancelled: the log knows the run,
+and it is asked again as a new attempt, under a new call id. So calls in flight at a loss may be paid twice, nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from functools import partial
+from random import Random
+
+from penstock.connectors.port import Model, Piece, TaskId, WallClock
+from penstock.operators.error import Busy, CallFailed, CallInvalid, ModelError, TimedOut
+from penstock.operators.event import Answered, Ask, CallLost, FailureKind, Usage
+from penstock.pipelines.backoff import Backoff
+from penstock.pipelines.endpoint import Call, Endpoint, EndpointLimits, Heard
+from penstock.pipelines.growing import Growing, Outlet
+from penstock.pipelines.meters import Meters
+
+log = logging.getLogger("penstock.admission")
+
+RETRY_FIRST = 0.25
+RETRY_LONGEST = 10.0
+LEASE_POLL = 0.1
+"""Seconds between looks at a lease that has run out."""
+
+
+class Admission:
+    """Seats, deadlines, retries and cancellation of all model calls of a process. One asyncio task per call that has a seat.
+
+    `on_bug` hears of exceptions that no model may raise: a call that ends without an answer would be a run that never ends.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        outlet: Outlet,
+        clock: WallClock,
+        random: Random,
+        meters: Meters,
+        on_bug: Callable[[BaseException], None],
+        *,
+        limits: Mapping[str, EndpointLimits] | None = None,
+        previews: str | None = None,
+    ) -> None:
+        self._outlet, self._clock, self._random = outlet, clock, random
+        self._meters, self._on_bug = meters, on_bug
+        self._previews = previews
+        bounds = limits or {}
+        self.endpoints = {
+            name: Endpoint(name, model, bounds.get(name, EndpointLimits())) for name, model in models.items()
+        }
+        self._calls: dict[str, Call] = {}
+        self._closed = False
+
+    @property
+    def saturated(self) -> bool:
+        """Intake should pause: calls pile up, or an endpoint pushes back."""
+        return any(endpoint.saturated for endpoint in self.endpoints.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that were asked for and have not ended."""
+        return len(self._calls)
+
+    def ask(self, ask: Ask, owner: TaskId, deliver: Callable[[Heard], None]) -> None:
+        """Take on a call; what is heard of it goes to `deliver`, from the event loop, unless it is cancelled."""
+        endpoint = self.endpoints[ask.endpoint]
+        call = Call(ask, owner, deliver)
+        self._calls[ask.call_id] = call
+        endpoint.waiting.put(call)
+        endpoint.ledger.begun += 1
+        self._seat(endpoint)
+
+    def cancel(self, call_id: str) -> None:
+        """Nothing more is heard of the call; its stream is closed. Unknown or ended calls are none of our concern."""
+        call = self._calls.pop(call_id, None)
+        if call is None:
+            return
+        endpoint = self.endpoints[call.ask.endpoint]
+        endpoint.ledger.cancelled += 1
+        if call.work is None:
+            endpoint.waiting.remove(call)
+        else:
+            call.work.cancel()
+
+    def cancel_all(self, owner: TaskId) -> None:
+        """The session of this task is over."""
+        for call_id in [call_id for call_id, call in self._calls.items() if call.owner == owner]:
+            self.cancel(call_id)
+
+    async def close(self) -> None:
+        """Cancel everything and wait until every stream is closed."""
+        self._closed = True
+        under_way = [call.work for call in self._calls.values() if call.work is not None]
+        for call_id in list(self._calls):
+            self.cancel(call_id)
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+    def _seat(self, endpoint: Endpoint) -> None:
+        while endpoint.has_seat and endpoint.waiting and not self._closed:
+            call = endpoint.waiting.take()
+            endpoint.seated += 1
+            call.work = asyncio.get_running_loop().create_task(self._work(endpoint, call))
+            call.work.add_done_callback(partial(self._leave, endpoint, call))
+
+    def _leave(self, endpoint: Endpoint, call: Call, work: asyncio.Task[bool]) -> None:
+        """A call ended, one way or the other: its seat is free."""
+        endpoint.seated -= 1
+        if self._calls.get(call.ask.call_id) is call:
+            del self._calls[call.ask.call_id]
+        bug = None if work.cancelled() else work.exception()
+        if bug is not None:
+            self._on_bug(bug)
+        answered = bug is None and not work.cancelled() and work.result()
+        if endpoint.recover(self._clock.monotonic(), answered=answered):
+            log.info("endpoint %s takes calls again", endpoint.name)
+        self._seat(endpoint)
+
+    async def _work(self, endpoint: Endpoint, call: Call) -> bool:
+        """Carry the call to its end and tell; whether the endpoint answered it."""
+        began = self._clock.monotonic()
+        ended = await self._try_until_over(endpoint, call)
+        self._meters.call_seconds.labels(endpoint.name).observe(self._clock.monotonic() - began)
+        answered = isinstance(ended, Answered)
+        if self._calls.get(call.ask.call_id) is call:
+            del self._calls[call.ask.call_id]
+            endpoint.ledger.count(ended.usage)
+            endpoint.ledger.answered += answered
+            endpoint.ledger.lost += not answered
+            call.deliver(ended)
+        return answered
+
+    async def _try_until_over(self, endpoint: Endpoint, call: Call) -> Answered | CallLost:
+        ask, left = call.ask, call.ask.time_limit / 1000
+        backoff = Backoff(self._random, first=RETRY_FIRST, longest=RETRY_LONGEST)
+        growing = Growing(call, self._outlet, self._previews, self._clock.monotonic())
+        while True:
+            await self._have_lease()
+            began = self._clock.monotonic()
+            try:
+                last = await self._attempt(endpoint.model, ask, growing, left)
+            except Busy as busy:
+                left -= self._clock.monotonic() - began
+                await self._wait_as_told(endpoint, busy, backoff)
+            except ModelError as error:
+                left -= self._clock.monotonic() - began
+                pause = backoff.draw()
+                if not error.retryable or left <= pause:
+                    return CallLost(ask.call_id, _kind(error), str(error), spent=_spent(ask, left))
+                left -= pause
+                await self._clock.sleep(pause)
+            else:
+                left -= self._clock.monotonic() - began
+                return _answered(ask, growing.text, last, _spent(ask, left))
+            endpoint.ledger.retried += 1
+
+    async def _attempt(self, model: Model, ask: Ask, growing: Growing, seconds: float) -> Piece:
+        """One stream to its last piece; the text is in `growing`."""
+        growing.begin()
+        last = None
+        try:
+            async with asyncio.timeout(seconds), aclosing(model.stream(ask.request, timeout=seconds)) as pieces:
+                async for piece in pieces:
+                    last = piece
+                    if piece.text:
+                        growing.add(piece.text)
+                        if not growing.silent:
+                            await growing.show(self._clock.monotonic())
+        except TimeoutError:
+            raise TimedOut(f"no complete answer within {ask.time_limit / 1000:g} s") from None
+        if last is None or last.finish is None:
+            raise CallFailed("the stream ended before the answer did")
+        await growing.tell_onlookers()
+        return last
+
+    async def _wait_as_told(self, endpoint: Endpoint, busy: Busy, backoff: Backoff) -> None:
+        """Full jitter on top of what the server named: those that were sent away together must not come back together."""
+        if endpoint.push_back(self._clock.monotonic()):
+            log.warning("endpoint %s asks us to wait (%s); intake pauses until it answers", endpoint.name, busy)
+        await self._clock.sleep((busy.retry_after or 0.0) + backoff.draw())
+
+    async def _have_lease(self) -> None:
+        """Protocol rule 9: nothing leaves a process that may have lost its tasks without knowing."""
+        while self._outlet.lease() <= 0:
+            await self._clock.sleep(LEASE_POLL)
+
+
+def _answered(ask: Ask, text: str, last: Piece, spent: int) -> Answered:
+    usage, finish = last.usage or Usage(), last.finish or ""
+    return Answered(ask.call_id, text, finish, usage, last.served_model, last.simulated, spent)
+
+
+def _spent(ask: Ask, left: float) -> int:
+    """Milliseconds of the time limit that are used up when `left` seconds of it are left."""
+    return round(min(ask.time_limit, ask.time_limit - 1000 * left))
+
+
+def _kind(error: ModelError) -> FailureKind:
+    if isinstance(error, TimedOut):
+        return "timed_out"
+    return "invalid" if isinstance(error, CallInvalid) else "failed"

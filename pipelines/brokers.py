@@ -1,0 +1,63 @@
+"""The table of brokers: the word before the colon in `--broker`, and what opens it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from penstock.connectors.clock import MachineClock
+from penstock.connectors.kafka_settings import KafkaSettings
+from penstock.connectors.port import Broker, Layout
+from penstock.operators.error import Rejected
+
+
+class Wanted(NamedTuple):
+    """What a broker is opened for. The two `unsafe` ones are for tests of fencing, see `KafkaBroker`."""
+
+    layout: Layout
+    kafka: KafkaSettings
+    member: str
+    unsafe_open_any_task: bool = False
+    unsafe_read_before_fence: bool = False
+
+
+def member_name() -> str:
+    """How this process is called in the group, the log and in messages."""
+    return f"{socket.gethostname()}/{os.getpid()}"
+
+
+def open_broker(url: str, wanted: Wanted) -> Broker:
+    """The broker that `--broker` names, not started yet. Raises Rejected for a word that is not in the table."""
+    kind, _, address = url.partition(":")
+    if kind not in BROKERS:
+        known = ", ".join(BROKERS)
+        raise Rejected(f"there is no broker {kind!r}", where="--broker", remedy=f"write one of: {known}")
+    return BROKERS[kind](address, wanted)
+
+
+def _kafka(address: str, wanted: Wanted) -> Broker:
+    from penstock.connectors.kafka import KafkaBroker
+
+    if address:
+        raise Rejected("kafka takes no address here", where="--broker", remedy="write it into the file: kafka.bootstrap")
+    return KafkaBroker(
+        wanted.layout,
+        wanted.kafka,
+        wanted.member,
+        unsafe_open_any_task=wanted.unsafe_open_any_task,
+        unsafe_read_before_fence=wanted.unsafe_read_before_fence,
+    )
+
+
+def _sqlite(address: str, wanted: Wanted) -> Broker:
+    from penstock.connectors.sqlite import SqliteBroker
+
+    if not address:
+        raise Rejected("sqlite needs a file", where="--broker", remedy="write sqlite:PATH")
+    return SqliteBroker(Path(address), wanted.layout, wanted.member, MachineClock())
+
+
+BROKERS: Mapping[str, Callable[[str, Wanted], Broker]] = {"kafka": _kafka, "sqlite": _sqlite}

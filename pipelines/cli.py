@@ -1,0 +1,254 @@
+"""The command line. Every command is one function here, which says what it takes, and one module `command_*.py` with the work.
+
+Modules are imported when their command runs: `penstock --help` has to be there at once.
+
+Exit codes: 0 fine, and after a clean SIGTERM; 1 the file, the data or a gate says no; 2 usage; 3 the outside world (a retry
+may help); 4 refused for the sake of the state (it does not); 130 second Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="penstock",
+    help="Streaming agentic reasoning over event streams: remembers per key, decides when thinking is worth its price.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+topics = typer.Typer(help="The topics of a pipeline.", no_args_is_help=True)
+app.add_typer(topics, name="topics")
+
+File = Annotated[Path, typer.Argument(help="The pipeline's file.", show_default=False)]
+Overlays = Annotated[
+    list[Path] | None, typer.Option("-f", "--overlay", help="A file laid over it; may be repeated.", show_default=False)
+]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="One value on top.", show_default=False)
+]
+EnvFile = Annotated[Path | None, typer.Option("--env-file", help="Variables for ${…}, as NAME=value lines.")]
+Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+BrokerUrl = Annotated[
+    str, typer.Option("--broker", envvar="PENSTOCK_BROKER", help="kafka (as the file says), or sqlite:PATH (embedded).")
+]
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where; made if it is not there.")] = Path(),
+) -> None:
+    """Write a first pipeline and its schema for editors."""
+    from penstock.pipelines.command_init import init
+
+    init(folder)
+
+
+@app.command()
+def check(
+    file: File,
+    overlay: Overlays = None,
+    set_: Sets = None,
+    env_file: EnvFile = None,
+    json: Json = False,
+    format: Annotated[str, typer.Option(help="text or github.")] = "text",
+    resolved: Annotated[bool, typer.Option("--resolved", help="Print the file as it takes effect, secrets masked.")] = False,
+    sample: Annotated[Path | None, typer.Option(help="A recording: how often is every expression true, false, unknown?")] = None,
+    source: Annotated[str | None, typer.Option(help="Which source the sample is of; default: the only one.")] = None,
+    connect: Annotated[bool, typer.Option("--connect", help="Also ask the brokers and the model servers.")] = False,
+    broker: BrokerUrl = "kafka",
+) -> None:
+    """Every problem of the file at once, with line and column. Opens nothing unless it is told to."""
+    from penstock.pipelines.command_check import check
+    from penstock.pipelines.loading import load
+
+    loaded = load(file, overlay, set_, env_file)
+    check(
+        loaded, json=json, format=format, resolved=resolved, sample=sample, source=source, connect=connect, broker=broker
+    )
+
+
+@app.command()
+def run(
+    file: File,
+    overlay: Overlays = None,
+    set_: Sets = None,
+    env_file: EnvFile = None,
+    json: Json = False,
+    broker: BrokerUrl = "kafka",
+    listen: Annotated[str | None, typer.Option(help="[HOST]:PORT for /livez /readyz /metrics.")] = None,
+    until_idle: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="End when nothing was left to do for so long.")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Most records per fetch and input.", min=1, hidden=True)] = 2000,
+    claim: Annotated[
+        int, typer.Option(hidden=True, help="For tests of fencing: believe that tasks 0 to N-1 are ours, whatever others say.")
+    ] = 0,
+    unsafe_read_before_fence: Annotated[bool, typer.Option(hidden=True, help="For a negative control in tests.")] = False,
+) -> None:
+    """Work until SIGTERM or Ctrl-C."""
+    from penstock.pipelines.command_run import RunOptions, run
+    from penstock.pipelines.loading import load
+
+    options = RunOptions(
+        broker=broker,
+        listen=listen,
+        until_idle=until_idle,
+        batch=batch,
+        claim=claim,
+        unsafe_read_before_fence=unsafe_read_before_fence,
+        json=json,
+    )
+    run(load(file, overlay, set_, env_file), options)
+
+
+@app.command()
+def demo(
+    file: Annotated[Path | None, typer.Argument(help="A pipeline; default: the one that watches sshd.")] = None,
+    overlay: Overlays = None,
+    set_: Sets = None,
+    env_file: EnvFile = None,
+    json: Annotated[bool, typer.Option("--json", help="End with one object; print nothing else.")] = False,
+    input: Annotated[Path | None, typer.Option(help="Stream a recording (jsonl, csv, text) instead.")] = None,
+    source: Annotated[str | None, typer.Option(help="Which source the recording is of; default: the only one.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the generated stream.")] = 1,
+    hours: Annotated[float, typer.Option(help="How much of it.")] = 3.0,
+    live: Annotated[bool, typer.Option("--live", help="Ask the file's models instead of the simulated one.")] = False,
+    db: Annotated[Path | None, typer.Option(help="Keep the embedded broker's file here.")] = None,
+) -> None:
+    """Watch decisions arrive: a pipeline on the embedded broker, with a simulated model; needs no Kafka and no GPU."""
+    from penstock.pipelines.command_demo import DemoOptions, demo
+
+    options = DemoOptions(
+        file=file, overlays=overlay or [], sets=set_ or [], env_file=env_file, json=json, input=input, source=source,
+        seed=seed, hours=hours, live=live, db=db,
+    )  # fmt: skip
+    demo(options)
+
+
+@app.command()
+def tail(
+    file: File,
+    overlay: Overlays = None,
+    set_: Sets = None,
+    env_file: EnvFile = None,
+    json: Annotated[bool, typer.Option("--json", help="One record a line, as it is.")] = False,
+    topic: Annotated[str, typer.Option(help="results, partials or dead.")] = "results",
+    until_idle: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="End when nothing came for so long.")
+    ] = None,
+    broker: BrokerUrl = "kafka",
+) -> None:
+    """Print results as they come, from the beginning."""
+    from penstock.pipelines.command_tail import tail
+    from penstock.pipelines.loading import load
+
+    tail(load(file, overlay, set_, env_file), topic=topic, json=json, broker=broker, until_idle=until_idle)
+
+
+@topics.command("plan")
+def topics_plan(
+    file: File, overlay: Overlays = None, set_: Sets = None, env_file: EnvFile = None, json: Json = False
+) -> None:
+    """What is there, what is missing, what is set up wrongly. Changes nothing."""
+    from penstock.pipelines.command_topics import topics
+    from penstock.pipelines.loading import load
+
+    topics(load(file, overlay, set_, env_file), apply=False, json=json)
+
+
+@topics.command("apply")
+def topics_apply(
+    file: File, overlay: Overlays = None, set_: Sets = None, env_file: EnvFile = None, json: Json = False
+) -> None:
+    """Create what is missing; sources never."""
+    from penstock.pipelines.command_topics import topics
+    from penstock.pipelines.loading import load
+
+    topics(load(file, overlay, set_, env_file), apply=True, json=json)
+
+
+@app.command()
+def schema(
+    what: Annotated[str, typer.Argument(help="file or result.")] = "file",
+    asyncapi: Annotated[Path | None, typer.Option(help="AsyncAPI 3 document of this pipeline's topics instead.")] = None,
+) -> None:
+    """JSON Schema of the file or of results."""
+    from penstock.pipelines.command_schema import schema
+
+    schema(what, asyncapi)
+
+
+@app.command()
+def render(
+    file: File,
+    sample: Annotated[Path, typer.Option(help="A recording to feed.", show_default=False)],
+    at: Annotated[int | None, typer.Option(min=1, help="Show the n-th prompt; default: the last one.")] = None,
+    overlay: Overlays = None,
+    set_: Sets = None,
+    env_file: EnvFile = None,
+    json: Json = False,
+    source: Annotated[str | None, typer.Option(help="Which source the sample is of; default: the only one.")] = None,
+) -> None:
+    """The exact prompt that a recording leads to, its tokens, and how much of it a prefix cache would have."""
+    from penstock.pipelines.command_render import render
+    from penstock.pipelines.loading import load
+
+    render(load(file, overlay, set_, env_file), sample=sample, at=at, source=source, json=json)
+
+
+@app.command("fake-model")
+def fake_model(
+    listen: Annotated[str, typer.Option(help="HOST:PORT; port 0 takes a free one.")] = "127.0.0.1:8000",
+    tokens_per_second: Annotated[float | None, typer.Option(help="Per stream; default: as fast as it goes.")] = None,
+    ttft: Annotated[float, typer.Option(help="Seconds until the first token.")] = 0.0,
+    max_num_seqs: Annotated[int, typer.Option(help="Streams that generate at once.")] = 256,
+    max_num_queued_reqs: Annotated[int | None, typer.Option(help="More than so many waiting are refused with 503.")] = None,
+    priorities: Annotated[bool, typer.Option("--priorities", help="As vLLM's --scheduling-policy priority.")] = False,
+    answers: Annotated[Path | None, typer.Option(help="YAML list of {when, answer}.")] = None,
+    fault: Annotated[str, typer.Option(help="Break some answers, such as cut=0.1,busy=0.05: see docs/models.md.")] = "",
+    seed: Annotated[int, typer.Option(help="Of the faults.")] = 0,
+) -> None:
+    """A server that speaks vLLM's protocol and has no model: every answer is labelled as simulated."""
+    from penstock.pipelines.command_fake_model import serve
+
+    serve(
+        listen=listen, tokens_per_second=tokens_per_second, ttft=ttft, max_num_seqs=max_num_seqs,
+        max_num_queued_reqs=max_num_queued_reqs, priorities=priorities, answers=answers, fault=fault, seed=seed,
+    )  # fmt: skip
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("penstock"))
+        raise typer.Exit
+
+
+@app.callback()
+def _about(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and end.")] = False,
+) -> None: ...
+
+
+def main() -> None:
+    """Entry point: whatever goes wrong in a known way is one sentence on stderr and an exit code, never a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+    except Exception as error:
+        from penstock.operators.error import PenstockError
+
+        if not isinstance(error, PenstockError):
+            raise
+        typer.echo(f"penstock: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,135 @@
+"""`penstock run`: one worker process, from the file to a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from random import Random
+from typing import Any
+
+import orjson
+import typer
+import uvloop
+
+from penstock.connectors.clock import MachineClock
+from penstock.connectors.port import Broker, TaskId
+from penstock.operators.error import Unreachable
+from penstock.pipelines.backoff import Backoff
+from penstock.pipelines.brokers import Wanted, member_name, open_broker
+from penstock.pipelines.compile import Pipeline
+from penstock.pipelines.endpoint import EndpointLimits
+from penstock.pipelines.endpoints import opened_models
+from penstock.pipelines.load import Loaded
+from penstock.pipelines.loading import usable
+from penstock.pipelines.observe import serve
+from penstock.pipelines.spec import Spec
+from penstock.pipelines.worker import Summary, Worker, WorkerOptions
+
+log = logging.getLogger("penstock")
+
+START_ATTEMPTS = 5
+"""A broker that is not there yet (a container that starts beside us) is given a few tries; then exit 3, and whoever supervises us retries."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    broker: str = "kafka"
+    listen: str | None = None
+    until_idle: float | None = None
+    batch: int = 2000
+    claim: int = 0
+    unsafe_read_before_fence: bool = False
+    json: bool = False
+
+
+def run(loaded: Loaded, options: RunOptions) -> None:
+    """Ends the process with the worker's exit code."""
+    spec, pipeline = usable(loaded)
+    set_up_logging()
+    summary = uvloop.run(work(spec, pipeline, options))
+    if options.json:
+        typer.echo(orjson.dumps(as_json(summary)).decode())
+    if summary.problem:
+        typer.echo(f"penstock: {summary.problem}", err=True)
+    raise typer.Exit(summary.exit_code)
+
+
+def set_up_logging() -> None:
+    """One line per change of state, on stderr; the level is PENSTOCK_LOG (default INFO)."""
+    logging.basicConfig(level=os.environ.get("PENSTOCK_LOG", "INFO").upper(), format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
+    """Until SIGTERM, SIGINT, idleness or refusal. Raises Unreachable if the broker cannot be reached at all."""
+    member, clock = member_name(), MachineClock()
+    wanted = Wanted(
+        layout=pipeline.layout,
+        kafka=spec.kafka,
+        member=member,
+        unsafe_open_any_task=options.claim > 0,
+        unsafe_read_before_fence=options.unsafe_read_before_fence,
+    )
+    async with AsyncExitStack() as stack:
+        broker = open_broker(options.broker, wanted)
+        stack.push_async_callback(broker.close)
+        await start_patiently(broker, clock)
+        models = await stack.enter_async_context(opened_models(pipeline.models))
+        worker = Worker(
+            pipeline.plan,
+            pipeline.layout,
+            broker,
+            models,
+            clock,
+            WorkerOptions(
+                owner=member,
+                build=version("penstock"),
+                until_idle=options.until_idle,
+                batch=options.batch,
+                limits={name: EndpointLimits(settings.concurrency) for name, settings in pipeline.models.items()},
+                claimed=tuple(TaskId("main", partition) for partition in range(options.claim)),
+            ),
+        )
+        stop_on_signals(worker)
+        if options.listen is not None:
+            address = await stack.enter_async_context(serve(worker, options.listen))
+            log.info("health and metrics at %s", address)
+        log.info("%s %s works on %s", pipeline.layout.prefix, pipeline.plan.digest[:19], options.broker)
+        return await worker.run()
+
+
+async def start_patiently(broker: Broker, clock: MachineClock) -> None:
+    backoff = Backoff(Random(), first=0.5, longest=5.0)
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            await broker.start()
+            return
+        except Unreachable as error:
+            if attempt == START_ATTEMPTS:
+                raise
+            log.warning("%s; trying again", error)
+            await clock.sleep(backoff.draw())
+
+
+def stop_on_signals(worker: Worker) -> None:
+    """SIGTERM and the first Ctrl-C end it cleanly; the second Ctrl-C ends it at once with 130."""
+    loop = asyncio.get_running_loop()
+
+    def interrupted() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+        log.info("stopping; Ctrl-C again to leave at once")
+        worker.stop()
+
+    loop.add_signal_handler(signal.SIGTERM, worker.stop)
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+
+
+def as_json(summary: Summary) -> dict[str, Any]:
+    counts = {" ".join(name): count for name, count in sorted(summary.counts.items())}
+    return {"exit_code": summary.exit_code, "problem": summary.problem, "seconds": summary.seconds, "counts": counts}

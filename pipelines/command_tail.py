@@ -1,0 +1,63 @@
+"""`penstock tail`: what a pipeline has said and says, as it is committed."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from typing import Any
+
+import orjson
+import typer
+from rich.console import Console
+
+from penstock.connectors.port import Broker
+from penstock.operators.error import Rejected
+from penstock.operators.record import Raw
+from penstock.pipelines.brokers import Wanted, member_name, open_broker
+from penstock.pipelines.load import Loaded
+from penstock.pipelines.loading import usable
+from penstock.pipelines.show import dead_line, result_line
+
+
+def tail(loaded: Loaded, *, topic: str, json: bool, broker: str, until_idle: float | None) -> None:
+    """Until Ctrl-C, or `until_idle` seconds without a record."""
+    spec, pipeline = usable(loaded)
+    names = {"results": spec.output_topics.results, "partials": spec.output_topics.partials, "dead": spec.output_topics.dead}
+    if topic not in names:
+        raise Rejected(f"there is no topic {topic!r} to follow", where="--topic", remedy=f"write {', '.join(names)}")
+    opened = open_broker(broker, Wanted(pipeline.layout, spec.kafka, member_name()))
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_follow(opened, names[topic], as_json=json, dead=topic == "dead", until_idle=until_idle))
+
+
+async def _follow(broker: Broker, topic: str, *, as_json: bool, dead: bool, until_idle: float | None) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    try:
+        await broker.start()
+        records = aiter(broker.follow(topic))
+        while True:
+            raw = await asyncio.wait_for(anext(records), until_idle)
+            if as_json:
+                typer.echo(orjson.dumps(_as_json(raw)).decode())
+            else:
+                console.print(dead_line(raw) if dead else result_line(raw))
+    except (TimeoutError, StopAsyncIteration):
+        return
+    finally:
+        await broker.close()
+
+
+def _as_json(raw: Raw) -> dict[str, Any]:
+    """The whole record; a value that is no JSON stands as base64 under `value_base64`."""
+    about = {
+        "topic": raw.topic,
+        "partition": raw.partition,
+        "offset": raw.offset,
+        "key": None if raw.key is None else raw.key.decode("utf-8", "replace"),
+        "headers": {name: value.decode("utf-8", "replace") for name, value in raw.headers},
+    }
+    try:
+        return {**about, "value": None if raw.value is None else orjson.loads(raw.value)}
+    except orjson.JSONDecodeError:
+        return {**about, "value_base64": base64.b64encode(raw.value or b"").decode()}

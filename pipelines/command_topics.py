@@ -1,0 +1,48 @@
+"""`penstock topics plan | apply`: what a pipeline needs of its cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from penstock.connectors.kafka_topics import TopicPlan, apply_topics, plan_topics
+from penstock.pipelines.load import Loaded
+from penstock.pipelines.loading import usable
+
+
+def topics(loaded: Loaded, *, apply: bool, json: bool) -> None:
+    """Ends with 1 where a topic is set up in a way that is refused."""
+    spec, pipeline = usable(loaded)
+    work = apply_topics if apply else plan_topics
+    plans = asyncio.run(work(pipeline.layout, spec.kafka))
+    if json:
+        typer.echo(orjson.dumps([_as_json(plan) for plan in plans]).decode())
+    else:
+        _print(plans)
+    if any(plan.action == "refuse" for plan in plans):
+        raise typer.Exit(1)
+
+
+def _as_json(plan: TopicPlan) -> dict[str, Any]:
+    return {
+        "topic": plan.topic,
+        "role": plan.role,
+        "exists": plan.exists,
+        "partitions": plan.partitions,
+        "settings": dict(plan.settings),
+        "differences": list(plan.differences),
+        "action": plan.action,
+    }
+
+
+def _print(plans: list[TopicPlan]) -> None:
+    table = Table("topic", "what", "partitions", "there", "action", "because", box=None, pad_edge=False)
+    for plan in plans:
+        there = "yes" if plan.exists else "no"
+        table.add_row(plan.topic, plan.role, str(plan.partitions), there, plan.action, "; ".join(plan.differences))
+    Console().print(table)

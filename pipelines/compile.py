@@ -1,0 +1,160 @@
+"""From the file to what runs: every expression compiled once, every aggregate shared by all that use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from penstock.connectors.port import Layout
+from penstock.operators.agent import AgentPlan
+from penstock.operators.agent_plan import build_agent
+from penstock.operators.aggregate import AggregateCall
+from penstock.operators.condition import Condition
+from penstock.operators.error import Rejected
+from penstock.operators.expression import Scope, compile_expression
+from penstock.operators.model import ModelSettings
+from penstock.operators.plan import Plan, PlannedTrigger
+from penstock.operators.result import ResultPlan
+from penstock.operators.source import Source, build_source
+from penstock.operators.template import Template
+from penstock.operators.trigger import Trigger, TriggerSettings
+from penstock.operators.trigger_kinds import KINDS
+from penstock.pipelines.load import Loaded
+from penstock.pipelines.spec import Spec
+
+IDENTITY_CHARACTERS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A compiled file: the plan of its tasks, its topics, its endpoints."""
+
+    plan: Plan
+    layout: Layout
+    models: Mapping[str, ModelSettings]
+
+
+def compile_pipeline(loaded: Loaded) -> Pipeline:
+    """Raises Rejected where the file has errors, or names a file that says something else than it should."""
+    spec = loaded.spec
+    if spec is None:
+        raise Rejected("the file has errors", remedy="`penstock check` lists them")
+    agents = {
+        name: build_agent(name, settings, spec.models, loaded.read_file) for name, settings in spec.agents.items()
+    }
+    return _Compiler(spec, loaded.digest, agents).pipeline()
+
+
+class _Compiler:
+    """Collects aggregates and fields while it compiles; what uses them is built last."""
+
+    def __init__(self, spec: Spec, digest: str, agents: Mapping[str, AgentPlan]) -> None:
+        self._spec, self._digest, self._agents = spec, digest, agents
+        self._calls: list[AggregateCall] = []
+        self._slot_of: dict[str, int] = {}
+        self._conditions: list[Condition] = []
+
+    def pipeline(self) -> Pipeline:
+        triggers = tuple(self._trigger(name, settings) for name, settings in self._spec.triggers.items())
+        sources = tuple(self._sources())
+        plan = Plan(
+            name=self._spec.name,
+            namespace=self._spec.namespace,
+            digest=self._digest,
+            labels=self._spec.labels,
+            sources=sources,
+            slots=tuple(self._calls),
+            triggers=triggers,
+            agents=self._agents,
+            context=self._spec.context,
+            results=self._results(),
+            dead_topic=self._spec.output_topics.dead,
+            uses_moment=self._uses_moment(),
+            keeps_event=self._kept_fields(triggers),
+        )
+        return Pipeline(plan, self._layout(sources), self._spec.models)
+
+    def _bind(self, text: str, aggregates: bool) -> Condition:
+        compiled = compile_expression(text, Scope(defines=self._spec.define, aggregates=aggregates))
+        for call in compiled.aggregates:
+            if call.identity not in self._slot_of:
+                self._slot_of[call.identity] = len(self._calls)
+                self._calls.append(call)
+        condition = Condition(compiled, self._slot_of)
+        self._conditions.append(condition)
+        return condition
+
+    def _trigger(self, name: str, settings: TriggerSettings) -> PlannedTrigger:
+        kind = next(kind for kind in KINDS.values() if type(settings) is kind.settings)
+        trigger = kind.build(settings, self._bind)
+        agent = self._spec.agent_of(name)
+        annotations = {label: Template(text) for label, text in settings.annotations.items()}
+        asked = [] if agent is None else [self._agents[agent].ask]
+        return PlannedTrigger(
+            name=name,
+            identity=f"{name}:{_meaning(settings, trigger)}",
+            trigger=trigger,
+            agent=None if agent is None else self._agents[agent],
+            labels=settings.labels,
+            annotations=annotations,
+            values=self._values(trigger, [*annotations.values(), *asked]),
+        )
+
+    def _values(self, trigger: Trigger, templates: Iterable[Template]) -> tuple[tuple[str, Condition], ...]:
+        """The definitions that the trigger's own expressions name, and those that its templates name."""
+        named = {name for condition in trigger.conditions for name in condition.compiled.defines}
+        named.update(name for template in templates for name in template.values)
+        return tuple((name, self._bind(text, True)) for name, text in self._spec.define.items() if name in named)
+
+    def _sources(self) -> Iterable[Source]:
+        scope = Scope(defines=self._spec.define, aggregates=False)
+        fields = frozenset(field for condition in self._conditions for field in condition.compiled.fields)
+        for name, settings in self._spec.sources.items():
+            yield build_source(name, settings, fields, scope, self._spec.labels)
+
+    def _uses_moment(self) -> bool:
+        return any(condition.compiled.uses_moment for condition in self._conditions)
+
+    @staticmethod
+    def _kept_fields(triggers: Iterable[PlannedTrigger]) -> tuple[str, ...]:
+        """Fields that a condition with history reads of the last event itself, so that time alone can make it read them."""
+        return tuple(
+            sorted(
+                {
+                    field
+                    for planned in triggers
+                    for condition in planned.trigger.conditions
+                    if condition.slots
+                    for field in condition.compiled.own_fields
+                }
+            )
+        )
+
+    def _results(self) -> ResultPlan:
+        topics = self._spec.output_topics
+        return ResultPlan(
+            pipeline=self._spec.name,
+            namespace=self._spec.namespace,
+            version=self._spec.version,
+            definition=self._digest,
+            results=topics.results,
+            partials=topics.partials,
+        )
+
+    def _layout(self, sources: Iterable[Source]) -> Layout:
+        topics = self._spec.output_topics
+        return Layout(
+            namespace=self._spec.namespace,
+            name=self._spec.name,
+            inputs={source.topic: source.start for source in sources},
+            outputs=frozenset({topics.results, topics.partials, topics.dead}),
+            previews=topics.previews,
+        )
+
+
+def _meaning(settings: TriggerSettings, trigger: Trigger) -> str:
+    """Digest of what decides when the trigger fires; labels, annotations and the agent do not."""
+    own = settings.model_dump_json(exclude={"labels", "annotations", "agent"})
+    expanded = [condition.compiled.identity for condition in trigger.conditions]
+    return sha256("\0".join([own, *expanded]).encode()).hexdigest()[:IDENTITY_CHARACTERS]

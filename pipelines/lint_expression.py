@@ -1,0 +1,125 @@
+"""Expressions of the file, each compiled in the scope of its field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from penstock.operators.expression import RESERVED_NAMES, Compiled, ExpressionError, Scope, compile_expression
+from penstock.operators.setting import ExpressionMark
+from penstock.pipelines.document import Map, Path, Scalar, key_place, matching
+from penstock.pipelines.problem import Code, Problem
+from penstock.pipelines.scalar_place import place_in
+from penstock.pipelines.shape import parts
+from penstock.pipelines.spec import Spec
+
+DEFINE = "define"
+Outcomes = Mapping[Path, Compiled | ExpressionError]
+_DIVIDED_COUNT = re.compile(r"/\s*\(*\s*(?:count|sum|distinct|rate)\s*\(")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_EXPANSIONS_MAX = 32
+
+
+def expression_problems(root: Map) -> Iterator[Problem]:
+    """What is wrong with a definition is said there, and not again of every expression that names it."""
+    defines = _defines(root)
+    fields = {
+        part.path: (part.node, mark)
+        for part in parts(Spec, root)
+        if (mark := part.mark(ExpressionMark)) is not None and isinstance(part.node, Scalar) and _is_text(part.node)
+    }
+    outcomes = {path: _compiled(node.text, mark, defines) for path, (node, mark) in fields.items()}
+    broken = {str(path[1]) for path, found in outcomes.items() if path[0] == DEFINE and _is_own(path, found)}
+    for path, found in outcomes.items():
+        if isinstance(found, ExpressionError) and (_is_own(path, found) or found.define not in broken):
+            yield _problem(fields[path][0], found, own=str(path[-1]) if path[0] == DEFINE else "")
+    yield from _reserved(root)
+    yield from _use_each(root, outcomes)
+    yield from _never_resolves(root, defines)
+
+
+def _is_text(node: Scalar) -> bool:
+    return isinstance(node.value, str)
+
+
+def _defines(root: Map) -> dict[str, str]:
+    return {
+        str(path[-1]): node.text
+        for path, node in matching(root, f"{DEFINE}.*")
+        if isinstance(node, Scalar) and _is_text(node)
+    }
+
+
+def _compiled(text: str, mark: ExpressionMark, defines: Mapping[str, str]) -> Compiled | ExpressionError:
+    try:
+        return compile_expression(text, Scope(defines=defines, aggregates=mark.aggregates))
+    except ExpressionError as error:
+        return error
+
+
+def _is_own(path: Path, found: Compiled | ExpressionError) -> bool:
+    """A mistake of this text itself; a definition may also be wrong by naming itself on a detour."""
+    if not isinstance(found, ExpressionError):
+        return False
+    return found.define is None or (path[0] == DEFINE and found.define == path[1])
+
+
+def _problem(node: Scalar, error: ExpressionError, own: str) -> Problem:
+    """`own` is the definition that the text is, if it is one."""
+    message = error.message.removeprefix(f"in the definition of `{own}`: ")
+    if _is_cut_by_comment(node):
+        message += "; YAML takes ` #` as the beginning of a comment: put the expression in quotes"
+    return Problem(Code.EXPRESSION, place_in(node, error.offset), message, nearest=error.hint)
+
+
+def _is_cut_by_comment(node: Scalar) -> bool:
+    """An unquoted value that ends inside of a text or a bracket, in front of a comment."""
+    unfinished = node.text.count('"') % 2 or node.text.count("'") % 2 or node.text.count("(") > node.text.count(")")
+    return node.style == "plain" and node.comment and bool(unfinished)
+
+
+def _reserved(root: Map) -> Iterator[Problem]:
+    for path, _ in matching(root, f"{DEFINE}.*"):
+        if path[-1] in RESERVED_NAMES:
+            message = f"`{path[-1]}` means something already; a definition needs another name"
+            yield Problem(Code.RESERVED_NAME, key_place(root, path), message)
+
+
+def _use_each(root: Map, outcomes: Outcomes) -> Iterator[Problem]:
+    """A condition without history becomes true at every event and false at the next: nothing begins and ends."""
+    for path, trigger in matching(root, "triggers.*"):
+        found = outcomes.get((*path, "when"))
+        if (
+            isinstance(found, Compiled)
+            and not found.aggregates
+            and isinstance(trigger, Map)
+            and "until" not in trigger.entries
+        ):
+            message = f"the `when` of trigger `{path[-1]}` looks at one event only; use `each`"
+            expected = "a span, such as count(…, 60s) >= 20, or an `until`"
+            yield Problem(Code.USE_EACH, key_place(root, (*path, "when")), message, expected=expected)
+
+
+def _never_resolves(root: Map, defines: Mapping[str, str]) -> Iterator[Problem]:
+    """In silence every count is 0, a quotient of counts is unknown, and unknown ends nothing."""
+    for _, trigger in matching(root, "triggers.*"):
+        field = "until" if isinstance(trigger, Map) and "until" in trigger.entries else "when"
+        node = trigger.get(field) if isinstance(trigger, Map) else None
+        text = _expanded(node.text, defines) if isinstance(node, Scalar) else ""
+        bounded = ("||" if field == "until" else "&&") in text
+        if isinstance(node, Scalar) and not bounded and _DIVIDED_COUNT.search(text):
+            message = (
+                f"`{field}` divides by a count, which is 0 in silence: the episode would stay open until events come"
+            )
+            expected = "an `until` with a bound that holds in silence, such as `count(…, 5m) == 0 || …`"
+            yield Problem(Code.NEVER_RESOLVES, node.place, message, severity="warning", expected=expected)
+
+
+def _expanded(text: str, defines: Mapping[str, str]) -> str:
+    """The text with definitions written out, as far as a warning needs it."""
+    for _ in range(_EXPANSIONS_MAX):
+        expanded = _WORD.sub(lambda word: f"({defines[word[0]]})" if word[0] in defines else word[0], text)
+        if expanded == text or len(expanded) > 65_536:
+            break
+        text = expanded
+    return text

@@ -1,0 +1,206 @@
+"""What a running worker tells about itself: `/livez`, `/readyz` and `/metrics`.
+
+Nothing is counted for Prometheus on the way of a record: whoever asks for `/metrics` makes us look at what the worker,
+its tasks and its endpoints know anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from penstock.operators.error import Rejected, Unreachable
+from penstock.pipelines.endpoint import Endpoint
+from penstock.pipelines.keeper import Keeper
+from penstock.pipelines.run import Session
+from penstock.pipelines.worker import Worker
+
+
+class Counted(NamedTuple):
+    """How a counter of the core is called in Prometheus: `penstock_<name>_total{<label>=…}`."""
+
+    name: str
+    label: str
+    help: str
+
+
+COUNTED: Mapping[str, Counted] = {
+    "fired": Counted("firings", "trigger", "Firings of each trigger."),
+    "resolved": Counted("resolved", "trigger", "Episodes that ended."),
+    "suppressed": Counted("suppressed", "trigger", "Firings that fell into a cooldown."),
+    "ignored": Counted("ignored_events", "source", "Events that `ignore` took out."),
+    "late": Counted("late_events", "source", "Events later than `watermark.lateness` allows."),
+    "dead": Counted("dead_letters", "reason", "Records that could not be used."),
+}
+"""What the core counts under a name that is not here is exported under that very name, labelled `which`."""
+
+
+class WorkerCollector(Collector):
+    """Reads a worker's numbers at the moment they are asked for."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._build()
+        yield from self._counted()
+        yield from self._tasks()
+        yield from self._inputs()
+        yield from self._endpoints()
+
+    def _build(self) -> Metric:
+        process = self._worker.process
+        about = {"pipeline": process.plan.name, "definition": process.plan.digest, "version": process.build}
+        return InfoMetricFamily("penstock_build", "What runs here.", value={**about, "owner": process.owner})
+
+    def _counted(self) -> Iterator[Metric]:
+        families: dict[str, CounterMetricFamily] = {}
+        for (what, *which), count in sorted(self._worker.process.tally.items()):
+            known = COUNTED.get(what, Counted(what, "which", "Counted by the core."))
+            if what not in families:
+                families[what] = CounterMetricFamily(f"penstock_{known.name}", known.help, labels=[known.label])
+            families[what].add_metric([",".join(which)], count)
+        yield from families.values()
+
+    def _tasks(self) -> Iterator[Metric]:
+        keepers = self._worker.keepers
+        opened = CounterMetricFamily("penstock_task_opened", "How often the log was opened.", labels=["partition"])
+        for keeper in keepers:
+            opened.add_metric([_partition(keeper)], keeper.times_opened)
+        yield opened
+        yield _gauge("task_open", "1 while the task takes in records.", keepers, lambda keeper: keeper.working)
+        for name, text, value in TASK_GAUGES:
+            yield _gauge(name, text, keepers, _of_session(value))
+
+    def _inputs(self) -> Iterator[Metric]:
+        labels = ["topic", "partition"]
+        lag = GaugeMetricFamily("penstock_input_lag_records", "Records not read yet.", labels=labels)
+        paused = GaugeMetricFamily("penstock_input_paused", "1 while back-pressure holds the input.", labels=labels)
+        for keeper in self._worker.keepers:
+            if keeper.session is None:
+                continue
+            for topic, progress in keeper.session.progress.items():
+                place = [topic, _partition(keeper)]
+                lag.add_metric(place, max(0, progress.end_seen - progress.position))
+                paused.add_metric(place, topic in keeper.session.paused)
+        yield from (lag, paused)
+
+    def _endpoints(self) -> Iterator[Metric]:
+        endpoints = list(self._worker.process.admission.endpoints.values())
+        for name, text, value in ENDPOINT_GAUGES:
+            gauge = GaugeMetricFamily(f"penstock_{name}", text, labels=["endpoint"])
+            for endpoint in endpoints:
+                gauge.add_metric([endpoint.name], value(endpoint))
+            yield gauge
+        calls = CounterMetricFamily(
+            "penstock_model_calls", "Model calls by how they went.", labels=["endpoint", "outcome"]
+        )
+        tokens = CounterMetricFamily(
+            "penstock_model_tokens", "Tokens by the server's count.", labels=["endpoint", "kind"]
+        )
+        for endpoint in endpoints:
+            ledger = endpoint.ledger
+            for outcome in ("begun", "answered", "lost", "cancelled", "retried", "pushed_back"):
+                calls.add_metric([endpoint.name, outcome], getattr(ledger, outcome))
+            for kind in ("input", "cached_input", "output"):
+                tokens.add_metric([endpoint.name, kind], getattr(ledger, f"{kind}_tokens"))
+        yield from (calls, tokens)
+
+
+TASK_GAUGES: tuple[tuple[str, str, Callable[[Session], float]], ...] = (
+    ("runs_open", "Runs without an outcome.", lambda session: session.core.open_runs),
+    ("keys", "Keys that are remembered.", lambda session: session.core.keys),
+    ("unsaved_bytes", "Estimated weight of what is not committed yet.", lambda session: session.core.unsaved_bytes),
+)
+ENDPOINT_GAUGES: tuple[tuple[str, str, Callable[[Endpoint], float]], ...] = (
+    ("model_calls_in_flight", "Model calls under way.", lambda endpoint: endpoint.seated),
+    ("model_calls_waiting", "Model calls that wait for a seat.", lambda endpoint: len(endpoint.waiting)),
+    ("model_busy", "1 while the endpoint asks us to wait.", lambda endpoint: endpoint.busy),
+)
+
+
+def _partition(keeper: Keeper) -> str:
+    return str(keeper.task.partition)
+
+
+def _of_session(value: Callable[[Session], float]) -> Callable[[Keeper], float]:
+    return lambda keeper: 0 if keeper.session is None else value(keeper.session)
+
+
+def _gauge(name: str, text: str, keepers: list[Keeper], value: Callable[[Keeper], float]) -> Metric:
+    gauge = GaugeMetricFamily(f"penstock_{name}", text, labels=["partition"])
+    for keeper in keepers:
+        gauge.add_metric([_partition(keeper)], value(keeper))
+    return gauge
+
+
+def registry_of(worker: Worker) -> CollectorRegistry:
+    """The worker's histograms and everything else that it knows, in one registry that is nobody else's."""
+    registry = worker.process.meters.registry
+    registry.register(WorkerCollector(worker))
+    return registry
+
+
+def unready(worker: Worker) -> list[str]:
+    """Why this process should get no traffic, or be looked at: a sentence per task that is not open."""
+    return [
+        f"task {keeper.task.partition}: {keeper.trouble or 'being opened'}"
+        for keeper in worker.keepers
+        if not keeper.working
+    ]
+
+
+def application(worker: Worker) -> web.Application:
+    """The three pages. `/livez` answers while the event loop turns; `/readyz` is 503 while a task of ours is not open."""
+    registry = registry_of(worker)
+
+    async def livez(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        reasons = unready(worker)
+        return web.Response(text="\n".join(reasons or ["ok"]) + "\n", status=503 if reasons else 200)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    pages = web.Application()
+    pages.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    return pages
+
+
+@asynccontextmanager
+async def serve(worker: Worker, listen: str) -> AsyncIterator[str]:
+    """Serve the pages at `listen` (`:9464`, `127.0.0.1:9464`; port 0: a free one); yields the address.
+
+    Raises Rejected for an address that is none, Unreachable where it is taken.
+    """
+    host, port = parse_listen(listen)
+    runner = web.AppRunner(application(worker), access_log=None)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise Unreachable(
+                f"cannot listen: {error.strerror}", where=listen, remedy="choose another --listen"
+            ) from error
+        bound = runner.addresses[0]
+        yield f"http://{host or '127.0.0.1'}:{bound[1]}"
+    finally:
+        await runner.cleanup()
+
+
+def parse_listen(listen: str) -> tuple[str | None, int]:
+    """`host:port`, or `:port` for all interfaces."""
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65_535:
+        raise Rejected(f"{listen!r} is not an address", where="--listen", remedy="write :9464 or 127.0.0.1:9464")
+    return host.strip("[]") or None, int(port)

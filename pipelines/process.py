@@ -1,0 +1,37 @@
+"""What all tasks of one process share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from penstock.connectors.port import Broker, Layout, WallClock
+from penstock.operators.plan import Plan
+from penstock.pipelines.admission import Admission
+from penstock.pipelines.fetching import RECORDS_MAX
+from penstock.pipelines.meters import Meters
+
+Counts = Counter[tuple[str, ...]]
+"""(what, which) → how often, as the core counts it."""
+
+
+@dataclass(slots=True)
+class Process:
+    """`owner` names this process in the log and in messages, `build` the version that runs."""
+
+    plan: Plan
+    layout: Layout
+    broker: Broker
+    admission: Admission
+    clock: WallClock
+    owner: str
+    build: str
+    bounded: bool = False
+    """The inputs end where they end now: event time ends with them."""
+    batch: int = RECORDS_MAX
+    """Records of one fetch at most."""
+    meters: Meters = field(default_factory=Meters)
+    tally: Counts = field(default_factory=Counter)
+    """What was counted, as far as it is committed: what is done again after a loss does not count twice."""
+    tasks: int = 0
+    """How many are open: they share the commits that are allowed per second."""

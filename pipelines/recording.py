@@ -1,0 +1,70 @@
+"""Recordings: files whose lines are the records that a source would have read."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from penstock.operators.decode import Read
+from penstock.operators.error import Rejected
+from penstock.operators.record import DeadLetter, Raw, Record
+from penstock.operators.source import Source
+
+MONTH_MS = 30 * 86_400_000
+_HEADER = re.compile(r'^"?[A-Za-z_][\w ]*"?([,;\t]"?[A-Za-z_][\w ]*"?)*$')
+
+
+def recorded_values(path: Path) -> Iterator[bytes]:
+    """The lines of a `.jsonl`, `.csv` or text file without their line ends; a CSV file's first row is left out if it is a header.
+
+    Raises Rejected where the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file):
+                value = line.rstrip(b"\r\n")
+                header = number == 0 and path.suffix == ".csv" and _HEADER.match(value.decode("utf-8", "replace"))
+                if value and not header:
+                    yield value
+    except OSError as error:
+        raise Rejected(f"cannot be read: {error.strerror}", where=str(path), remedy="name a recording") from error
+
+
+def recorded_at(source: Source, path: Path) -> int:
+    """The time stamp (ms) that records of a file get: when it was last changed, or earlier.
+
+    A line without a year is read as the year nearest to its time stamp, which may lie ahead of it. A recording does not come
+    from the future, so the time stamp is moved back by months until the last line is not ahead any more.
+    """
+    try:
+        changed_at = int(path.stat().st_mtime * 1000)
+    except OSError as error:
+        raise Rejected(f"cannot be read: {error.strerror}", where=str(path), remedy="name a recording") from error
+    last = deque(recorded_values(path), maxlen=1)
+    for months in range(13):
+        timestamp = changed_at - months * MONTH_MS
+        if not any(_is_ahead(source.decode(raw)) for raw in as_records(source, iter(last), timestamp)):
+            return timestamp
+    return changed_at
+
+
+def _is_ahead(read: Read | DeadLetter) -> bool:
+    return isinstance(read, DeadLetter) and read.reason == "ahead"
+
+
+def as_records(source: Source, values: Iterator[bytes], timestamp: int) -> Iterator[Record]:
+    """Records of partition 0 of the source's topic."""
+    for offset, value in enumerate(values):
+        yield Record(source.topic, 0, offset, timestamp, None, value)
+
+
+def key_of(source: Source) -> Callable[[Raw], bytes | None]:
+    """What a producer would use as the record's key, so that equal keys meet in one partition; None for a dead record."""
+
+    def key(raw: Raw) -> bytes | None:
+        read = source.decode(raw)
+        return None if isinstance(read, DeadLetter) else read[0].encode()
+
+    return key

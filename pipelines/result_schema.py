@@ -1,0 +1,107 @@
+"""What consumers can rely on, as documents: JSON Schema of a result record, AsyncAPI 3 of a pipeline's topics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock.operators.agent import AgentPlan
+from penstock.operators.result import SCHEMA
+from penstock.pipelines.compile import Pipeline
+from penstock.pipelines.spec import Spec
+
+STATES = ("partial", "final", "failed", "resolved")
+
+_TEXT = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 0}
+_TIME = {"type": "string", "format": "date-time"}
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _closed(properties: dict[str, Any], description: str = "") -> dict[str, Any]:
+    """An object with all of these fields and no others."""
+    closed = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return {"description": description, **closed} if description else closed
+
+
+def result_schema(answer: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Draft 2020-12 schema of `penstock.result/1`; `answer` is the schema of a known agent's answers."""
+    usage = {"input_tokens": _COUNT, "cached_input_tokens": _COUNT, "output_tokens": _COUNT, "cost": _or_null({"type": "number"})}
+    call = {"model": _TEXT, "attempt": _COUNT, "outcome": _TEXT, "because": _or_null(_TEXT), "simulated": {"type": "boolean"}}
+    episode = {
+        "id": _TEXT,
+        "status": {"enum": ["firing", "resolved"]},
+        "starts_at": _TIME,
+        "ends_at": _or_null(_TIME),
+    }
+    why = {
+        "fired_by": _TEXT,
+        "condition": _TEXT,
+        "values": {"type": "object"},
+        "events": _COUNT,
+        "from": _or_null(_TIME),
+        "to": _or_null(_TIME),
+        "route": {"type": "array", "items": _closed({**call, **usage}, "One model call.")},
+    }
+    degradation = {"step": _TEXT, "because": _TEXT, "would_have_cost": _or_null({"type": "number"})}
+    labels = {"type": "object", "additionalProperties": _TEXT}
+    properties: dict[str, Any] = {
+        "schema": {"const": SCHEMA},
+        "pipeline": _TEXT,
+        "version": _TEXT,
+        "definition": _TEXT,
+        "run": _TEXT,
+        "rev": {"type": "integer", "minimum": 1},
+        "attempt": _or_null({"type": "integer", "minimum": 1}),
+        "state": {"enum": list(STATES)},
+        "reason": _or_null(_TEXT),
+        "agent": _or_null(_TEXT),
+        "key": _TEXT,
+        "by": _or_null(_TEXT),
+        "tenant": _or_null(_TEXT),
+        "episode": _or_null(_closed(episode)),
+        "triggers": {"type": "array", "items": _TEXT, "minItems": 1},
+        "labels": labels,
+        "annotations": labels,
+        "answer": _or_null(answer or {"type": "object"}),
+        "text": _or_null(_TEXT),
+        "why": _closed(why),
+        "usage": _closed({"calls": _COUNT, **usage, "currency": _or_null(_TEXT)}),
+        "degraded": {"type": "array", "items": _closed(degradation)},
+        "simulated": {"type": "boolean"},
+        "end": {"type": "boolean"},
+        "supersedes": _or_null(_TEXT),
+        "corrects": _or_null(_TEXT),
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": SCHEMA,
+        **_closed(properties, "A record of Penstock: the highest `rev` of a run is the one that counts."),
+    }
+
+
+def asyncapi_document(spec: Spec, pipeline: Pipeline) -> dict[str, Any]:
+    """AsyncAPI 3.0 of the topics that the pipeline writes, with the answer's own schema per agent."""
+    topics = spec.output_topics
+    messages = {f"result_{name}": _message(name, agent) for name, agent in pipeline.plan.agents.items()}
+    messages.setdefault("result", {"name": SCHEMA, "contentType": "application/json", "payload": result_schema()})
+    references = {name: {"$ref": f"#/components/messages/{name}"} for name in messages}
+    written = {"results": topics.results, "partials": topics.partials}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": spec.name, "version": spec.version},
+        "defaultContentType": "application/json",
+        "servers": {"kafka": {"host": spec.kafka.bootstrap, "protocol": "kafka"}},
+        "channels": {name: {"address": address, "messages": references} for name, address in written.items()},
+        "operations": {
+            f"publish_{name}": {"action": "send", "channel": {"$ref": f"#/channels/{name}"}} for name in written
+        },
+        "components": {"messages": messages},
+    }
+
+
+def _message(name: str, agent: AgentPlan) -> dict[str, Any]:
+    answer = None if agent.shape is None else agent.shape.schema
+    return {"name": f"{SCHEMA} of {name}", "contentType": "application/json", "payload": result_schema(answer)}

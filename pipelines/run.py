@@ -1,0 +1,214 @@
+"""The loop of one task: from the opening of its log to its end.
+
+    open ─▶ restore ─▶ begin ─▶ `opened` committed ─▶ ┌ records ┐
+                                                      │ answers │─▶ feed ─▶ perform ─▶ commit if due ─┐
+                                                      │ time    │                                     │
+                                                      └─────────┘◀────────────────────────────────────┘
+    released: last cut ─▶ `released` committed ─▶ closed        lost, dropped, bug: closed, nothing more is said
+
+Between two waits nothing awaits: what the core is fed, what it decides and what is cut are one step.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from enum import Enum, auto
+from typing import assert_never
+
+from penstock.connectors.port import TaskLog
+from penstock.operators.event import Arrived, Ask, Cancel, Effect, Ended, Progress, Ticked, Wake
+from penstock.operators.task import Task
+from penstock.pipelines.bell import Bell
+from penstock.pipelines.endpoint import Heard
+from penstock.pipelines.fetching import Fetching
+from penstock.pipelines.process import Process
+from penstock.pipelines.saving import Saving
+from penstock.state.delta import Delta, Header
+
+TICK_MS = 1_000
+"""Processing time is told to the core at least so often."""
+HEARD_MAX = 100
+"""Answers fed in one step: more would hold up the event loop."""
+OPEN_RUNS_MAX = 10_000
+"""Runs of one task that may be open, most of them queued behind others of their key, before its intake pauses."""
+
+
+class Ending(Enum):
+    """How a session is asked to end."""
+
+    RELEASE = auto()
+    """Commit what is decided, mark the task as released."""
+    DROP = auto()
+    """The task is somebody else's: commit nothing more."""
+
+
+class Session:
+    """One task, opened. It ends when asked to, or with the exception that ended it; it is never used again."""
+
+    def __init__(self, process: Process, log: TaskLog, on_restored: Callable[[Header | None], None]) -> None:
+        """`on_restored` sees the last header in the log before anything is written there; it may raise."""
+        self._process, self._log, self._on_restored = process, log, on_restored
+        self._bell = Bell()
+        self.core = Task(process.plan, log.task.partition)
+        self._saving = Saving(self.core, log, process, self._bell.ring)
+        self._fetching = Fetching(log, process.layout.inputs, self._bell.ring, process.batch)
+        self._heard: deque[Heard] = deque()
+        self._ending: Ending | None = None
+        self._ticked_at = 0
+        self._wake_at: int | None = None
+        self._input_ended = False
+        self.progress: dict[str, Progress] = {}
+        self.working_since: float | None = None
+        """When `opened` was committed (monotonic seconds); None before."""
+        self.quiet_since: float | None = None
+        """Since when nothing has happened and nothing waits to happen (monotonic seconds); None while something does."""
+
+    @property
+    def paused(self) -> frozenset[str]:
+        """Inputs that back-pressure holds."""
+        return self._fetching.paused
+
+    def ask_to_end(self, ending: Ending) -> None:
+        self._ending = ending
+        self._bell.ring()
+
+    async def run(self) -> None:
+        """Until asked to end. Raises Lost, Unreachable, StateRefused; whatever it is, the log is closed."""
+        self._process.tasks += 1
+        try:
+            await self._restore()
+            if self._ending is None:
+                await self._declare()
+                await self._work()
+            if self._ending is Ending.RELEASE and self.working_since is not None:
+                await self._release()
+        finally:
+            self._process.tasks -= 1
+            await self._leave()
+
+    async def _restore(self) -> None:
+        last: Header | None = None
+        async for entry in self._log.restored():
+            self.core.apply(entry)
+            self._saving.met(entry)
+            if isinstance(entry, Delta):
+                last = entry.header
+            if self._ending is not None:
+                return
+        self._on_restored(last)
+
+    async def _declare(self) -> None:
+        """Nothing is fed, asked or published before `opened` is in the log (protocol rules 1 and 10)."""
+        positions = await self._log.begin(self.core.positions)
+        re_asks = self.core.opened(positions, self._process.clock.now())
+        self._saving.begin("opened")
+        await self._saving.finish()
+        self.working_since = self._process.clock.monotonic()
+        self._perform(re_asks)
+
+    async def _work(self) -> None:
+        self._fetching.begin()
+        while self._ending is None:
+            await self._bell.wait(self._patience())
+            self._saving.settle()
+            self._feed_heard()
+            self._feed_fetched()
+            self._tick_if_due()
+            self._end_if_read()
+            self._saving.save_if_due()
+            self._regulate_intake()
+            self._notice_quiet()
+
+    async def _release(self) -> None:
+        while self._heard:
+            self._feed_heard()
+        await self._saving.finish()
+        self._saving.begin("released")
+        await self._saving.finish()
+
+    async def _leave(self) -> None:
+        self._process.admission.cancel_all(self._log.task)
+        await self._saving.end()
+        await self._fetching.end()
+        await self._log.close()
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        if self._ending is not None:
+            return  # the runs that wait for it are in the log: whoever opens it next asks
+        for effect in effects:
+            match effect:
+                case Ask():
+                    self._process.admission.ask(effect, self._log.task, self._hear)
+                case Cancel():
+                    self._process.admission.cancel(effect.call_id)
+                case Wake():
+                    self._wake_at = effect.at
+                case _:
+                    assert_never(effect)
+
+    def _hear(self, heard: Heard) -> None:
+        self._heard.append(heard)
+        self._bell.ring()
+
+    def _feed_heard(self) -> None:
+        for _ in range(min(len(self._heard), HEARD_MAX)):
+            self._perform(self.core.feed(self._heard.popleft()))
+        if self._heard:
+            self._bell.ring()
+
+    def _feed_fetched(self) -> None:
+        if not self._fetching.ready or self._saving.blocked:
+            return
+        batch = self._fetching.take()
+        self.progress.update(batch.progress)
+        records = {topic: fetched for topic, fetched in batch.records.items() if fetched}
+        if not records:
+            return
+        clock = self._process.clock
+        began = clock.monotonic()
+        self._ticked_at = clock.now()
+        self._perform(self.core.feed(Arrived(records, self.progress, self._ticked_at)))
+        self._fetching.fed(sum(map(len, records.values())), clock.monotonic() - began)
+
+    def _tick_if_due(self) -> None:
+        now = self._process.clock.now()
+        if now >= self._next_tick():
+            self._ticked_at = now
+            if self._wake_at is not None and self._wake_at <= now:
+                self._wake_at = None
+            self._perform(self.core.feed(Ticked(now, self.progress)))
+
+    def _end_if_read(self) -> None:
+        """A bounded input is over when it was read to the end that was seen."""
+        if self._process.bounded and not self._input_ended and self._everything_read():
+            self._input_ended = True
+            self._perform(self.core.feed(Ended(self._process.clock.now())))
+
+    def _everything_read(self) -> bool:
+        inputs, progress = self._process.layout.inputs, self.progress
+        return not self._fetching.ready and all(topic in progress and progress[topic].caught_up for topic in inputs)
+
+    def _next_tick(self) -> int:
+        regular = self._ticked_at + TICK_MS
+        return regular if self._wake_at is None else min(regular, self._wake_at)
+
+    def _patience(self) -> float:
+        """Seconds until something has to be done although nothing happened."""
+        until_tick = (self._next_tick() - self._process.clock.now()) / 1000
+        until_commit = self._saving.wait()
+        return until_tick if until_commit is None else min(until_tick, until_commit)
+
+    def _regulate_intake(self) -> None:
+        """Back-pressure: where answers do not come, nothing more is read."""
+        if self._process.admission.saturated or self.core.open_runs >= OPEN_RUNS_MAX:
+            self._fetching.pause_all()
+        else:
+            self._fetching.pause_only(self.core.backlogged)
+
+    def _notice_quiet(self) -> None:
+        busy = self.core.dirty or self.core.open_runs or self._saving.in_flight or self._heard
+        if busy or not self._everything_read():
+            self.quiet_since = None
+        elif self.quiet_since is None:
+            self.quiet_since = self._process.clock.monotonic()

@@ -1,0 +1,155 @@
+"""Cutting and committing: one commit in flight per task, the next one is gathered meanwhile.
+
+    feed feed feed │cut                   │cut
+                   ├─ commit ─ decided ─┐ ├─ commit ─ …
+                   └──── feed feed ─────┴─┘
+
+Nothing that failed is continued (protocol rule 3): whatever a commit raises ends the session. The exception is `Refused`:
+nothing was begun then, so a dead letter takes the place of the output and the same delta is committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from penstock.connectors.port import Committed, TaskLog
+from penstock.operators.dead import refused_output
+from penstock.operators.error import Refused, Rejected
+from penstock.operators.task import Cut, Task
+from penstock.pipelines.cadence import UNSAVED_BYTES_MAX, Cadence, Rotation, Waiting
+from penstock.pipelines.process import Counts, Process
+from penstock.state.delta import Bucket, Delta, Entry, EntryKind
+
+LAST_COMMIT_SECONDS = 5.0
+
+_encode = msgspec.msgpack.encode
+_decode_bucket = msgspec.msgpack.Decoder(Bucket).decode
+
+
+class Saving:
+    """What one session saves, and when. `ring` is called when a commit was decided, or failed."""
+
+    def __init__(self, core: Task, log: TaskLog, process: Process, ring: Callable[[], None]) -> None:
+        self._core, self._log, self._process, self._ring = core, log, process, ring
+        self._clock = process.clock
+        self._cadence = Cadence(self._clock.monotonic())
+        self._rotation = Rotation()
+        self._sent: Mapping[str, int] = {}
+        self._counted: Counts = Counter()
+        self._commit: asyncio.Task[Committed] | None = None
+
+    def met(self, entry: Entry) -> None:
+        """An entry of the log, while restoring."""
+        size = len(_encode(entry))
+        if isinstance(entry, Delta):
+            self._sent = entry.header.sent
+            self._rotation.delta_written(size)
+        else:
+            self._rotation.image_written(entry.index, entry.of, size)
+
+    @property
+    def in_flight(self) -> bool:
+        return self._commit is not None
+
+    @property
+    def blocked(self) -> bool:
+        """So much waits behind the commit in flight that feeding records has to wait for it, too."""
+        return self.in_flight and self._core.unsaved_bytes >= UNSAVED_BYTES_MAX
+
+    def wait(self) -> float | None:
+        """Seconds until a commit should begin; None while one is in flight."""
+        if self._commit is not None:
+            return None
+        core = self._core
+        waiting = Waiting(core.dirty, core.urgent, core.unsaved_bytes)
+        return max(0.0, self._cadence.wait(self._clock.monotonic(), waiting, self._process.tasks))
+
+    def save_if_due(self) -> None:
+        if self.wait() == 0:
+            self.begin()
+
+    def begin(self, kind: EntryKind = "delta") -> None:
+        """Cut, and commit what was cut. None may be in flight. The core may be fed on at once."""
+        assert self._commit is None
+        core, seq = self._core, self._log.seq + 1
+        size = core.unsaved_bytes
+        cut = core.cut(
+            seq=seq,
+            incarnation=self._log.incarnation,
+            kind=kind,
+            owner=self._process.owner,
+            build=self._process.build,
+            sent=self._sent,
+        )
+        self._rotation.delta_written(size)
+        counts = Counter(core.counters)
+        buckets = self._image(seq) if kind == "delta" else []
+        self._cadence.began(self._clock.monotonic())
+        self._commit = asyncio.get_running_loop().create_task(self._carry_out(cut, buckets, counts))
+        self._commit.add_done_callback(lambda _: self._ring())
+
+    def _image(self, seq: int) -> list[Bucket]:
+        """The bucket whose turn it is, as of the cut just made.
+
+        It is encoded here and now, and travels as a copy: the core is fed on before the log encodes it, and an image that
+        knows more than its delta corrupts the state (protocol rule 5).
+        """
+        index = self._rotation.due()
+        if index is None:
+            return []
+        encoded = _encode(self._core.image(index, self._rotation.of, seq))
+        self._rotation.image_written(index, self._rotation.of, len(encoded))
+        return [_decode_bucket(encoded)]
+
+    async def _carry_out(self, cut: Cut, buckets: Sequence[Bucket], counts: Counts) -> Committed:
+        while True:
+            try:
+                committed = await self._log.commit(cut.delta, cut.outputs, buckets)
+            except Refused as refusal:
+                cut = without(cut, refusal, self._process.plan.dead_topic)
+                continue
+            self._process.tally.update(counts - self._counted)
+            self._counted = counts
+            return committed
+
+    def settle(self) -> None:
+        """Take note of a commit that was decided meanwhile. Raises what it raised: Fenced, Indefinite, …"""
+        if self._commit is not None and self._commit.done():
+            committed, self._commit = self._commit.result(), None
+            self._sent = committed.sent
+            self._process.meters.commit_seconds.observe(self._cadence.ended(self._clock.monotonic()))
+
+    async def finish(self) -> None:
+        """Wait for the commit in flight, if there is one, and settle it."""
+        if self._commit is not None:
+            await asyncio.wait([self._commit])
+            self.settle()
+
+    async def end(self) -> None:
+        """The session is over: let the commit in flight run out, but not for ever. How it went is for the log to say."""
+        if self._commit is not None:
+            await asyncio.wait([self._commit], timeout=LAST_COMMIT_SECONDS)
+            self._commit.cancel()
+            await asyncio.gather(self._commit, return_exceptions=True)
+
+
+def without(cut: Cut, refusal: Refused, dead_topic: str) -> Cut:
+    """The same commit with a dead letter in the place of the output that the transport will never accept.
+
+    Raises Rejected when there is nothing left to leave out: a dead letter without a value is refused, too.
+    """
+    refused = refusal.output
+    letter = refused_output(refused, refusal.reason, dead_topic)
+    if letter == refused or refused not in cut.outputs:
+        raise Rejected(
+            f"a dead letter is refused: {refusal.reason}",
+            where=refused.topic,
+            remedy="allow larger records on that topic; nothing was committed or lost",
+        )
+    outputs = [letter if output == refused else output for output in cut.outputs]
+    implied = [letter if output == refused else output for output in cut.delta.outputs]
+    return Cut(msgspec.structs.replace(cut.delta, outputs=implied), outputs)

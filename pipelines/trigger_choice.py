@@ -1,0 +1,33 @@
+"""Which kind of trigger a map is: the one kind word that stands in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from penstock.operators.trigger import TriggerSettings
+from penstock.operators.trigger_kinds import TRIGGERS
+
+
+def kind_word(trigger: Any) -> str | None:
+    """The kind word of a trigger as it stands in the file (or of its settings); None unless there is exactly one."""
+    if isinstance(trigger, TriggerSettings):
+        return next(word for word, settings in TRIGGERS.items() if type(trigger) is settings)
+    words = [word for word in TRIGGERS if isinstance(trigger, Mapping) and word in trigger]
+    return words[0] if len(words) == 1 else None
+
+
+class ByKind:
+    """Marks settings of which the kind word says the class; in the schema, one of the kinds."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        choices: dict[Any, CoreSchema] = {
+            word: handler.generate_schema(settings) for word, settings in TRIGGERS.items()
+        }
+        return core_schema.tagged_union_schema(choices, discriminator=kind_word)
+
+
+AnyTrigger = Annotated[TriggerSettings, ByKind()]

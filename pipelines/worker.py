@@ -1,0 +1,243 @@
+"""All tasks of one process: which of them are worked on, when the process is done, and what it says at the end.
+
+    broker.tasks() ─▶ Given: keep it going    Asked: last commit, then leave it    Taken: drop it
+
+A bug in one task ends the process: a task that is dead and says nothing is worse than one that is restarted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from random import Random
+from typing import assert_never
+
+from penstock.connectors.port import Asked, Assignment, Broker, Given, Layout, Model, Taken, TaskId, WallClock
+from penstock.operators.error import PenstockError, Unreachable
+from penstock.operators.plan import Plan
+from penstock.pipelines.admission import Admission
+from penstock.pipelines.backoff import Backoff
+from penstock.pipelines.endpoint import EndpointLimits, Ledger
+from penstock.pipelines.fetching import RECORDS_MAX
+from penstock.pipelines.keeper import Keeper
+from penstock.pipelines.meters import Meters
+from penstock.pipelines.process import Counts, Process
+from penstock.pipelines.run import Ending
+
+log = logging.getLogger("penstock.worker")
+
+IDLE_POLL = 0.1
+FIRST_TASK_SECONDS = 30.0
+"""A process that was never given a task is not idle before: joining a group takes a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """How one process works. Nothing in it changes what comes out.
+
+    `owner` names this process in the log; `until_idle` ends it when nothing was left to do for so many seconds;
+    `release_seconds` is how long the last commits may take on the way out; `batch` bounds the records of one fetch. `claimed`
+    is for tests of fencing: tasks that this process takes for its own whatever the broker says, and takes back whenever
+    somebody else has them.
+
+    `bounded` is the exception to the first sentence: the inputs are recordings, and time ends where they end.
+    """
+
+    owner: str
+    build: str = ""
+    until_idle: float | None = None
+    release_seconds: float = 10.0
+    limits: Mapping[str, EndpointLimits] = field(default_factory=dict)
+    claimed: tuple[TaskId, ...] = ()
+    bounded: bool = False
+    batch: int = RECORDS_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a process did. `exit_code` as the command line documents it; `problem` is the sentence that goes with it.
+
+    `counts` are the core's counters as far as they were committed, `ledgers` what each endpoint was asked.
+    """
+
+    exit_code: int
+    problem: str
+    counts: Counts
+    ledgers: Mapping[str, Ledger]
+    seconds: float
+
+
+@dataclass(slots=True)
+class Kept:
+    """A task, who keeps it going and in which asyncio task."""
+
+    keeper: Keeper
+    work: asyncio.Task[None]
+
+
+class Worker:
+    """Works on the tasks that the broker gives it, until stopped, idle or refused. Broker and models are the caller's:
+    the broker is started before `run`, and closed after it.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        layout: Layout,
+        broker: Broker,
+        models: Mapping[str, Model],
+        clock: WallClock,
+        options: WorkerOptions,
+        random: Random | None = None,
+    ) -> None:
+        self._options, self._clock, self._random = options, clock, random or Random()
+        meters = Meters()
+        admission = Admission(
+            models, broker, clock, self._random, meters, self._note_bug, limits=options.limits, previews=layout.previews
+        )
+        self.process = Process(
+            plan, layout, broker, admission, clock, options.owner, options.build, options.bounded, options.batch, meters
+        )
+        self._kept: dict[TaskId, Kept] = {}
+        self._stop = asyncio.Event()
+        self._bug: BaseException | None = None
+        self._assigned_at: float | None = None
+
+    @property
+    def keepers(self) -> list[Keeper]:
+        """One per task that this process works on, or is about to."""
+        return [kept.keeper for kept in self._kept.values()]
+
+    def stop(self) -> None:
+        """Commit what is decided, release every task, and let `run` return. May be called from a signal handler."""
+        self._stop.set()
+
+    async def run(self) -> Summary:
+        """Work until stopped, idle or refused. Does not raise: what went wrong is in the summary and in the log."""
+        began = self._clock.monotonic()
+        problems: list[BaseException] = []
+        try:
+            await self._work(began)
+        except* Exception as group:  # noqa: BLE001 - whatever it is, the process has to end with a sentence
+            problems = _leaves(group)
+        finally:
+            await self.process.admission.close()
+        exit_code, problem = _verdict(problems)
+        ledgers = {name: endpoint.ledger for name, endpoint in self.process.admission.endpoints.items()}
+        return Summary(exit_code, problem, self.process.tally, ledgers, self._clock.monotonic() - began)
+
+    async def _work(self, began: float) -> None:
+        async with asyncio.TaskGroup() as group:
+            for task in self._options.claimed:
+                self._keep(task, group)
+            following = group.create_task(self._follow_assignments(group))
+            await self._until_over(began)
+            following.cancel()
+            for task in list(self._kept):
+                self._release(task, self._options.release_seconds)
+
+    async def _follow_assignments(self, group: asyncio.TaskGroup) -> None:
+        backoff = Backoff(self._random, first=1.0, longest=30.0)
+        while True:
+            try:
+                async for assignment in self.process.broker.tasks():
+                    backoff.reset()
+                    if not self._options.claimed:
+                        self._take_note(assignment, group)
+                return
+            except Unreachable as error:
+                log.warning("which tasks are ours is not known: %s; trying again", error)
+                await self._clock.sleep(backoff.draw())
+
+    def _take_note(self, assignment: Assignment, group: asyncio.TaskGroup) -> None:
+        self._assigned_at = self._clock.monotonic()
+        match assignment:
+            case Given(task):
+                self._keep(task, group)
+            case Asked(task, deadline):
+                self._release(task, deadline)
+            case Taken(task):
+                self._drop(task)
+            case _:
+                assert_never(assignment)
+
+    def _keep(self, task: TaskId, group: asyncio.TaskGroup) -> None:
+        """Work on it; if it is just being left, begin again when that is done."""
+        former = self._kept.get(task)
+        if former is not None and former.keeper.ending is None:
+            return
+        keeper = Keeper(self.process, task, self._random, stubborn=bool(self._options.claimed))
+        work = group.create_task(self._tend(keeper, None if former is None else former.work))
+        self._kept[task] = Kept(keeper, work)
+
+    async def _tend(self, keeper: Keeper, former: asyncio.Task[None] | None) -> None:
+        if former is not None:
+            await asyncio.wait([former])
+        try:
+            await keeper.run()
+        finally:
+            kept = self._kept.get(keeper.task)
+            if kept is not None and kept.keeper is keeper:
+                del self._kept[keeper.task]
+
+    def _release(self, task: TaskId, deadline: float) -> None:
+        """Let it commit what it has and go; after `deadline` seconds it is not waited for any more."""
+        kept = self._kept.get(task)
+        if kept is not None:
+            kept.keeper.ask_to_end(Ending.RELEASE)
+            asyncio.get_running_loop().call_later(deadline, kept.work.cancel)
+
+    def _drop(self, task: TaskId) -> None:
+        kept = self._kept.get(task)
+        if kept is not None:
+            kept.keeper.ask_to_end(Ending.DROP)
+
+    async def _until_over(self, began: float) -> None:
+        while not self._stop.is_set() and not self._idle(began):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if self._options.until_idle is None else IDLE_POLL):
+                    await self._stop.wait()
+        if self._bug is not None:
+            raise self._bug
+
+    def _idle(self, began: float) -> bool:
+        seconds = self._options.until_idle
+        if seconds is None:
+            return False
+        now = self._clock.monotonic()
+        if self._kept:
+            quiet = [keeper.quiet_since for keeper in self.keepers]
+            return all(since is not None and now - since >= seconds for since in quiet)
+        if self._assigned_at is None:
+            return now - began >= max(seconds, FIRST_TASK_SECONDS)
+        return now - self._assigned_at >= seconds
+
+    def _note_bug(self, bug: BaseException) -> None:
+        self._bug = self._bug or bug
+        self._stop.set()
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    """The exceptions in a group of groups."""
+    leaves: list[BaseException] = []
+    for error in group.exceptions:
+        leaves += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return leaves
+
+
+def _verdict(problems: list[BaseException]) -> tuple[int, str]:
+    """Exit code and sentence. A bug comes first: whoever runs us should not look for it in their own system."""
+    bugs = [problem for problem in problems if not isinstance(problem, PenstockError)]
+    for bug in bugs:
+        log.critical("a bug in Penstock ended this process", exc_info=bug)
+    if bugs:
+        what = f"{type(bugs[0]).__name__}: {bugs[0]}"
+        return 1, f"a bug in Penstock: {what} (please report it; what was not committed is done again)"
+    known = [problem for problem in problems if isinstance(problem, PenstockError)]
+    if not known:
+        return 0, ""
+    worst = max(known, key=lambda problem: problem.exit_code)
+    return worst.exit_code, str(worst)

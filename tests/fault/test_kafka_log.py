@@ -1,0 +1,143 @@
+"""What faults do to one task's log on a real Kafka: brokers that die, processes that die, readers that are careless."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from tests.kafka_world import KafkaWorld, commit, declare
+
+from penstock.connectors.kafka import KafkaBroker
+from penstock.connectors.kafka_log import KafkaTaskLog
+from penstock.operators.error import Damaged, Indefinite, Unreachable
+from penstock.operators.record import Raw
+from penstock.state.delta import Delta
+
+pytestmark = pytest.mark.timeout(60)
+
+DYING = Path(__file__).with_name("dying_writer.py")
+
+
+def saved(entries: list[object]) -> list[bytes | None]:
+    """Values of the outputs that the restored deltas imply."""
+    return [output.value for entry in entries if isinstance(entry, Delta) for output in entry.outputs]
+
+
+async def open_patiently(world: KafkaWorld, broker: KafkaBroker) -> list[object]:
+    """As the worker does: again and again while the cluster is away."""
+    async with asyncio.timeout(40):
+        while True:
+            try:
+                _, entries, _ = await world.open(broker)
+            except (Unreachable, Indefinite):
+                continue
+            return list(entries)
+
+
+async def test_a_broker_that_dies_leaves_a_commit_indefinite_and_the_log_says_what_happened(world: KafkaWorld) -> None:
+    if not world.kafka.can_be_killed:
+        pytest.skip("this Kafka is not ours to kill")
+    await world.create()
+    settings = world.settings.model_copy(update={"transaction_timeout": 1_500})
+    broker = await world.broker(settings=settings)
+    log, _, _ = await world.open(broker)
+    await commit(log, "before", topic=world.results)
+    # Until it is visible: Kafka 4.4 forgets markers that were not written yet when its only node dies.
+    while await world.committed(world.results) != [b"before"]:
+        continue
+    world.kafka.kill()
+    try:
+        with pytest.raises(Indefinite, match="not known whether a commit went through"):
+            await commit(log, "during", topic=world.results)
+        with pytest.raises(Indefinite, match="given up"):
+            await commit(log, "after", topic=world.results)
+        await log.close()
+    finally:
+        world.kafka.start()
+    entries = await open_patiently(world, broker)
+    assert saved(entries) == [b"before"]
+    assert await world.committed(world.results) == [b"before"]
+
+
+async def test_a_broker_that_dies_and_returns_under_way_loses_nothing_and_repeats_nothing(world: KafkaWorld) -> None:
+    if not world.kafka.can_be_killed:
+        pytest.skip("this Kafka is not ours to kill")
+    await world.create()
+    broker = await world.broker()
+    log, _, _ = await world.open(broker)
+    decided: list[bytes] = []
+    enough = asyncio.Semaphore(0)
+
+    async def keep_committing() -> None:
+        while True:
+            value = f"{len(decided)}"
+            await commit(log, value, topic=world.results)
+            decided.append(value.encode())
+            enough.release()
+
+    async def so_many(count: int) -> None:
+        for _ in range(count):
+            await enough.acquire()
+
+    committing = asyncio.create_task(keep_committing())
+    await so_many(20)
+    await asyncio.to_thread(world.kafka.kill)
+    await asyncio.to_thread(world.kafka.start)
+    more = asyncio.create_task(so_many(20))
+    await asyncio.wait([committing, more], return_when=asyncio.FIRST_COMPLETED)
+    committing.cancel()
+    more.cancel()
+    await asyncio.wait([committing, more])
+    await log.close()
+    entries = await open_patiently(world, broker)
+    visible = await world.committed(world.results)
+    assert visible == saved(entries)
+    assert visible[: len(decided)] == decided
+    assert len(visible) <= len(decided) + 1, "at most the commit under way was decided without our knowing"
+
+
+async def test_a_process_that_dies_inside_a_transaction_leaves_nothing_behind(world: KafkaWorld) -> None:
+    await world.create()
+    broker = await world.broker()
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, str(DYING), world.kafka.bootstrap, world.name, stdout=asyncio.subprocess.PIPE
+    )
+    assert child.stdout is not None
+    assert await child.stdout.readline() == b"inside\n"
+    child.kill()
+    await child.wait()
+    log = await world.fence(broker)
+    entries, _ = await declare(log)
+    assert saved(list(entries)) == [b"kept"]
+    await commit(log, "next", topic=world.results)
+    assert await world.committed(world.results) == [b"kept", b"next"]
+
+
+class CarelessBroker(KafkaBroker):
+    """Reads before it fences, and lets the former owner commit in between."""
+
+    former: KafkaTaskLog
+    results: str
+
+    async def _careless(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> list[Raw]:
+        raws = await super()._careless(consumer, partition)
+        await commit(self.former, "in between", topic=self.results)
+        return raws
+
+
+async def test_reading_before_fencing_misses_a_commit_and_is_found_out(world: KafkaWorld) -> None:
+    await world.create()
+    broker = await world.broker()
+    former, _, _ = await world.open(broker)
+    await commit(former, "first", topic=world.results)
+    careless = CarelessBroker(world.layout(), world.settings, unsafe_read_before_fence=True)
+    careless.former, careless.results = former, world.results
+    world.brokers.append(careless)
+    await careless.start()
+    _, entries, _ = await world.open(careless)
+    assert saved(list(entries)) == [b"first"], "the control does what it is there for: a commit was missed"
+    with pytest.raises(Damaged, match="a hole in the log: expected seq 3, found 2"):
+        await world.open(broker)

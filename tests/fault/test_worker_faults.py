@@ -1,0 +1,111 @@
+"""Whatever goes wrong between a worker and its broker or its model: the outcomes equal those of an undisturbed run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.stage import Stage, Told, judge, logins
+from tests.virtual_time import run_virtually
+
+from penstock.connectors.fault import (
+    Away,
+    CommitFault,
+    CrashAfter,
+    CrashBefore,
+    FaultyBroker,
+    FencedBefore,
+    FetchFault,
+    LostAfter,
+    LostBefore,
+    OpenFault,
+    Silent,
+)
+from penstock.connectors.memory import CommitStep, Late, Undecided
+from penstock.connectors.port import Model
+from penstock.connectors.scripted import CutAfter, Overloaded, ScriptedModel, Step
+
+EVENTS = logins(seed=3, count=60)
+COMMITS = 14
+"""More commits than an undisturbed run makes."""
+
+
+async def live_on(stage: Stage, model: Model | None = None, **faults: Iterable[Any]) -> None:
+    """One process after the other: each that crashes is followed by the next, until one comes to its end."""
+    met: dict[str, Iterator[Any]] = {name: iter(steps) for name, steps in faults.items()}
+    for _ in range(50):
+        broker = FaultyBroker(stage.broker(), **met)
+        await broker.start()
+        summary = await stage.worker(broker, model).run()
+        if summary.exit_code == 0:
+            return
+        assert "Crash" in summary.problem, summary.problem
+    raise AssertionError("fifty processes did not come to an end")
+
+
+def told_after(play: Callable[[Stage], Any], steps: Iterable[CommitStep] = (), *, partitions: int = 1) -> Told:
+    """What the topics hold after a run in which the events arrive while it works."""
+
+    async def run() -> Told:
+        stage = await Stage(partitions=partitions, steps=steps).open()
+        await stage.produce(EVENTS[:30])
+        await play(stage)
+        await stage.produce(EVENTS[30:])
+        await play(stage)
+        return await stage.told()
+
+    told = run_virtually(run())
+    told.check()
+    return told
+
+
+@cache
+def undisturbed(partitions: int = 1) -> Told:
+    return told_after(live_on, partitions=partitions)
+
+
+FAULTS: list[CommitFault] = [CrashBefore(), CrashAfter(), LostBefore(), LostAfter(), FencedBefore()]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+@pytest.mark.parametrize("position", range(COMMITS))
+def test_one_fault_at_any_commit_neither_loses_nor_doubles_an_outcome(fault: CommitFault, position: int) -> None:
+    commits = [*[None] * position, fault]
+    assert told_after(lambda stage: live_on(stage, commits=commits)).outcomes == undisturbed().outcomes
+
+
+@pytest.mark.parametrize("step", [Undecided(), Late(3), Late(3, lost=True)], ids=repr)
+@pytest.mark.parametrize("position", range(COMMITS))
+def test_a_commit_that_is_decided_late_or_never_neither_loses_nor_doubles_an_outcome(
+    step: CommitStep, position: int
+) -> None:
+    assert told_after(live_on, steps=[*[None] * position, step]).outcomes == undisturbed().outcomes
+
+
+commit_faults = st.lists(st.sampled_from([None, None, *FAULTS]), max_size=25)
+fetch_faults: st.SearchStrategy[list[FetchFault]] = st.lists(st.sampled_from([None, None, Silent(), Away()]), max_size=25)
+open_faults: st.SearchStrategy[list[OpenFault]] = st.lists(st.sampled_from([None, Away()]), max_size=10)
+steps = st.lists(st.sampled_from([None, None, Undecided(), Late(2), Late(4, lost=True)]), max_size=25)
+model_steps: st.SearchStrategy[list[Step]] = st.lists(
+    st.sampled_from([None, None, CutAfter(0), CutAfter(5), Overloaded(None), Overloaded(2.0)]), max_size=40
+)
+
+
+@given(commit_faults, fetch_faults, open_faults, steps, model_steps, st.integers(1, 3))
+def test_whatever_goes_wrong_together_the_outcomes_are_those_of_an_undisturbed_run(
+    commits: list[CommitFault],
+    fetches: list[FetchFault],
+    opens: list[OpenFault],
+    steps: list[CommitStep],
+    script: list[Step],
+    partitions: int,
+) -> None:
+    model = ScriptedModel(judge, script=script, seconds_per_piece=0.02)
+    told = told_after(
+        lambda stage: live_on(stage, model, commits=commits, fetches=fetches, opens=opens), steps, partitions=partitions
+    )
+    assert told.outcomes == undisturbed(partitions).outcomes

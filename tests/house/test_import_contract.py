@@ -1,0 +1,55 @@
+"""Who may import what: the core stays pure because it cannot reach anything else."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+IMPURE = {
+    "aiohttp", "aiokafka", "asyncio", "concurrent", "logging", "multiprocessing", "os", "pathlib", "random", "secrets",
+    "shutil", "signal", "socket", "sqlite3", "subprocess", "sys", "tempfile", "threading", "time", "urllib", "uuid", "uvloop",
+}  # fmt: skip
+FORBIDDEN = {
+    "operators": IMPURE | {"penstock.connectors", "penstock.pipelines"},
+    "state": IMPURE | {"penstock.connectors", "penstock.pipelines", "penstock.operators"},
+    "connectors": {"penstock.pipelines"},
+}
+ALLOWED = {"state": {"penstock.operators.record", "penstock.operators.error"}}
+
+
+def imported_names(source: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.lineno, node.module or ""
+
+
+def breaches(folder: str, source: Path) -> Iterator[str]:
+    for line, name in imported_names(source):
+        if name in ALLOWED.get(folder, ()):
+            continue
+        if any(name == forbidden or name.startswith(f"{forbidden}.") for forbidden in FORBIDDEN[folder]):
+            yield f"{source.relative_to(ROOT)}:{line} imports {name}"
+
+
+@pytest.mark.parametrize("folder", FORBIDDEN)
+def test_a_folder_imports_only_what_it_may(folder: str) -> None:
+    sources = sorted((ROOT / folder).glob("*.py"))
+    assert sources
+    assert [breach for source in sources for breach in breaches(folder, source)] == []
+
+
+def test_the_core_never_awaits() -> None:
+    awaiting = [
+        f"{source.relative_to(ROOT)}:{node.lineno}"
+        for folder in ("operators", "state")
+        for source in (ROOT / folder).glob("*.py")
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.AsyncFunctionDef | ast.Await)
+    ]
+    assert awaiting == []

@@ -1,0 +1,103 @@
+"""Getting in: every way in that we offer works, and what stands in the way is said in one sentence."""
+
+from __future__ import annotations
+
+import pytest
+from tests.kafka_cluster import SASL_PASSWORD, SASL_USER, Kafka, free_ports
+from tests.kafka_world import KafkaWorld
+
+from penstock.connectors.kafka import KafkaBroker
+from penstock.connectors.kafka_settings import KafkaSettings, SaslSettings, TlsSettings
+from penstock.operators.error import Unreachable
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def listener(kafka: Kafka, name: str) -> str:
+    if name not in kafka.secured:
+        pytest.skip(f"this Kafka has no listener with {name}")
+    return kafka.secured[name]
+
+
+def sasl(mechanism: str, password: str = SASL_PASSWORD) -> SaslSettings:
+    return SaslSettings.model_validate({"mechanism": mechanism, "username": SASL_USER, "password": password})
+
+
+async def why_not(world: KafkaWorld, settings: KafkaSettings) -> str:
+    broker = KafkaBroker(world.layout(), settings)
+    world.brokers.append(broker)
+    with pytest.raises(Unreachable) as refused:
+        await broker.start()
+    return str(refused.value)
+
+
+async def test_a_closed_port_is_named(world: KafkaWorld) -> None:
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    assert await why_not(world, KafkaSettings(bootstrap=address)) == (
+        f"kafka {address}: no broker answers (Connect call failed ('127.0.0.1', {address[10:]})) "
+        "(is it up, and is PLAINTEXT what this port speaks?)"
+    )
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
+async def test_a_broker_is_reached_with_sasl(world: KafkaWorld, mechanism: str) -> None:
+    await world.create()
+    address = listener(world.kafka, "SASL")
+    broker = KafkaBroker(world.layout(), KafkaSettings(bootstrap=address, sasl=sasl(mechanism)))
+    world.brokers.append(broker)
+    await broker.start()
+    assert broker.created
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
+async def test_wrong_credentials_are_called_so(world: KafkaWorld, mechanism: str) -> None:
+    settings = KafkaSettings(bootstrap=listener(world.kafka, "SASL"), sasl=sasl(mechanism, "wrong"))
+    assert "do not accept these credentials (check kafka.sasl)" in await why_not(world, settings)
+
+
+async def test_a_mechanism_that_is_not_offered_is_called_so(world: KafkaWorld) -> None:
+    settings = KafkaSettings(bootstrap=listener(world.kafka, "SASL"), sasl=sasl("SCRAM-SHA-256"))
+    assert "the brokers do not offer SCRAM-SHA-256" in await why_not(world, settings)
+
+
+async def test_a_port_that_wants_credentials_is_recognised(world: KafkaWorld) -> None:
+    settings = KafkaSettings(bootstrap=listener(world.kafka, "SASL"))
+    assert "is PLAINTEXT what this port speaks?" in await why_not(world, settings)
+
+
+async def test_a_broker_is_reached_with_tls(world: KafkaWorld) -> None:
+    await world.create()
+    address = listener(world.kafka, "TLS")
+    broker = KafkaBroker(
+        world.layout(), KafkaSettings(bootstrap=address, tls=TlsSettings(ca=str(world.kafka.certificate)))
+    )
+    world.brokers.append(broker)
+    await broker.start()
+    assert broker.created
+
+
+async def test_a_certificate_that_leads_nowhere_is_refused(world: KafkaWorld) -> None:
+    settings = KafkaSettings(bootstrap=listener(world.kafka, "TLS"), tls=True)
+    assert "TLS failed (CERTIFICATE_VERIFY_FAILED)" in await why_not(world, settings)
+
+
+async def test_inputs_whose_writers_disagree_about_partitions_are_refused(world: KafkaWorld) -> None:
+    from zlib import crc32
+
+    java, librdkafka = await world.create("java", 3), await world.create("librdkafka", 3)
+    keys = [f"key-{i}".encode() for i in range(20)]
+    broker = await world.broker(world.layout("java"))
+    for key in keys:
+        await broker.produce(java, key, b"v")
+        await world.write(librdkafka, b"v", key=key, partition=crc32(key) % 3)
+    with pytest.raises(Unreachable, match=f"{java} is partitioned by murmur2, but {librdkafka} by CRC32"):
+        await world.broker(world.layout("java", "librdkafka"))
+
+
+async def test_keys_that_fit_no_partitioner_are_worth_a_warning(world: KafkaWorld) -> None:
+    topic = await world.create(partitions=3)
+    await world.write(topic, b"v", key=b"a", partition=0)
+    await world.write(topic, b"v", key=b"a", partition=1)
+    broker = await world.broker()
+    assert len(broker.warnings) == 1
+    assert f"the keys of {topic} are partitioned neither" in broker.warnings[0]

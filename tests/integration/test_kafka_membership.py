@@ -1,0 +1,94 @@
+"""Who works on what: a consumer group of which only the differences are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from tests.kafka_world import KafkaWorld, delta
+
+from penstock.connectors.kafka import KafkaBroker
+from penstock.connectors.port import Asked, Assignment, Given, Taken, TaskId
+from penstock.operators.error import NotOurs
+from penstock.state.delta import Position
+
+pytestmark = pytest.mark.timeout(60)
+
+
+class Told:
+    """What a process was told, and what it owns after that."""
+
+    def __init__(self, broker: KafkaBroker) -> None:
+        self.log: list[Assignment] = []
+        self.owned: set[int] = set()
+        self._changed = asyncio.Event()
+        self._task = asyncio.create_task(self._listen(broker.tasks()))
+
+    async def _listen(self, assignments: AsyncIterator[Assignment]) -> None:
+        async for each in assignments:
+            self.log.append(each)
+            match each:
+                case Given(task):
+                    self.owned.add(task.partition)
+                case Taken(task):
+                    self.owned.remove(task.partition)
+                case Asked():
+                    pass
+            self._changed.set()
+
+    async def until_owning(self, count: int) -> None:
+        async with asyncio.timeout(20):
+            while len(self.owned) != count:
+                self._changed.clear()
+                await self._changed.wait()
+
+    def end(self) -> None:
+        self._task.cancel()
+
+
+async def test_a_second_process_is_given_half_and_the_first_keeps_the_other_half_undisturbed(world: KafkaWorld) -> None:
+    await world.create(partitions=4)
+    first_broker, second_broker = await world.broker(), await world.broker()
+    first = Told(first_broker)
+    await first.until_owning(4)
+    assert first_broker.lease() > 0
+    assert second_broker.lease() == 0
+    second = Told(second_broker)
+    await second.until_owning(2)
+    await first.until_owning(2)
+    assert first.owned | second.owned == {0, 1, 2, 3}
+    taken = [each.task.partition for each in first.log if isinstance(each, Taken)]
+    assert sorted(taken) == sorted(second.owned)
+    assert len(first.log) == 6, "what stayed was neither taken nor given again"
+    with pytest.raises(NotOurs):
+        await first_broker.open(TaskId("main", taken[0]))
+
+    second.end()
+    await second_broker.close()
+    await first.until_owning(4)
+    first.end()
+
+
+async def test_where_a_task_stands_is_shown_to_dashboards(world: KafkaWorld) -> None:
+    topic = await world.create()
+    await world.write(topic, b"1", b"2")
+    broker = await world.broker()
+    told = Told(broker)
+    await told.until_owning(1)
+    log, _, _ = await world.open(broker)
+    await log.commit(delta(log, positions={topic: Position(2)}), [])
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=world.kafka.bootstrap, group_id=broker._layout.group, enable_auto_commit=False
+    )
+    consumer.assign([TopicPartition(topic, 0)])
+    await consumer.start()
+    try:
+        async with asyncio.timeout(20):
+            while (shown := await consumer.committed(TopicPartition(topic, 0))) is None:
+                continue
+        assert shown in (0, 2)
+    finally:
+        await consumer.stop()
+        told.end()

@@ -1,0 +1,168 @@
+"""Rules about things that do not fit each other, each at its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from penstock.pipelines.load import load_pipeline
+from penstock.pipelines.problem import Code, Problem
+
+BASE = """\
+penstock: v1
+name: p
+sources:
+  s: {topic: t, key: event.host}
+define:
+  failed: event.outcome == "failed"
+  failures: count(failed, 60s)
+triggers:
+  burst: {when: failures > 5, agent: ask}
+models:
+  m: {base_url: "http://localhost:8000/v1", model: x}
+agents:
+  ask: {ask: Well?}
+"""
+
+
+def problems(tmp_path: Path, text: str) -> list[Problem]:
+    path = tmp_path / "f.yaml"
+    path.write_text(text)
+    return load_pipeline([path], environ={"VAR": "a longer text"}).problems
+
+
+def with_lines(old: str, new: str) -> str:
+    assert old in BASE
+    return BASE.replace(old, new)
+
+
+def test_the_base_of_these_tests_is_fine(tmp_path: Path) -> None:
+    assert problems(tmp_path, BASE) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "line", "column"),
+    [
+        ("key: event.host", "key: evnt.host", Code.EXPRESSION, 4, 22),
+        ("key: event.host", "ignore: failures > 3", Code.EXPRESSION, 4, 25),
+        ("count(failed, 60s)", "count(faild, 60s)", Code.EXPRESSION, 7, 19),
+        ("count(failed, 60s)", "count(failed, 60)", Code.EXPRESSION, 7, 27),
+        ('== "failed"', '== "failed', Code.EXPRESSION, 6, 28),
+        ("failed: event", "key: event.a\n  failed: event", Code.RESERVED_NAME, 6, 3),
+        ("when: failures > 5", "each: failures > 5", Code.EXPRESSION, 9, 17),
+        ("when: failures > 5", "when: failed", Code.USE_EACH, 9, 11),
+        ("agent: ask}", "agent: aks}", Code.UNRESOLVED, 9, 38),
+        ("ask: Well?", "ask: Well?, models: [m, n]", Code.UNRESOLVED, 13, 33),
+        ("agents:\n  ask: {ask: Well?}", "", Code.UNRESOLVED, 9, 38),
+        ('models:\n  m: {base_url: "http://localhost:8000/v1", model: x}\n', "", Code.UNRESOLVED, 11, 3),
+        ("agents:\n", "agents:\n  none: {ask: Well?}\n", Code.RESERVED_NAME, 13, 3),
+        (", agent: ask}", "}\n  other: {every: 1h, agent: ask}\nx-a: 1", None, 0, 0),
+        ("ask: {ask: Well?}", "ask: {ask: Well?}\n  b: {ask: Well?}\n  c: {ask: '{{ ky }}'}", Code.TEMPLATE, 15, 16),
+        ("Well?", "'{{ values.failurs }}'", Code.TEMPLATE, 13, 18),
+        ("Well?", "'{{ key'", Code.TEMPLATE, 13, 15),
+        ("ask: {ask: Well?}", "ask:\n    ask: |\n      Well, {{ key }},\n      what {% if %}", Code.TEMPLATE, 16, 7),
+        ("key: event.host}", "key: event.host}\n  u: {topic: t}", Code.SAME_TOPIC, 5, 14),
+        ("topic: t,", "topic: a/b,", Code.WRONG_VALUE, 4, 14),
+        ("key: event.host", "format: {text: ['a(?=b)']}", Code.WRONG_VALUE, 4, 33),
+        ("Well?}", "Well?, answer: {a: {type: strin}}}", Code.ANSWER_SCHEMA, 13, 30),
+        ("Well?}", "Well?, answer: {a: {enum: [x]}}, fallback: {a: y}}", Code.WRONG_VALUE, 13, 3),
+    ],
+)
+def test_a_mistake_is_told_once_and_where_it_stands(
+    tmp_path: Path, old: str, new: str, code: Code | None, line: int, column: int
+) -> None:
+    found = problems(tmp_path, with_lines(old, new))
+    expected = [(code, line, column)] if code is not None else []
+    assert [(problem.code, problem.place.line, problem.place.column) for problem in found] == expected
+
+
+def test_the_nearest_name_is_offered(tmp_path: Path) -> None:
+    for old, new, nearest in [
+        ("failures > 5", "failurs > 5", "failures"),
+        ("agent: ask}", "agent: aks}", "ask"),
+        ("Well?", "'{{ values.failurs }}'", "failures"),
+        ("Well?", "'{{ ky }}'", "key"),
+    ]:
+        (problem,) = problems(tmp_path, with_lines(old, new))
+        assert problem.nearest == nearest
+
+
+def test_a_broken_definition_is_told_once_however_often_it_is_named(tmp_path: Path) -> None:
+    text = with_lines("count(failed, 60s)", "count(failed, 60s) +").replace("agents:", "x-1: 1\nagents:")
+    text = text.replace("failures > 5", "failures > 5 && failures < 9, until: failures < 2")
+    assert [(problem.code, problem.place.line) for problem in problems(tmp_path, text)] == [(Code.EXPRESSION, 7)]
+
+
+def test_a_cycle_is_told_at_its_first_member(tmp_path: Path) -> None:
+    text = with_lines("  failed: event", "  a: b + 1\n  b: c + 1\n  c: 1 + a\n  failed: event")
+    (problem,) = problems(tmp_path, text)
+    assert (problem.place.line, problem.message) == (6, "`a` is defined by itself: a → b → c → a")
+
+
+def test_several_agents_need_a_choice(tmp_path: Path) -> None:
+    text = with_lines(", agent: ask}", "}").replace("agents:\n", "agents:\n  other: {ask: Well?}\n")
+    (problem,) = problems(tmp_path, text)
+    assert (problem.code, problem.place.line, problem.place.column) == (Code.WHICH_AGENT, 9, 3)
+
+
+def test_no_agent_needs_the_word_none(tmp_path: Path) -> None:
+    text = with_lines(", agent: ask}", "}").replace("agents:\n  ask: {ask: Well?}\n", "")
+    (problem,) = problems(tmp_path, text)
+    assert problem.code is Code.WHICH_AGENT
+    assert "`agent: none`" in problem.sentence()
+
+
+def test_a_when_without_a_span_is_fine_with_until(tmp_path: Path) -> None:
+    assert problems(tmp_path, with_lines("when: failures > 5", "when: failed, until: event.outcome == 'ok'")) == []
+
+
+def test_an_expression_that_a_comment_cuts_is_explained(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, with_lines('== "failed"', '== "failed #1"'))
+    assert problem.code is Code.EXPRESSION
+    assert "beginning of a comment" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("trigger", "warned"),
+    [
+        ("when: failures > 5, until: 'failures / count(event.a, 1m) < 0.1'", True),
+        ("when: failures > 5, until: 'count(event.a, 1m) == 0 || failures / count(event.a, 1m) < 0.1'", False),
+        ("when: '1 / failures > 5'", True),
+        ("when: '1 / failures > 5 && failures > 2'", False),
+        ("when: 'failures / 2 > 5'", False),
+    ],
+)
+def test_an_episode_that_silence_cannot_end_is_a_warning(tmp_path: Path, trigger: str, warned: bool) -> None:
+    found = problems(tmp_path, with_lines("when: failures > 5", trigger))
+    assert [(problem.code, problem.severity) for problem in found] == ([(Code.NEVER_RESOLVES, "warning")] if warned else [])
+
+
+@pytest.mark.parametrize(
+    ("model", "warned"),
+    [
+        ('base_url: "http://10.0.0.1/v1", location: local, api_key: k', True),
+        ('base_url: "http://10.0.0.1/v1", location: local', False),
+        ('base_url: "https://api.example.com/v1", api_key: k', False),
+        ('base_url: "http://127.0.0.1:8000/v1", api_key: k', False),
+    ],
+)
+def test_a_key_over_plain_http_is_a_warning(tmp_path: Path, model: str, warned: bool) -> None:
+    found = problems(tmp_path, with_lines('base_url: "http://localhost:8000/v1"', model))
+    assert [problem.code for problem in found] == ([Code.KEY_OVER_HTTP] if warned else [])
+
+
+@pytest.mark.parametrize(
+    ("value", "line", "column"),
+    [
+        ("'event.a == ''b'' && evnt.c'", 6, 32),
+        ('"event.a == \\"b\\" && evnt.c"', 6, 32),
+        ("|\n    event.a == 'b'\n    && evnt.c", 8, 8),
+        (">-\n    event.a == 'b' &&\n    evnt.c", 8, 5),
+        ("event.a == 'b'\n    && evnt.c", 7, 8),
+        ("event.a == '${VAR}' && evnt.c", 6, 34),
+    ],
+)
+def test_the_caret_stands_under_the_mistake_in_every_style(tmp_path: Path, value: str, line: int, column: int) -> None:
+    (problem,) = problems(tmp_path, with_lines('event.outcome == "failed"', value))
+    assert (problem.place.line, problem.place.column) == (line, column), problem.to_text()

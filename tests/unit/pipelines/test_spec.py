@@ -1,0 +1,172 @@
+"""The spec: defaults, kinds of triggers, and how its mistakes are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from penstock.operators.trigger_kinds import TRIGGERS
+from penstock.pipelines.load import Loaded, load_pipeline
+from penstock.pipelines.not_yet import LATER, LATER_KINDS, Later
+from penstock.pipelines.problem import Problem
+from penstock.pipelines.spec import Spec
+
+HEAD = "penstock: v1\nname: p\nsources: {s: {topic: t}}\n"
+RULE = "triggers: {r: {each: 'event.a == 1', agent: none}}\n"
+
+
+def load(tmp_path: Path, text: str) -> Loaded:
+    path = tmp_path / "f.yaml"
+    path.write_text(text)
+    return load_pipeline([path], environ={})
+
+
+def spec(tmp_path: Path, text: str) -> Spec:
+    loaded = load(tmp_path, text)
+    assert loaded.spec is not None, [problem.to_text() for problem in loaded.problems]
+    return loaded.spec
+
+
+def only(tmp_path: Path, text: str) -> Problem:
+    (problem,) = load(tmp_path, text).problems
+    return problem
+
+
+def told(tmp_path: Path, text: str) -> tuple[int, int, str]:
+    problem = only(tmp_path, text)
+    return problem.place.line, problem.place.column, problem.sentence()
+
+
+def test_rules_alone_are_a_pipeline(tmp_path: Path) -> None:
+    found = spec(tmp_path, HEAD + RULE)
+    assert found.agent_of("r") is None
+    assert (found.namespace, found.version, found.prefix) == ("dev", "local", "dev.p")
+    assert found.kafka.bootstrap == "localhost:9092"
+    assert (found.kafka.session_timeout, found.kafka.transaction_timeout) == (10_000, 15_000)
+
+
+def test_topics_are_named_after_the_pipeline_unless_they_are_named(tmp_path: Path) -> None:
+    text = HEAD + RULE + "namespace: prod\n"
+    topics = spec(tmp_path, text).output_topics
+    assert (topics.results, topics.partials, topics.previews, topics.dead) == (
+        "prod.p.results", "prod.p.partials", "prod.p.previews", "prod.p.dead",
+    )  # fmt: skip
+    topics = spec(tmp_path, text + "outputs: {results: r, partials: {topic: a, preview: b}, dead: {topic: d}}").output_topics
+    assert (topics.results, topics.partials, topics.previews, topics.dead) == ("r", "a", "b", "d")
+    assert spec(tmp_path, text + "outputs: {partials: a}").output_topics.previews == "prod.p.previews"
+
+
+def test_the_only_agent_is_asked_and_may_ask_all_models_in_order(tmp_path: Path) -> None:
+    text = HEAD + "triggers: {a: {every: 1h}, b: {every: 1h, agent: none}}\nagents: {x: {ask: Well?}}\n"
+    text += "models: {m2: {base_url: 'http://localhost', model: m}, m1: {base_url: 'http://localhost', model: m}}\n"
+    found = spec(tmp_path, text)
+    assert (found.agent_of("a"), found.agent_of("b")) == ("x", None)
+    assert found.models_of("x") == ["m2", "m1"]
+    assert spec(tmp_path, text.replace("Well?", "Well?, models: [m1]")).models_of("x") == ["m1"]
+
+
+def test_a_version_like_a_date_is_text(tmp_path: Path) -> None:
+    assert spec(tmp_path, HEAD + RULE + "version: 2026-11-20\n").version == "2026-11-20"
+
+
+@pytest.mark.parametrize("word", sorted(TRIGGERS))
+def test_the_kind_word_decides_the_settings(tmp_path: Path, word: str) -> None:
+    value = "1h" if word == "every" else "count(event.a == 1, 1m) > 2" if word == "when" else "event.a == 1"
+    found = spec(tmp_path, HEAD + f"triggers:\n  r: {{{word}: '{value}', agent: none}}\n")
+    assert type(found.triggers["r"]) is TRIGGERS[word]
+
+
+def test_a_field_that_the_file_lacks_is_told_at_its_beginning(tmp_path: Path) -> None:
+    assert told(tmp_path, "# a comment\n" + HEAD.removeprefix("penstock: v1\n") + RULE) == (2, 1, "the file lacks `penstock`")
+
+
+def test_a_missing_field_stands_at_the_name_of_the_thing_that_lacks_it(tmp_path: Path) -> None:
+    text = HEAD + RULE + "models:\n  small: {model: x}\n"
+    assert told(tmp_path, text) == (6, 3, "`small` lacks `base_url`")
+
+
+def test_an_unknown_field_gets_the_nearest_name(tmp_path: Path) -> None:
+    text = HEAD + RULE + "context:\n  windw: {last: 30m}\n"
+    assert told(tmp_path, text) == (
+        6, 3, 'unknown field "windw"; expected one of window, evict, summary; did you mean "window"?',
+    )  # fmt: skip
+
+
+def test_a_field_of_another_kind_of_trigger_is_unknown(tmp_path: Path) -> None:
+    problem = only(tmp_path, HEAD + "triggers:\n  r: {each: event.a == 1, until: event.a == 2, agent: none}\n")
+    assert (problem.place.line, problem.place.column, problem.message) == (5, 27, 'unknown field "until"')
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "sentence"),
+    [
+        ("name: SSH", 7, "is not a name"),
+        ("labels: {a: 5}", 13, "put it in quotes"),
+        ("labels: [a]", 1, "`labels` is a list; expected a map"),
+        ("kafka: {tls: 'yes'}", 14, "`tls` is 'yes'; expected true or false or a map"),
+        ("kafka: {tls: {ca: a, cert: b}}", 9, "`cert` and `key` go together"),
+        ("kafka: {session_timeout: 10}", 26, "has no unit"),
+        ("kafka: {client: librdkafka}", 17, "expected aiokafka"),
+        ("outputs: {results: a b}", 20, "not a topic's name"),
+        ("outputs: {partials: {topic: a, previw: b}}", 32, 'did you mean "preview"?'),
+        ("define: {a-b: event.x}", 10, "cannot be named in an expression"),
+        ("context: {window: {events: 0}}", 28, "`events` is 0; expected at least 1"),
+        ("context: {summary: rules}", 20, 'did you mean "rule"?'),
+        ("models: {'a b': {base_url: 'http://localhost', model: x}}", 10, "is not a name"),
+    ],
+)
+def test_a_wrong_value_is_told_where_it_stands(tmp_path: Path, line: str, column: int, sentence: str) -> None:
+    text = HEAD.replace("name: p\n", "") if line.startswith("name") else HEAD
+    lines = (text + RULE).count("\n") + 1
+    problem = only(tmp_path, text + RULE + line + "\n")
+    assert (problem.place.line, problem.place.column) == (lines, column), problem.to_text()
+    assert sentence in problem.sentence()
+
+
+def test_text_where_a_map_or_a_word_may_stand_is_one_problem(tmp_path: Path) -> None:
+    problem = only(tmp_path, HEAD.replace("topic: t", "topic: t, format: jsonn") + RULE)
+    assert problem.place.column == 33
+
+
+@pytest.mark.parametrize(
+    ("trigger", "column", "sentence"),
+    [
+        ("{agent: none}", 3, "trigger `r` does not say when it fires; expected one of `each`, `when`, `every`"),
+        ("{evry: 1h, agent: none}", 3, 'did you mean "every"?'),
+        ("{each: event.a == 1, every: 1h, agent: none}", 27, "trigger `r` has two kinds, `each` and `every`; expected exactly one of"),
+        ("{each: event.a == 1, sequence: []}", 27, "has two kinds"),
+    ],
+)
+def test_a_trigger_is_of_exactly_one_kind(tmp_path: Path, trigger: str, column: int, sentence: str) -> None:
+    problem = only(tmp_path, HEAD + f"triggers:\n  r: {trigger}\n")
+    assert (problem.place.line, problem.place.column) == (5, column), problem.to_text()
+    assert sentence in problem.sentence()
+
+
+@pytest.mark.parametrize("word", sorted(LATER_KINDS))
+def test_a_kind_of_a_later_version_says_so_and_nothing_else(tmp_path: Path, word: str) -> None:
+    text = HEAD + f"triggers:\n  r: {{{word}: x, by: event.ip, within: 5m}}\n"
+    assert told(tmp_path, text) == (5, 7, f"`{word}` comes with version 0.3; this is 0.1")
+
+
+@pytest.mark.parametrize("later", LATER, ids=lambda later: later.pattern)
+def test_every_word_of_a_later_version_says_so(tmp_path: Path, later: Later) -> None:
+    value = next(iter(later.only), "anything")
+    text = nested(later.pattern.replace("*", "r").split("."), value)
+    expected = f"comes with version {later.version}; this is 0.1"
+    messages = [problem.message for problem in load(tmp_path, text).problems]
+    assert any(expected in message for message in messages), messages
+
+
+def nested(path: list[str], value: str) -> str:
+    inner = value
+    for name in reversed(path):
+        inner = f"{{{name}: {inner}}}"
+    return inner.replace("{r: {", "{r: {each: 'event.a == 1', ", path[0] == "triggers")
+
+
+@pytest.mark.parametrize("line", ["loop: once", "stale: queue"])
+def test_what_this_version_does_anyway_may_be_said(tmp_path: Path, line: str) -> None:
+    text = HEAD + "triggers: {r: {every: 1h}}\nmodels: {m: {base_url: 'http://localhost', model: m}}\n"
+    assert load(tmp_path, text + f"agents: {{a: {{ask: Well?, {line}}}}}\n").problems == []
