@@ -40,7 +40,7 @@ format: .venv/ready-dev ## Mend what can be mended without thinking
 
 lock: .venv/ready-dev ## Resolve the dependencies anew (needs uv on the PATH)
 	@uv pip compile --quiet pyproject.toml --group build --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
-	@uv pip compile --quiet pyproject.toml --all-groups --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-dev.lock
+	@uv pip compile --quiet pyproject.toml --group build --group test --group check --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-dev.lock
 
 clean: ## Remove everything that was made here
 	@rm -rf .venv .cache build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

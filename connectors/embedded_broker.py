@@ -10,7 +10,7 @@ from penstock.connectors.embedded_log import EmbeddedLog, Ground, bounds_of, rec
 from penstock.connectors.embedded_store import Store, Write
 from penstock.connectors.membership import TERMS, Standing, Terms
 from penstock.connectors.partition import partition_of
-from penstock.connectors.port import Assignment, Layout, TaskId, WallClock
+from penstock.connectors.port import Assignment, Layout, TaskId, TaskLog, WallClock
 from penstock.operators.error import PenstockError, Unreachable
 from penstock.operators.record import Output, Raw
 
@@ -90,7 +90,7 @@ class EmbeddedBroker:
         margin = min(LEASE_MARGIN_SECONDS, session * 0.3)
         return max(0.0, session - margin - (self._clock.monotonic() - self._attended_at))
 
-    async def open(self, task: TaskId) -> EmbeddedLog:
+    async def open(self, task: TaskId) -> TaskLog:
         log = self._layout.log
         fence = await self._store.fence(f"{self._layout.prefix}.{task.stage}.{task.partition}")
         bounds = await bounds_of(self._store, log, task.partition)

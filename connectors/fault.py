@@ -93,7 +93,7 @@ class FaultyBroker:
     def lease(self) -> float:
         return self._broker.lease()
 
-    async def open(self, task: TaskId) -> FaultyLog:
+    async def open(self, task: TaskId) -> TaskLog:
         if next(self._opens, None) is not None:
             raise away(task)
         return FaultyLog(self._broker, await self._broker.open(task), self._commits, self._fetches)

@@ -115,7 +115,7 @@ class KafkaBroker:
     async def open(self, task: TaskId) -> KafkaTaskLog:
         """As `Broker.open`: a producer of the task's stable id fences, and only then the log's end is looked at."""
         self._check_ours(task)
-        assert self._admin is not None
+        assert self._admin is not None, "start the broker first"
         assert self._ends is not None, "start the broker first"
         batch_bytes = min(self._limits.values(), default=BATCH_BYTES)
         producer = self._clients.transactional(f"{self._layout.prefix}.{task.stage}.{task.partition}", batch_bytes)
@@ -182,10 +182,12 @@ class KafkaBroker:
     def read(
         self, topic: str, partition: int, start: int, end: int | None = None, *, committed: bool = True
     ) -> AsyncIterator[Raw]:
-        return read_range(self._clients, topic, partition, start, end, committed=committed)
+        assert self._admin is not None, "start the broker first"
+        return read_range(self._clients, self._admin, topic, partition, start, end, committed=committed)
 
     def follow(self, topic: str) -> AsyncIterator[Raw]:
-        return follow(self._clients, topic)
+        assert self._admin is not None, "start the broker first"
+        return follow(self._clients, self._admin, topic)
 
     async def produce(self, topic: str, key: bytes | None, value: bytes | None, timestamp: int | None = None) -> None:
         assert self._plain is not None, "start the broker first"

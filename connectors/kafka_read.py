@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from penstock.connectors.kafka_client import KafkaClients, stop_within
 from penstock.connectors.kafka_inputs import read
+from penstock.connectors.kafka_topics import leaders
+from penstock.operators.error import Unreachable
 from penstock.operators.record import Raw
 
 FOLLOW_MS = 500
@@ -16,11 +19,13 @@ STOP_SECONDS = 2.0
 
 
 async def read_range(
-    clients: KafkaClients, topic: str, partition: int, start: int, end: int | None, *, committed: bool
-) -> AsyncIterator[Raw]:
+    clients: KafkaClients, admin: AIOKafkaAdminClient, topic: str, partition: int, start: int, end: int | None,
+    *, committed: bool,
+) -> AsyncIterator[Raw]:  # fmt: skip
     """As `Broker.read`. Of records that are not there any more the first that is; raises Unreachable."""
     consumer, each = clients.consumer(committed=committed), TopicPartition(topic, partition)
     try:
+        await _partitions(clients, admin, topic)
         await consumer.start()
         first = max(start, (await consumer.beginning_offsets([each]))[each])
         seen = (await consumer.end_offsets([each]))[each]
@@ -32,12 +37,12 @@ async def read_range(
         await stop_within(STOP_SECONDS, consumer.stop)
 
 
-async def follow(clients: KafkaClients, topic: str) -> AsyncIterator[Raw]:
+async def follow(clients: KafkaClients, admin: AIOKafkaAdminClient, topic: str) -> AsyncIterator[Raw]:
     """As `Broker.follow`; raises Unreachable."""
     consumer = clients.consumer()
     try:
+        partitions = [TopicPartition(topic, each) for each in await _partitions(clients, admin, topic)]
         await consumer.start()
-        partitions = [TopicPartition(topic, each) for each in await consumer._client._wait_on_metadata(topic)]
         starts = await consumer.beginning_offsets(partitions)
         consumer.assign(partitions)
         for each, start in starts.items():
@@ -50,3 +55,12 @@ async def follow(clients: KafkaClients, topic: str) -> AsyncIterator[Raw]:
         raise clients.unreachable(error, f"following {topic}") from error
     finally:
         await stop_within(STOP_SECONDS, consumer.stop)
+
+
+async def _partitions(clients: KafkaClients, admin: AIOKafkaAdminClient, topic: str) -> list[int]:
+    """Raises Unreachable for a topic that is not there: a consumer that merely asks for it may create it."""
+    found = (await leaders(admin, [topic])).get(topic)
+    if found is None:
+        where, remedy = f"kafka {clients.address}", "correct the name, or run the pipeline that writes it first"
+        raise Unreachable(f"topic {topic} does not exist", where=where, remedy=remedy)
+    return sorted(found)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ssl
+from base64 import b64encode
 from typing import Any
+from urllib.parse import quote_plus
 
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import AuthenticationFailedError
@@ -60,13 +62,18 @@ class ClientCredentials(AbstractTokenProvider):
         import aiohttp  # slow to import, and most clusters do not need it
 
         form = {"grant_type": "client_credentials"} | ({"scope": self._sasl.scope} if self._sasl.scope else {})
-        who = aiohttp.BasicAuth(self._sasl.username, self._sasl.password.get_secret_value())
         limit = aiohttp.ClientTimeout(total=TOKEN_SECONDS)
         try:
             async with (
-                aiohttp.ClientSession(auth=who, timeout=limit) as session,
+                aiohttp.ClientSession(headers=self._who(), timeout=limit) as session,
                 session.post(str(self._sasl.token_url), data=form, raise_for_status=True) as answer,
             ):
                 return str((await answer.json())["access_token"])
         except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as error:
             raise AuthenticationFailedError(f"no token from {self._sasl.token_url}: {error!r}") from error
+
+    def _who(self) -> dict[str, str]:
+        """Id and secret are escaped before they are joined by a colon (RFC 6749, section 2.3.1)."""
+        parts = (self._sasl.username, self._sasl.password.get_secret_value())
+        joined = ":".join(quote_plus(part) for part in parts)
+        return {"Authorization": f"Basic {b64encode(joined.encode()).decode()}"}

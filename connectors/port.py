@@ -14,7 +14,6 @@ from penstock.operators.event import ChatRequest, Progress, Usage
 from penstock.operators.record import Output, Raw
 from penstock.state.delta import Bucket, Delta, Entry, Position
 
-
 MAIN = "main"
 """The stage that reasons. Others come with rekeying."""
 
@@ -108,11 +107,17 @@ class TaskLog(Protocol):
     Any exception other than `Refused` ends it: close it, open again. There is no second recovery path.
     """
 
-    task: TaskId
-    incarnation: int
-    """Last one found in the log + 1; known once `restored` is exhausted. Before that 0."""
-    seq: int
-    """`seq` of the last delta, −1 if there was none; the next delta must carry seq + 1."""
+    @property
+    def task(self) -> TaskId: ...
+    @property
+    def incarnation(self) -> int:
+        """Last one found in the log + 1; known once `restored` is exhausted. Before that 0."""
+        ...
+
+    @property
+    def seq(self) -> int:
+        """`seq` of the last delta, −1 if there was none; the next delta must carry seq + 1."""
+        ...
 
     def restored(self) -> AsyncIterator[Entry]:
         """Deltas and buckets in log order, up to the end that was seen *after* fencing.

@@ -12,34 +12,22 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
+from penstock.connectors import sqlite_records as sql
 from penstock.connectors.embedded_broker import RECORD_BYTES_MAX, EmbeddedBroker
-from penstock.connectors.embedded_store import (
-    Bounds,
-    Fence,
-    News,
-    Page,
-    Trim,
-    Write,
-    no_such_partition,
-    other_partitions,
-)
+from penstock.connectors.embedded_store import Fence, News, Page, Trim, Write
 from penstock.connectors.membership import TERMS, Seats, Terms
 from penstock.connectors.port import Layout, WallClock
-from penstock.connectors.sqlite_file import explained, open_file, writing
+from penstock.connectors.sqlite_file import explained, open_file
 from penstock.connectors.sqlite_seats import attend, give_up
 from penstock.operators.error import Fenced, Indefinite, PenstockError, StateRefused, Unreachable
-from penstock.operators.record import Headers, Record
 
 BUSY_SECONDS = 5.0
 POLL_SECONDS = 0.05
-PAGE_BYTES_MAX = 4 << 20
 
-_HEADERS = msgspec.msgpack.Decoder(Headers)
 T = TypeVar("T")
 
 
@@ -64,6 +52,14 @@ class SqliteBroker(EmbeddedBroker):
         super().__init__(store, layout, member, clock, terms=terms, record_bytes_max=record_bytes_max)
 
 
+@dataclass(slots=True, eq=False)
+class _Append:
+    """A plain write, and its offset or what went wrong with it."""
+
+    write: Write
+    outcome: int | BaseException | None = None
+
+
 class SqliteStore:
     """`Store` in a file, which is opened with the first use. `busy_seconds`: how long others may hold its lock."""
 
@@ -82,27 +78,25 @@ class SqliteStore:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._db: sqlite3.Connection | None = None
         self._data_version = 0
+        self._waiting: dict[bool, list[_Append]] = {True: [], False: []}
+        self._appending = asyncio.Lock()
         self._closed = False
 
     async def partitions(self, topic: str) -> int | None:
-        def look(db: sqlite3.Connection) -> int | None:
-            row = db.execute("SELECT partitions FROM topic WHERE name = ?", (topic,)).fetchone()
-            return None if row is None else int(row[0])
-
-        return await self._run(look)
+        return await self._run(lambda db: sql.partitions_of(db, topic))
 
     async def create_topic(self, topic: str, partitions: int) -> None:
-        await self._run(lambda db: _create_topic(db, topic, partitions))
+        await self._run(lambda db: sql.create_topic(db, topic, partitions))
 
     async def read(self, topic: str, partition: int, start: int, limit: int, *, committed: bool = True) -> Page:
         """Nothing is ever there that is not committed."""
-        return await self._run(lambda db: _read(db, topic, partition, start, limit))
+        return await self._run(lambda db: sql.read(db, topic, partition, start, limit))
 
     async def first_since(self, topic: str, partition: int, timestamp: int) -> int:
-        return await self._run(lambda db: _first_since(db, topic, partition, timestamp))
+        return await self._run(lambda db: sql.first_since(db, topic, partition, timestamp))
 
     async def fence(self, task: str) -> Fence:
-        return await self._run(lambda db: _raise_epoch(db, task))
+        return await self._run(lambda db: sql.raise_epoch(db, task))
 
     async def commit(self, fence: Fence, writes: Sequence[Write], trim: Trim | None) -> list[int]:
         """Any error, wherever it happens, leaves the outcome to the log: nothing is repeated here (protocol rule 3).
@@ -110,7 +104,7 @@ class SqliteStore:
         A full disk and a damaged file are refusals: to open the task again would not help.
         """
         try:
-            offsets = await self._run(lambda db: _commit(db, fence, writes, trim))
+            offsets = await self._run(lambda db: sql.commit(db, fence, writes, trim))
         except (Fenced, StateRefused):
             raise
         except PenstockError as error:
@@ -119,9 +113,29 @@ class SqliteStore:
         return offsets
 
     async def append(self, write: Write, *, durable: bool = True) -> int:
-        offset = await self._run(lambda db: _append_plain(db, write, durable=durable))
+        """Those that come while another one is under way share a transaction: the disk is waited for once."""
+        mine = _Append(write)
+        waiting = self._waiting[durable]
+        waiting.append(mine)
+        async with self._appending:
+            if mine.outcome is None:
+                batch = waiting.copy()
+                waiting.clear()
+                await self._append_all(batch, durable)
+        if isinstance(mine.outcome, int):
+            return mine.outcome
+        raise Unreachable("a record may not have been written", where=str(self.path)) from mine.outcome
+
+    async def _append_all(self, batch: list[_Append], durable: bool) -> None:
+        try:
+            offsets = await self._run(lambda db: sql.append_plain(db, [each.write for each in batch], durable=durable))
+        except BaseException as error:
+            for each in batch:
+                each.outcome = error
+            raise
+        for each, offset in zip(batch, offsets, strict=True):
+            each.outcome = offset
         self.records.publish()
-        return offset
 
     async def attend(self, group: str, member: str, partitions: int, terms: Terms) -> Seats:
         now = self._clock.now()
@@ -178,105 +192,3 @@ class _PolledNews(News):
             await super().wait(known, min(POLL_SECONDS, left))
             if self.version == known and await self._poll():
                 self.publish()
-
-
-def _create_topic(db: sqlite3.Connection, topic: str, partitions: int) -> None:
-    with writing(db):
-        row = db.execute("SELECT partitions FROM topic WHERE name = ?", (topic,)).fetchone()
-        if row is None:
-            db.execute("INSERT INTO topic VALUES (?, ?)", (topic, partitions))
-            numbers = [(topic, number) for number in range(partitions)]
-            db.executemany("INSERT INTO partition (topic, number) VALUES (?, ?)", numbers)
-        elif row[0] != partitions:
-            raise other_partitions(topic, row[0], partitions)
-
-
-def _find(db: sqlite3.Connection, topic: str, partition: int) -> tuple[int, int, int]:
-    """Id of the partition, offset of its first record, offset of the next."""
-    row: tuple[int, int, int] | None = db.execute(
-        "SELECT id, start, next FROM partition WHERE topic = ? AND number = ?", (topic, partition)
-    ).fetchone()
-    if row is None:
-        raise no_such_partition(topic, partition)
-    return row
-
-
-def _read(db: sqlite3.Connection, topic: str, partition: int, start: int, limit: int) -> Page:
-    number, first, end = _find(db, topic, partition)
-    bounds = Bounds(first, end, end)
-    if limit == 0 or start >= end:
-        return Page([], start, bounds)
-    rows = db.execute(
-        "SELECT offset, timestamp, key, value, headers FROM record"
-        " WHERE partition = ? AND offset >= ? AND offset < ? ORDER BY offset LIMIT ?",
-        (number, start, end, limit),
-    )
-    records: list[Record] = []
-    size = 0
-    for offset, timestamp, key, value, headers in rows:
-        decoded = () if headers is None else _HEADERS.decode(headers)
-        records.append(Record(topic, partition, offset, timestamp, key, value, decoded))
-        size += len(value or b"")
-        if size >= PAGE_BYTES_MAX:
-            break
-    rows.close()  # an unfinished statement would hold its snapshot, and with it the WAL
-    return Page(records, records[-1].offset + 1 if records else end, bounds)
-
-
-def _first_since(db: sqlite3.Connection, topic: str, partition: int, timestamp: int) -> int:
-    number, _, end = _find(db, topic, partition)
-    row = db.execute(
-        "SELECT offset FROM record WHERE partition = ? AND timestamp >= ? ORDER BY offset LIMIT 1", (number, timestamp)
-    ).fetchone()
-    return end if row is None else int(row[0])
-
-
-def _raise_epoch(db: sqlite3.Connection, task: str) -> Fence:
-    with writing(db):
-        (epoch,) = db.execute(
-            "INSERT INTO epoch VALUES (?, 1) ON CONFLICT (task) DO UPDATE SET epoch = epoch + 1 RETURNING epoch",
-            (task,),
-        ).fetchone()
-    return Fence(task, epoch)
-
-
-def _commit(db: sqlite3.Connection, fence: Fence, writes: Sequence[Write], trim: Trim | None) -> list[int]:
-    with writing(db):
-        (epoch,) = db.execute("SELECT epoch FROM epoch WHERE task = ?", (fence.task,)).fetchone()
-        if epoch != fence.epoch:
-            raise Fenced("somebody else has opened this task since", where=fence.task)
-        offsets = _append(db, writes)
-        if trim is not None:
-            number, _, _ = _find(db, trim.topic, trim.partition)
-            db.execute("DELETE FROM record WHERE partition = ? AND offset < ?", (number, trim.before))
-            db.execute("UPDATE partition SET start = max(start, ?) WHERE id = ?", (trim.before, number))
-    return offsets
-
-
-def _append(db: sqlite3.Connection, writes: Sequence[Write]) -> list[int]:
-    """Offsets come from the partition's own counter: trimming must never make one appear twice."""
-    places = {place: _find(db, *place) for place in {(write.topic, write.partition) for write in writes}}
-    following = {place: end for place, (_, _, end) in places.items()}
-    offsets, rows = [], []
-    for write in writes:
-        place = write.topic, write.partition
-        offset = following[place]
-        following[place] += 1
-        headers = msgspec.msgpack.encode(write.headers) if write.headers else None
-        rows.append((places[place][0], offset, write.timestamp, write.key, write.value, headers))
-        offsets.append(offset)
-    db.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", rows)
-    counters = [(offset, places[place][0]) for place, offset in following.items()]
-    db.executemany("UPDATE partition SET next = ? WHERE id = ?", counters)
-    return offsets
-
-
-def _append_plain(db: sqlite3.Connection, write: Write, *, durable: bool) -> int:
-    if not durable:
-        db.execute("PRAGMA synchronous=NORMAL")
-    try:
-        with writing(db):
-            return _append(db, [write])[0]
-    finally:
-        if not durable:
-            db.execute("PRAGMA synchronous=FULL")

@@ -1,8 +1,9 @@
 """The client of vLLM and of any other OpenAI-compatible server: streaming chat completions over aiohttp.
 
-One attempt per call: whether to try again is the caller's decision. Closing the generator of `stream` closes the socket,
-which makes the server stop generating; the classic mistake is to drop it without closing it
-(`contextlib.aclosing`). aiohttp is imported at the first call: it takes 0.4 s, and most commands never need it.
+One attempt per call: whether to try again is the caller's decision. Only a request that met a kept connection which the
+server had just closed is sent once more: some servers close without a word (llama.cpp after every stream). Closing the
+generator of `stream` closes the socket, which makes the server stop generating; the classic mistake is to drop it without
+closing it (`contextlib.aclosing`). aiohttp is imported at the first call: it takes 0.4 s, and most commands never need it.
 """
 
 from __future__ import annotations
@@ -158,16 +159,28 @@ class VllmModel:
         import aiohttp
 
         first = self._deadlines.first
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=self._deadlines.connect)  # the rest is bounded here
         limit = asyncio.timeout(timeout if first is None else min(first, timeout))
         try:
             async with limit:
-                url = f"{self._base_url}/chat/completions"
-                return await self._session().post(url, data=body, timeout=limits, allow_redirects=False)
+                try:
+                    return await self._send(body)
+                except aiohttp.ClientConnectorError:
+                    raise
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                    # A kept connection that the server closed while it was taken up again.
+                    return await self._send(body)
         except TimeoutError as error:
             if limit.expired() and first is not None and first < timeout:
                 raise _Silent(f"no answer began within {first:g} s") from error
             raise
+
+    async def _send(self, body: bytes) -> aiohttp.ClientResponse:
+        import aiohttp
+
+        # The whole call is bounded by the caller: aiohttp would set a timer for every read.
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=self._deadlines.connect)
+        url = f"{self._base_url}/chat/completions"
+        return await self._session().post(url, data=body, timeout=limits, allow_redirects=False)
 
     async def _refuse_all_but_a_stream(self, response: aiohttp.ClientResponse, request: ChatRequest) -> None:
         if response.status == 200 and response.content_type == "text/event-stream":

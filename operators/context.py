@@ -136,11 +136,12 @@ class Context:
     those events evict is kept. The other way round the lines of a run that is asked again would be gone.
     """
 
-    __slots__ = ("_events", "_expires", "_kept", "_limits", "_next", "_pins", "_segments", "_size", "_summary")
+    __slots__ = ("_events", "_expires", "_kept", "_limits", "_next", "_open", "_pins", "_segments", "_size", "_summary")
 
     def __init__(self, settings: ContextSettings) -> None:
         self._limits = settings.limits
         self._segments: list[Segment] = []
+        self._open: Segment | None = None
         self._next = 0
         self._events = 0
         self._size = 0
@@ -167,7 +168,14 @@ class Context:
             size = len(line) + 1
         if self._events >= limits.events or self._size + size > limits.size:
             self._make_room(size)
-        segment = self._segment_for(time, size)
+        segment = self._open
+        if (
+            segment is None
+            or segment.size + size > limits.segment_size
+            or len(segment.lines) >= limits.segment_events
+            or time >= segment.start + limits.segment_span
+        ):
+            segment = self._begin_segment(time)
         segment.lines.append(line)
         segment.times.append(time)
         segment.size += size
@@ -180,20 +188,11 @@ class Context:
         self._events += 1
         self._size += size
 
-    def _segment_for(self, time: int, size: int) -> Segment:
-        """The open segment, or a new one if the line would fill it beyond its share."""
-        limits = self._limits
-        if self._segments:
-            segment = self._segments[-1]
-            if (
-                segment.size + size <= limits.segment_size
-                and len(segment.lines) < limits.segment_events
-                and time < segment.start + limits.segment_span
-            ):
-                return segment
-        segment = Segment(self._next, time)
+    def _begin_segment(self, time: int) -> Segment:
+        """The open one would hold more than its share: a new one, which begins at event time `time`."""
+        segment = self._open = Segment(self._next, time)
         self._segments.append(segment)
-        self._expires = min(self._expires, time + limits.last)
+        self._expires = min(self._expires, time + self._limits.last)
         return segment
 
     def _make_room(self, size: int) -> None:
@@ -214,6 +213,8 @@ class Context:
     def _evict(self, count: int) -> None:
         evicted = self._segments[:count]
         del self._segments[:count]
+        if not self._segments:
+            self._open = None
         needed = min(self._pins.values()) if self._pins else self._next
         for segment in evicted:
             self._events -= len(segment.lines)
@@ -259,7 +260,9 @@ class Context:
                 missing -= len(lines)
                 found += lines if until is None else _until(lines, segment.times[part], until)
         if missing > 0:
-            raise LookupError(f"events {first} to {last} of a key are not all held any more; they were not pinned in time")
+            raise LookupError(
+                f"events {first} to {last} of a key are not all held any more; they were not pinned in time"
+            )
         return found
 
     def pin(self, run: str, first: int) -> None:
@@ -288,6 +291,7 @@ class Context:
         """Become what was dumped. Under narrower limits than it was dumped with, the excess goes at once."""
         self._next, segments, kept, pins, summary = dumped
         self._segments = [Segment.load(segment) for segment in segments]
+        self._open = self._segments[-1] if self._segments else None
         self._kept = [Segment.load(segment) for segment in kept] or None
         self._pins = dict(pins) or None
         self._summary = None if summary is None else Summary.load(summary)

@@ -71,7 +71,14 @@ class Images:
         if moment is None:
             return [fields, None]
         record = moment.record
-        coordinates = [record.topic, record.partition, record.offset, record.timestamp, record.key, list(record.headers)]
+        coordinates = [
+            record.topic,
+            record.partition,
+            record.offset,
+            record.timestamp,
+            record.key,
+            list(record.headers),
+        ]
         return [fields, [moment.source, moment.time, coordinates]]
 
     def _load_event(self, key: KeyState, dumped: Sequence[Any]) -> None:

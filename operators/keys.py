@@ -1,12 +1,12 @@
 """Every key that a task knows, and the one place where triggers are evaluated.
 
-    keep(event) ─▶ instants before the event's time, in order ─▶ the event is added ─▶ every trigger looks once
-    advance(W)  ─▶ instants up to the watermark, in order, over all keys
+keep(event) ─▶ instants before the event's time, in order ─▶ the event is added ─▶ every trigger looks once
+advance(W)  ─▶ instants up to the watermark, in order, over all keys
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -23,6 +23,8 @@ from penstock.operators.unsaved import Unsaved
 BUCKETS_MAX = 4096
 """The finest cut of a task's keys into buckets."""
 
+_NOTHING: frozenset[int] = frozenset()
+
 OnTransition = Callable[[KeyState, PlannedTrigger, int, Transition, Raw | None], None]
 """(key, trigger, its index, what happened, the record that did it or None if time did)."""
 
@@ -35,6 +37,9 @@ class Keys:
         self._unsaved = unsaved
         self._on_transition = on_transition
         self._triggers = tuple(enumerate(plan.triggers))
+        self._watchers = tuple(
+            (index, planned, planned.trigger.idle_unless) for index, planned in enumerate(plan.triggers)
+        )
         self._slots = tuple(
             (
                 slot,
@@ -46,6 +51,8 @@ class Keys:
         self._states: dict[str, KeyState] = {}
         self._by_bucket: dict[int, dict[str, None]] = {}
         self._timers = Timers()
+        self.next_timer = self._timers.next
+        """No timer is due before this instant."""
 
     def __len__(self) -> int:
         return len(self._states)
@@ -75,29 +82,42 @@ class Keys:
     def in_bucket(self, index: int, of: int) -> list[KeyState]:
         """The keys whose hash falls into `index` modulo `of` (a power of two up to BUCKETS_MAX). O(keys found + BUCKETS_MAX / of)."""
         return [
-            self._states[name]
-            for finest in range(index, BUCKETS_MAX, of)
-            for name in self._by_bucket.get(finest, ())
+            self._states[name] for finest in range(index, BUCKETS_MAX, of) for name in self._by_bucket.get(finest, ())
         ]
 
     def keep(
         self, key: KeyState, time: int, event: Any, moment: Moment | None, line: bytes | None, raw: Raw, watermark: int
     ) -> None:
         """Take in one event of the key: event time `time`, `line` for the prompt (None: hidden)."""
-        self._settle_before(key, time)
-        key.now = max(key.now, time, watermark)
-        due = self._due_by_time_alone(key) if key.deadline is not None and key.deadline <= key.now else frozenset()
+        if key.deadline is not None:
+            self._settle_before(key, time)
+        if time > key.now:
+            key.now = time
+        if watermark > key.now:
+            key.now = watermark
+        due = self._due_by_time_alone(key) if key.deadline is not None and key.deadline <= key.now else _NOTHING
         key.event, key.moment = event, moment
         if line is not None:
             key.context.append(time, line, key.now)
+            self._unsaved.bytes += len(line)
         values = self._add(key, time, event, moment)
-        self._unsaved.fact((key.name, time, key.now - time, line, values))
-        for index, planned in self._triggers:
-            cell, transition = planned.trigger.fed(
-                key, key.cells[index], time, watermark, key.now if index in due else None
-            )
+        self._unsaved.facts.append((key.name, time, key.now - time, line, values))
+        if self._look(key, time, watermark, due, () if values is None else values[::2], raw):
+            self._rearm(key)
+
+    def _look(
+        self, key: KeyState, time: int, watermark: int, due: frozenset[int], taken: Sequence[int], raw: Raw
+    ) -> bool:
+        """Every trigger looks at the event just added, unless it cannot matter to it. Returns whether any did."""
+        looked, fresh, key.fresh = False, key.fresh, False
+        for index, planned, idle_unless in self._watchers:
+            cell = key.cells[index]
+            if cell is None and idle_unless is not None and not fresh and idle_unless.isdisjoint(taken):
+                continue
+            looked = True
+            cell, transition = planned.trigger.fed(key, cell, time, watermark, key.now if index in due else None)
             self._replace(key, index, planned, cell, transition, raw)
-        self._rearm(key)
+        return looked
 
     def _add(self, key: KeyState, time: int, event: Any, moment: Moment | None) -> tuple[Any, ...] | None:
         """Every aggregate takes its part of the event; what it took, as (slot, value, …)."""
@@ -120,7 +140,13 @@ class Keys:
         )
 
     def _replace(
-        self, key: KeyState, index: int, planned: PlannedTrigger, cell: Any, transition: Transition | None, raw: Raw | None
+        self,
+        key: KeyState,
+        index: int,
+        planned: PlannedTrigger,
+        cell: Any,
+        transition: Transition | None,
+        raw: Raw | None,
     ) -> None:
         if cell is not key.cells[index]:
             key.cells[index] = cell
@@ -154,10 +180,7 @@ class Keys:
             while key.watermark_deadline is not None and key.watermark_deadline <= at:
                 self._pass(key, key.watermark_deadline, by_watermark=True)
             self._arm(key)
-
-    @property
-    def next_timer(self) -> int:
-        return self._timers.next
+        self.next_timer = self._timers.next
 
     def _rearm(self, key: KeyState) -> None:
         self._find_deadlines(key)
@@ -176,14 +199,16 @@ class Keys:
                 key.deadline = at if key.deadline is None else min(at, key.deadline)
 
     def _arm(self, key: KeyState) -> None:
-        if key.deadline is not None:
-            self._timers.set(key.name, key.deadline)
-        if key.watermark_deadline is not None:
-            self._timers.set(key.name, key.watermark_deadline)
+        for deadline in (key.deadline, key.watermark_deadline):
+            if deadline is not None:
+                self._timers.set(key.name, deadline)
+                if deadline < self.next_timer:
+                    self.next_timer = deadline
 
     def arm_all(self) -> None:
         """After restoring: timers are not saved, they follow from the cells."""
         self._timers = Timers()
+        self.next_timer = self._timers.next
         for key in self._states.values():
             self._rearm(key)
 

@@ -1,7 +1,7 @@
 """The runs of a task: one after the other per key and agent, each kept until its outcome and its episode are over.
 
-    firing ─▶ queued ─▶ (first in its queue) started ─▶ outcome ─▶ next in the queue starts
-                                                        └─▶ episode open: kept until `resolve`
+firing ─▶ queued ─▶ (first in its queue) started ─▶ outcome ─▶ next in the queue starts
+                                                    └─▶ episode open: kept until `resolve`
 """
 
 from __future__ import annotations
@@ -11,7 +11,16 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from penstock.operators.agent import Action, Publish, feed_run, finished, has_outcome, reopen_run, resolve_run, start_run
+from penstock.operators.agent import (
+    Action,
+    Publish,
+    feed_run,
+    finished,
+    has_outcome,
+    reopen_run,
+    resolve_run,
+    start_run,
+)
 from penstock.operators.context import Context
 from penstock.operators.event import Answered, Ask, CallLost, Cancel, Streamed
 from penstock.operators.plan import Plan

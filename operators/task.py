@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, assert_never
+from typing import Any, NamedTuple, assert_never, cast
 from zlib import crc32
 
 from penstock.operators.agent import open_run
@@ -102,29 +102,28 @@ class Task:
         self._let_silence_pass(event.progress)
 
     def _feed_all(self, source: Source, records: Sequence[Raw]) -> None:
-        decode, take = source.decode, self._take
+        decode, take, origin = source.decode, self._take, self._origins[source.topic]
         for raw in records:
-            take(source, raw, decode(raw))
+            take(source, origin, raw, decode(raw))
         self._last_read[source.topic] = records[-1]
 
     def _feed_merged(self, progress: Mapping[str, Progress], *, ended: bool = False) -> None:
         if self._merge is None:
             return
         for source, raw, read in self._merge.ready(progress, self._tick, ended=ended):
-            self._take(source, raw, read)
+            self._take(source, self._origins[source.topic], raw, read)
             self._last_read[source.topic] = raw
 
-    def _take(self, source: Source, raw: Raw, read: Read | DeadLetter) -> None:
+    def _take(self, source: Source, origin: Origin, raw: Raw, read: Read | DeadLetter) -> None:
         """One record: dead letter, ignored, late, or kept by its key; then whatever its time made due."""
-        if isinstance(read, DeadLetter):
+        if read.__class__ is DeadLetter:  # isinstance costs 0.1 µs more for a class with a metaclass
             self._bury(raw, read)
             return
-        name, time, event = read
+        name, time, event = cast(Read, read)
         before = self._watermark
-        origin = self._origins[source.topic]
         if origin.event_time is None or time > origin.event_time:
             origin.advance(time)
-            self._watermark = max(before, origin.watermark if self._merge is None else least(self._origins))
+            self._watermark = origin.watermark if self._merge is None else max(before, least(self._origins))
         if source.ignores is not None and source.ignores(event, raw, name, time):
             self.counters["ignored", source.name] += 1
         elif time < before - source.lateness:
@@ -301,7 +300,7 @@ class Task:
     @property
     def unsaved_bytes(self) -> int:
         """Roughly what the next delta will weigh."""
-        return self._unsaved.bytes
+        return self._unsaved.weight
 
     @property
     def open_runs(self) -> int:

@@ -78,13 +78,17 @@ class Trigger(ABC):
     by_watermark: ClassVar[bool] = False
     """Its deadlines are compared with the watermark; otherwise with N of the key."""
 
+    idle_unless: frozenset[int] | None = None
+    """While its cell is None, an event changes nothing for it unless one of these aggregates took it; None: it always looks."""
     condition: str = ""
     """The text that results quote as the reason."""
     conditions: tuple[Condition, ...] = ()
     """Every expression that it evaluates: for `values`, and to know which fields to decode."""
 
     @abstractmethod
-    def fed(self, key: KeyState, cell: Any, time: int, watermark: int, due: int | None) -> tuple[Any, Transition | None]:
+    def fed(
+        self, key: KeyState, cell: Any, time: int, watermark: int, due: int | None
+    ) -> tuple[Any, Transition | None]:
         """An event with event time `time` was added to the key; returns the new cell and what follows.
 
         `due`: the trigger would have fired at this very instant without the event, too.

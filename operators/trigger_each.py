@@ -1,8 +1,8 @@
 """`each`: fires for every event that matches.
 
-    events        ·  x  ·  x  x  ·        x: the condition is true
-    cooldown 0       F     F  F
-    cooldown 2       F     F              the third lies within 2 of the second
+events        ·  x  ·  x  x  ·        x: the condition is true
+cooldown 0       F     F  F
+cooldown 2       F     F              the third lies within 2 of the second
 """
 
 from __future__ import annotations

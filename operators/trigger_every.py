@@ -1,8 +1,8 @@
 """`every`: fires on a schedule of event time, for the keys that were active since the last time.
 
-    multiples of the period     D1 ───────────── D2 ───────────── D3
-    events of the key              x    x                    x
-    fires when the watermark has passed            D2             D3
+multiples of the period     D1 ───────────── D2 ───────────── D3
+events of the key              x    x                    x
+fires when the watermark has passed            D2             D3
 """
 
 from __future__ import annotations

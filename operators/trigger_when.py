@@ -58,6 +58,8 @@ class When(Trigger):
 
     def __init__(self, when: Condition, until: Condition | None, cooldown: int, *, rising: bool) -> None:
         self.when, self.until, self.cooldown, self.rising = when, until, cooldown, rising
+        if rising and not when.compiled.own_fields and not when.compiled.uses_moment:
+            self.idle_unless = frozenset(when.slots)
         self.condition = when.text
         self.conditions = (when,) if until is None else (when, until)
 
@@ -77,19 +79,17 @@ class When(Trigger):
         value = self.when.value(key)
         if value is True:
             return self._rise(key, cell, due)
-        if cell is not None and cell.waiting and value is False:
-            return cell._replace(waiting=False), Suppressed()
-        return cell, None
+        if cell is not None and cell.waiting:
+            return (cell._replace(waiting=False), Suppressed()) if value is False else (cell, None)
+        return (None if cell is not None and key.now >= cell.quiet_until else cell), None
 
     def _while_on(self, key: KeyState, cell: WhenCell, run: str) -> tuple[WhenCell | None, Transition | None]:
         over = self.when.value(key) is False if self.until is None else self.until.value(key) is True
         if not over:
             return cell, None
-        return (cell._replace(run=None) if key.now < cell.quiet_until else None), Resolved(run, key.now)
+        return cell._replace(run=None), Resolved(run, key.now)
 
-    def _rise(
-        self, key: KeyState, cell: WhenCell | None, due: int | None
-    ) -> tuple[WhenCell | None, Transition | None]:
+    def _rise(self, key: KeyState, cell: WhenCell | None, due: int | None) -> tuple[WhenCell | None, Transition | None]:
         if cell is not None and key.now < cell.quiet_until:
             return (cell if cell.waiting else cell._replace(waiting=True)), None
         if cell is not None and cell.waiting and key.now == cell.quiet_until:

@@ -26,11 +26,7 @@ class Unsaved:
         self.implied: list[Output] = []
         self.urgent = False
         self.bytes = 0
-
-    def fact(self, fact: Fact) -> None:
-        self.facts.append(fact)
-        line = fact[3]
-        self.bytes += FACT_OVERHEAD_BYTES + (len(line) if line is not None else 0)
+        """Of lines and outputs; see `weight`."""
 
     def publish(self, outputs: Iterable[Output], *, outcome: bool) -> None:
         """Partials leave with the commit but are not repeated in the delta, and never hurry it."""
@@ -40,6 +36,11 @@ class Unsaved:
             if outcome:
                 self.implied.append(output)
         self.urgent = self.urgent or outcome
+
+    @property
+    def weight(self) -> int:
+        """Roughly the bytes of the next delta before it is compressed."""
+        return self.bytes + FACT_OVERHEAD_BYTES * len(self.facts)
 
     @property
     def anything(self) -> bool:

@@ -40,7 +40,8 @@ class Origin:
     def advance(self, time: int) -> None:
         """Take in an event's time that is larger than any before."""
         self.event_time = time
-        self.watermark = max(self.watermark, time - self.delay)
+        if time - self.delay > self.watermark:
+            self.watermark = time - self.delay
 
     def fall_silent(self, now: int, progress: Progress) -> None:
         """Let the watermark move with processing time `now` (ms) if this origin is idle."""

@@ -42,7 +42,9 @@ def _kafka(address: str, wanted: Wanted) -> Broker:
     from penstock.connectors.kafka import KafkaBroker
 
     if address:
-        raise Rejected("kafka takes no address here", where="--broker", remedy="write it into the file: kafka.bootstrap")
+        raise Rejected(
+            "kafka takes no address here", where="--broker", remedy="write it into the file: kafka.bootstrap"
+        )
     return KafkaBroker(
         wanted.layout,
         wanted.kafka,

@@ -78,11 +78,12 @@ class Rotation:
     """Which bucket is written next: always the one whose image is oldest, when the deltas since then have paid for it.
 
     A turn of all buckets costs as many bytes as the deltas written meanwhile. So the log holds at most the live state
-    once in images, about once in deltas, and what one turn overlaps: two to three times the live state.
+    once in images, about once in deltas, and what one turn overlaps: two to three times the live state. `of_max` is how many
+    buckets there can be.
     """
 
-    def __init__(self) -> None:
-        self.of = 1
+    def __init__(self, of_max: int) -> None:
+        self.of, self._of_max = 1, of_max
         self._turns: deque[int] = deque([0])
         self._sizes: dict[int, int] = {}
         self._credit = 0
@@ -105,7 +106,7 @@ class Rotation:
         self._turns = deque([turn for turn in self._turns if turn % of != index] + covered)
         for turn in covered:
             self._sizes[turn] = size // len(covered)
-        if size > IMAGE_BYTES_MAX * len(covered):
+        if size > IMAGE_BYTES_MAX * len(covered) and self.of < self._of_max:
             self._split()
 
     def _split(self) -> None:

@@ -57,8 +57,12 @@ def check(
     env_file: EnvFile = None,
     json: Json = False,
     format: Annotated[str, typer.Option(help="text or github.")] = "text",
-    resolved: Annotated[bool, typer.Option("--resolved", help="Print the file as it takes effect, secrets masked.")] = False,
-    sample: Annotated[Path | None, typer.Option(help="A recording: how often is every expression true, false, unknown?")] = None,
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Print the file as it takes effect, secrets masked.")
+    ] = False,
+    sample: Annotated[
+        Path | None, typer.Option(help="A recording: how often is every expression true, false, unknown?")
+    ] = None,
     source: Annotated[str | None, typer.Option(help="Which source the sample is of; default: the only one.")] = None,
     connect: Annotated[bool, typer.Option("--connect", help="Also ask the brokers and the model servers.")] = False,
     broker: BrokerUrl = "kafka",
@@ -69,7 +73,14 @@ def check(
 
     loaded = load(file, overlay, set_, env_file)
     check(
-        loaded, json=json, format=format, resolved=resolved, sample=sample, source=source, connect=connect, broker=broker
+        loaded,
+        json=json,
+        format=format,
+        resolved=resolved,
+        sample=sample,
+        source=source,
+        connect=connect,
+        broker=broker,
     )
 
 
@@ -87,9 +98,14 @@ def run(
     ] = None,
     batch: Annotated[int, typer.Option(help="Most records per fetch and input.", min=1, hidden=True)] = 2000,
     claim: Annotated[
-        int, typer.Option(hidden=True, help="For tests of fencing: believe that tasks 0 to N-1 are ours, whatever others say.")
+        int,
+        typer.Option(
+            hidden=True, help="For tests of fencing: believe that tasks 0 to N-1 are ours, whatever others say."
+        ),
     ] = 0,
-    unsafe_read_before_fence: Annotated[bool, typer.Option(hidden=True, help="For a negative control in tests.")] = False,
+    unsafe_read_before_fence: Annotated[
+        bool, typer.Option(hidden=True, help="For a negative control in tests.")
+    ] = False,
 ) -> None:
     """Work until SIGTERM or Ctrl-C."""
     from penstock.pipelines.command_run import RunOptions, run
@@ -176,7 +192,9 @@ def topics_apply(
 @app.command()
 def schema(
     what: Annotated[str, typer.Argument(help="file or result.")] = "file",
-    asyncapi: Annotated[Path | None, typer.Option(help="AsyncAPI 3 document of this pipeline's topics instead.")] = None,
+    asyncapi: Annotated[
+        Path | None, typer.Option(help="AsyncAPI 3 document of this pipeline's topics instead.")
+    ] = None,
 ) -> None:
     """JSON Schema of the file or of results."""
     from penstock.pipelines.command_schema import schema
@@ -208,7 +226,9 @@ def fake_model(
     tokens_per_second: Annotated[float | None, typer.Option(help="Per stream; default: as fast as it goes.")] = None,
     ttft: Annotated[float, typer.Option(help="Seconds until the first token.")] = 0.0,
     max_num_seqs: Annotated[int, typer.Option(help="Streams that generate at once.")] = 256,
-    max_num_queued_reqs: Annotated[int | None, typer.Option(help="More than so many waiting are refused with 503.")] = None,
+    max_num_queued_reqs: Annotated[
+        int | None, typer.Option(help="More than so many waiting are refused with 503.")
+    ] = None,
     priorities: Annotated[bool, typer.Option("--priorities", help="As vLLM's --scheduling-policy priority.")] = False,
     answers: Annotated[Path | None, typer.Option(help="YAML list of {when, answer}.")] = None,
     fault: Annotated[str, typer.Option(help="Break some answers, such as cut=0.1,busy=0.05: see docs/models.md.")] = "",
@@ -233,7 +253,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _about(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and end.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and end.")
+    ] = False,
 ) -> None: ...
 
 

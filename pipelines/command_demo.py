@@ -114,7 +114,9 @@ class Stage:
 
     def introduce(self, *, simulated: bool) -> None:
         model = "a simulated model (no GPU is used, every answer is labelled)" if simulated else "the file's models"
-        what = str(self._options.input or f"{self._options.hours:g} generated hours of sshd logs, seed {self._options.seed}")
+        what = str(
+            self._options.input or f"{self._options.hours:g} generated hours of sshd logs, seed {self._options.seed}"
+        )
         self._console.print(f"[bold]{self._pipeline.plan.name}[/]: {what}, answered by {model}\n")
 
     async def play(self, stack: AsyncExitStack) -> None:

@@ -45,9 +45,9 @@ def serve(
 
 
 async def _serve(options: FakeModelOptions) -> None:
+    over = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, over.set)
     async with FakeModelServer(options) as server:
         typer.echo(f"simulated model server at {server.base_url} (every answer is labelled as simulated)")
-        over = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, over.set)
         await over.wait()

@@ -39,6 +39,8 @@ def init(folder: Path) -> None:
         pipeline.write_text(FIRST_PIPELINE, encoding="utf-8")
         (folder / SCHEMA).write_text(json.dumps(file_schema(), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise Rejected(f"cannot be written: {error.strerror}", where=str(folder), remedy="choose another folder") from error
+        raise Rejected(
+            f"cannot be written: {error.strerror}", where=str(folder), remedy="choose another folder"
+        ) from error
     typer.echo(f"wrote {pipeline} and {folder / SCHEMA}")
     typer.echo(f"next: penstock check {pipeline}")

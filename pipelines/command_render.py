@@ -24,7 +24,9 @@ def render(loaded: Loaded, *, sample: Path, at: int | None, source: str | None, 
     asked = _prompts(pipeline.plan, sample, source)
     if not asked or (at or 1) > len(asked):
         raise Rejected(
-            f"the sample leads to {len(asked)} prompts", where=str(sample), remedy="choose a smaller --at, or another sample"
+            f"the sample leads to {len(asked)} prompts",
+            where=str(sample),
+            remedy="choose a smaller --at, or another sample",
         )
     place = at or len(asked)
     shown = _described(asked, place)

@@ -61,7 +61,9 @@ def run(loaded: Loaded, options: RunOptions) -> None:
 
 def set_up_logging() -> None:
     """One line per change of state, on stderr; the level is PENSTOCK_LOG (default INFO)."""
-    logging.basicConfig(level=os.environ.get("PENSTOCK_LOG", "INFO").upper(), format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(
+        level=os.environ.get("PENSTOCK_LOG", "INFO").upper(), format="%(asctime)s %(levelname)s %(message)s"
+    )
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 

@@ -23,7 +23,11 @@ from penstock.pipelines.show import dead_line, result_line
 def tail(loaded: Loaded, *, topic: str, json: bool, broker: str, until_idle: float | None) -> None:
     """Until Ctrl-C, or `until_idle` seconds without a record."""
     spec, pipeline = usable(loaded)
-    names = {"results": spec.output_topics.results, "partials": spec.output_topics.partials, "dead": spec.output_topics.dead}
+    names = {
+        "results": spec.output_topics.results,
+        "partials": spec.output_topics.partials,
+        "dead": spec.output_topics.dead,
+    }
     if topic not in names:
         raise Rejected(f"there is no topic {topic!r} to follow", where="--topic", remedy=f"write {', '.join(names)}")
     opened = open_broker(broker, Wanted(pipeline.layout, spec.kafka, member_name()))

@@ -29,7 +29,7 @@ RIVAL_SECONDS = 60.0
 
 
 class Rivals:
-    """Who fences us, and how often: told from the owner that the log names after each of our fences.
+    """Who fences us, and how often: whoever wrote to the log since then.
 
     One fence is normal: a hand-over, or a process that came back from a long pause before it noticed.
     """
@@ -38,13 +38,16 @@ class Rivals:
         self._own = own
         self._fenced: list[tuple[float, str]] = []
 
-    def fenced_by(self, owner: str, now: float) -> bool:
-        """Count a fence; whether it shows that another deployment runs under our name. `now` in monotonic seconds."""
-        if owner == self._own:
+    def fenced(self, incarnation: int, last: Header, now: float) -> bool:
+        """Our session with this incarnation was fenced, and `last` is what the log's end says since; `now` in monotonic seconds.
+
+        Whether that shows that another deployment runs under our name.
+        """
+        if last.incarnation < incarnation or last.owner == self._own:
             return False
         self._fenced = [(at, who) for at, who in self._fenced if now - at < RIVAL_SECONDS]
-        self._fenced.append((now, owner))
-        return sum(who == owner for _, who in self._fenced) >= RIVAL_FENCES
+        self._fenced.append((now, last.owner))
+        return sum(who == last.owner for _, who in self._fenced) >= RIVAL_FENCES
 
 
 class Keeper:
@@ -59,7 +62,7 @@ class Keeper:
         self._process, self._stubborn = process, stubborn
         self._backoff = Backoff(random, first=REOPEN_FIRST, longest=REOPEN_LONGEST)
         self._rivals = Rivals(process.owner)
-        self._was_fenced = False
+        self._fenced: int | None = None
         self.ending: Ending | None = None
         self._ended = asyncio.Event()
 
@@ -97,6 +100,9 @@ class Keeper:
             session.ask_to_end(self.ending)
         try:
             await session.run()
+        except Fenced:
+            self._fenced = opened.incarnation if self._process.broker.lease() > 0 else None
+            raise
         finally:
             self._note_end_of(session)
 
@@ -108,11 +114,11 @@ class Keeper:
 
     def _look_at_predecessor(self, last: Header | None) -> None:
         """The log was read: it is ours now, unless it says that somebody else takes it from us again and again."""
-        fenced, self._was_fenced = self._was_fenced, False
-        owner = "" if last is None else last.owner
-        if fenced and not self._stubborn and self._rivals.fenced_by(owner, self._process.clock.monotonic()):
+        fenced, self._fenced = self._fenced, None
+        now = self._process.clock.monotonic()
+        if fenced is not None and last is not None and self._rivals.fenced(fenced, last, now) and not self._stubborn:
             raise Superseded(
-                f"two processes run this pipeline and take it from each other: {owner} and {self._process.owner}",
+                f"two processes run this pipeline and take it from each other: {last.owner} and {self._process.owner}",
                 where=f"task {self._name}",
                 remedy="stop one of them, or give it another name or namespace",
             )
@@ -121,7 +127,6 @@ class Keeper:
         log.info("%s opened", self._name)
 
     async def _wait_after(self, error: PenstockError) -> None:
-        self._was_fenced = isinstance(error, Fenced) and self._process.broker.lease() > 0
         seconds = self._backoff.draw()
         if str(error) != self.trouble:
             self.trouble = str(error)

@@ -28,8 +28,19 @@ def _closed(properties: dict[str, Any], description: str = "") -> dict[str, Any]
 
 def result_schema(answer: dict[str, Any] | None = None) -> dict[str, Any]:
     """Draft 2020-12 schema of `penstock.result/1`; `answer` is the schema of a known agent's answers."""
-    usage = {"input_tokens": _COUNT, "cached_input_tokens": _COUNT, "output_tokens": _COUNT, "cost": _or_null({"type": "number"})}
-    call = {"model": _TEXT, "attempt": _COUNT, "outcome": _TEXT, "because": _or_null(_TEXT), "simulated": {"type": "boolean"}}
+    usage = {
+        "input_tokens": _COUNT,
+        "cached_input_tokens": _COUNT,
+        "output_tokens": _COUNT,
+        "cost": _or_null({"type": "number"}),
+    }
+    call = {
+        "model": _TEXT,
+        "attempt": _COUNT,
+        "outcome": _TEXT,
+        "because": _or_null(_TEXT),
+        "simulated": {"type": "boolean"},
+    }
     episode = {
         "id": _TEXT,
         "status": {"enum": ["firing", "resolved"]},

@@ -19,6 +19,7 @@ import msgspec
 from penstock.connectors.port import Committed, TaskLog
 from penstock.operators.dead import refused_output
 from penstock.operators.error import Refused, Rejected
+from penstock.operators.keys import BUCKETS_MAX
 from penstock.operators.task import Cut, Task
 from penstock.pipelines.cadence import UNSAVED_BYTES_MAX, Cadence, Rotation, Waiting
 from penstock.pipelines.process import Counts, Process
@@ -37,7 +38,7 @@ class Saving:
         self._core, self._log, self._process, self._ring = core, log, process, ring
         self._clock = process.clock
         self._cadence = Cadence(self._clock.monotonic())
-        self._rotation = Rotation()
+        self._rotation = Rotation(BUCKETS_MAX)
         self._sent: Mapping[str, int] = {}
         self._counted: Counts = Counter()
         self._commit: asyncio.Task[Committed] | None = None

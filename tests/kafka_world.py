@@ -55,7 +55,7 @@ async def fetched(log: KafkaTaskLog, topic: str, count: int) -> list[Raw]:
 class KafkaWorld:
     """Names are unique: `name` begins every topic of this test."""
 
-    kafka: Kafka
+    cluster: Kafka
     admin: AIOKafkaAdminClient
     name: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:10]}")
     brokers: list[KafkaBroker] = field(default_factory=list)
@@ -63,7 +63,7 @@ class KafkaWorld:
 
     @property
     def settings(self) -> KafkaSettings:
-        cluster = {"bootstrap": self.kafka.bootstrap, "session_timeout": "6s", "transaction_timeout": "10s"}
+        cluster = {"bootstrap": self.cluster.bootstrap, "session_timeout": "6s", "transaction_timeout": "10s"}
         return KafkaSettings.model_validate(cluster)
 
     def layout(self, *inputs: str, start: Start = "earliest") -> Layout:
@@ -106,7 +106,7 @@ class KafkaWorld:
         return log, *await declare(log)
 
     async def write(self, topic: str, *values: bytes, key: bytes | None = b"k", partition: int = 0) -> None:
-        producer = AIOKafkaProducer(bootstrap_servers=self.kafka.bootstrap)
+        producer = AIOKafkaProducer(bootstrap_servers=self.cluster.bootstrap)
         await producer.start()
         try:
             for value in values:
@@ -120,7 +120,7 @@ class KafkaWorld:
         return [raw.value async for raw in broker.read(topic, partition, 0)]
 
     async def start_of(self, topic: str, partition: int = 0) -> int:
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.kafka.bootstrap)
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.cluster.bootstrap)
         await consumer.start()
         try:
             each = TopicPartition(topic, partition)
@@ -142,7 +142,7 @@ async def commit(log: KafkaTaskLog, *values: str, topic: str, buckets: Sequence[
 
 
 @pytest.fixture
-async def world(kafka_cluster: Kafka) -> AsyncIterator[KafkaWorld]:
+async def kafka(kafka_cluster: Kafka) -> AsyncIterator[KafkaWorld]:
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka_cluster.bootstrap)
     await admin.start()
     world = KafkaWorld(kafka_cluster, admin)

@@ -82,8 +82,8 @@ class KafkaContractWorld:
 
 
 @pytest.fixture
-def kafka_world(world_of_kafka: KafkaWorld) -> World:
-    return KafkaContractWorld(world_of_kafka)
+def kafka_world(kafka: KafkaWorld) -> World:
+    return KafkaContractWorld(kafka)
 
 
 @pytest.fixture(params=["memory", "sqlite", "kafka"])

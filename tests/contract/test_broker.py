@@ -7,6 +7,7 @@ from contextlib import aclosing
 from random import Random
 from zlib import crc32
 
+import msgspec
 import pytest
 from aiokafka.partitioner import murmur2
 from tests.contract.world import (
@@ -82,9 +83,8 @@ async def test_nothing_can_be_committed_before_opened(world: World) -> None:
 
 async def test_seq_cannot_be_skipped(world: World) -> None:
     log = await opened(await started(world))
-    log_seq, log.seq = log.seq, log.seq + 1
-    skipping = next_delta(log)
-    log.seq = log_seq
+    delta = next_delta(log)
+    skipping = msgspec.structs.replace(delta, header=msgspec.structs.replace(delta.header, seq=delta.header.seq + 1))
     with pytest.raises(RuntimeError, match="seq"):
         await log.commit(skipping, [])
 
@@ -224,7 +224,7 @@ async def test_a_delta_of_many_records_comes_back_whole(world: World) -> None:
     image = Bucket(index=0, of=1, seq=delta.header.seq, keys={"k": noise[::-1]})
     await log.commit(delta, [], [image])
     await log.close()
-    assert (await restored(await broker.open(TASK)))[1:] == [delta, image]
+    assert (await restored(await broker.open(TASK)))[-2:] == [delta, image]
 
 
 async def test_an_output_that_is_too_large_is_refused_and_can_be_left_out(world: World) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -11,49 +12,98 @@ import orjson
 from penstock.operators.record import Raw
 
 OUTCOMES = ("final", "failed")
+COMPARED = ("state", "reason", "agent", "key", "episode", "triggers", "labels", "annotations", "answer", "end")
+"""Fields of a result that must not depend on the transport, the batches, the processes or what happened to them."""
 
-Outcome = tuple[str, str, str]
-"""(state, answer as JSON, model route as JSON)."""
-
-
-def decoded(records: Iterable[Raw]) -> list[dict[str, Any]]:
-    return [orjson.loads(raw.value or b"{}") for raw in records]
-
-
-def finals(results: Iterable[Raw]) -> dict[str, Outcome]:
-    """Run id to outcome; fails if a run has two."""
-    found: dict[str, Outcome] = {}
-    for record in decoded(results):
-        if record["state"] in OUTCOMES:
-            assert record["run"] not in found, f"two outcomes of run {record['run']}"
-            found[record["run"]] = (record["state"], _text(record["answer"]), _text(record["triggers"]))
-    return found
+Record = Mapping[str, Any]
+Told = tuple[str, str]
+"""A run and the state that is told of it; for a dead letter its coordinates and `dead`."""
 
 
-def resolved(results: Iterable[Raw]) -> dict[str, str | None]:
-    """Run id to the end of its episode; fails if a run is resolved twice."""
-    found: dict[str, str | None] = {}
-    for record in decoded(results):
-        if record["state"] == "resolved":
-            assert record["run"] not in found, f"run {record['run']} was resolved twice"
-            found[record["run"]] = record["episode"]["ends_at"]
-    return found
+@dataclass(frozen=True)
+class Ledger:
+    """Everything that lies on the output topics of one deployment, each topic partition by partition in offset order."""
+
+    results: Sequence[Raw]
+    partials: Sequence[Raw]
+    dead: Sequence[Raw]
+
+    def told(self) -> dict[Told, str]:
+        """What has been decided, as canonical text. Where something is told twice, the last one; `violations` finds that."""
+        told = {(record["run"], record["state"]): _substance(record) for record in map(_parsed, self.results)}
+        return told | {(_grave(raw), "dead"): str(raw.value) for raw in self.dead}
+
+    def violations(self) -> list[str]:
+        """What is wrong with it whatever was to be expected."""
+        return [*self._twice(), *self._streams(), *self._results_beside_partials()]
+
+    def differences(self, expected: Mapping[Told, str]) -> list[str]:
+        """What is wrong with it: its own contradictions, and what differs from the ledger of an undisturbed run."""
+        told = self.told()
+        lost = [f"lost: {each}" for each in sorted(expected.keys() - told.keys())]
+        invented = [f"invented: {each}" for each in sorted(told.keys() - expected.keys())]
+        both = sorted(expected.keys() & told.keys())
+        changed = [f"changed: {each}: {told[each]}" for each in both if told[each] != expected[each]]
+        return [*self.violations(), *lost, *invented, *changed]
+
+    def partial_count(self) -> int:
+        return sum(record["state"] == "partial" for record in map(_parsed, self.partials))
+
+    def attempts(self) -> Counter[int]:
+        """How many runs needed how many attempts."""
+        outcomes = (record for record in map(_parsed, self.results) if record["state"] in OUTCOMES)
+        return Counter(record["attempt"] or 0 for record in outcomes)
+
+    def _twice(self) -> Iterator[str]:
+        outcomes = Counter(record["run"] for record in map(_parsed, self.results) if record["state"] in OUTCOMES)
+        resolved = Counter(record["run"] for record in map(_parsed, self.results) if record["state"] == "resolved")
+        graves = Counter(map(_grave, self.dead))
+        for what, counts in (("outcomes", outcomes), ("resolved records", resolved), ("dead letters", graves)):
+            yield from (f"{count} {what} of {name}" for name, count in counts.items() if count > 1)
+
+    def _streams(self) -> Iterator[str]:
+        """The revision stream of every run: `rev` grows by one, one outcome, no partial after it, `resolved` last."""
+        streams: dict[str, list[Record]] = defaultdict(list)
+        for record in map(_parsed, self.partials):
+            streams[record["run"]].append(record)
+        for run, records in streams.items():
+            yield from _stream_violations(run, records)
+
+    def _results_beside_partials(self) -> Iterator[str]:
+        """The partials topic carries the outcomes, too, byte for byte."""
+        there = Counter(raw.value for raw in self.partials if _parsed(raw)["state"] != "partial")
+        here = Counter(raw.value for raw in self.results)
+        yield from (f"not on both topics: {value!r}" for value in (there - here) + (here - there))
 
 
-def check_revisions(partials: Iterable[Raw]) -> None:
-    """The revision stream of every run: `rev` grows by one, one outcome, no partial after it, `resolved` last."""
-    by_run: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for record in decoded(partials):
-        by_run[record["run"]].append(record)
-    for run, records in by_run.items():
-        assert [record["rev"] for record in records] == list(range(1, len(records) + 1)), f"revisions of run {run}"
-        states = [record["state"] for record in records]
-        outcome = next(place for place, state in enumerate(states) if state in OUTCOMES)
-        assert set(states[:outcome]) <= {"partial"}, f"states of run {run}: {states}"
-        assert states[outcome + 1 :] in ([], ["resolved"]), f"states of run {run}: {states}"
-        attempts = [record["attempt"] or 0 for record in records[: outcome + 1]]
-        assert attempts == sorted(attempts), f"attempts of run {run}: {attempts}"
+def _stream_violations(run: str, records: Sequence[Record]) -> Iterator[str]:
+    revisions, states = [record["rev"] for record in records], [record["state"] for record in records]
+    if revisions != list(range(1, len(records) + 1)):
+        yield f"revisions of {run}: {revisions}"
+    partials = next((place for place, state in enumerate(states) if state != "partial"), len(states))
+    if states[partials:] not in (["final"], ["failed"], ["final", "resolved"], ["failed", "resolved"]):
+        yield f"states of {run}: {states}"
+    attempts = [record["attempt"] or 0 for record in records]
+    if attempts != sorted(attempts):
+        yield f"attempts of {run}: {attempts}"
 
 
-def _text(value: Any) -> str:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+def _substance(record: Record) -> str:
+    why = {name: value for name, value in record["why"].items() if name != "route"}
+    kept = {name: record[name] for name in COMPARED} | {"why": why}
+    return orjson.dumps(kept, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _grave(raw: Raw) -> str:
+    """Where a dead record lay when it was alive."""
+    headers = {name: value.decode() for name, value in raw.headers}
+    return "{penstock-dead-topic}/{penstock-dead-partition}@{penstock-dead-offset}".format_map(headers)
+
+
+def _parsed(raw: Raw) -> Record:
+    parsed: Record = orjson.loads(raw.value or b"{}")
+    return parsed
+
+
+def states_of(records: Iterable[Raw]) -> Counter[str]:
+    return Counter(_parsed(raw)["state"] for raw in records)

@@ -32,7 +32,9 @@ class Workers:
         number = len(self.processes)
         command = [*PENSTOCK, "run", str(self.file), "--broker", self.broker, *self.options, *options]
         with (self.folder / f"worker-{number}.log").open("wb") as log:
-            process = subprocess.Popen(command, env={**os.environ, **self.environ}, stdout=log, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, env={**os.environ, **self.environ}, stdout=log, stderr=subprocess.STDOUT
+            )
         self.processes.append(process)
         return process
 

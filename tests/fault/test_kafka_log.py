@@ -26,55 +26,55 @@ def saved(entries: list[object]) -> list[bytes | None]:
     return [output.value for entry in entries if isinstance(entry, Delta) for output in entry.outputs]
 
 
-async def open_patiently(world: KafkaWorld, broker: KafkaBroker) -> list[object]:
+async def open_patiently(kafka: KafkaWorld, broker: KafkaBroker) -> list[object]:
     """As the worker does: again and again while the cluster is away."""
     async with asyncio.timeout(40):
         while True:
             try:
-                _, entries, _ = await world.open(broker)
+                _, entries, _ = await kafka.open(broker)
             except (Unreachable, Indefinite):
                 continue
             return list(entries)
 
 
-async def test_a_broker_that_dies_leaves_a_commit_indefinite_and_the_log_says_what_happened(world: KafkaWorld) -> None:
-    if not world.kafka.can_be_killed:
+async def test_a_broker_that_dies_leaves_a_commit_indefinite_and_the_log_says_what_happened(kafka: KafkaWorld) -> None:
+    if not kafka.cluster.can_be_killed:
         pytest.skip("this Kafka is not ours to kill")
-    await world.create()
-    settings = world.settings.model_copy(update={"transaction_timeout": 1_500})
-    broker = await world.broker(settings=settings)
-    log, _, _ = await world.open(broker)
-    await commit(log, "before", topic=world.results)
+    await kafka.create()
+    settings = kafka.settings.model_copy(update={"transaction_timeout": 1_500})
+    broker = await kafka.broker(settings=settings)
+    log, _, _ = await kafka.open(broker)
+    await commit(log, "before", topic=kafka.results)
     # Until it is visible: Kafka 4.4 forgets markers that were not written yet when its only node dies.
-    while await world.committed(world.results) != [b"before"]:
+    while await kafka.committed(kafka.results) != [b"before"]:
         continue
-    world.kafka.kill()
+    kafka.cluster.kill()
     try:
         with pytest.raises(Indefinite, match="not known whether a commit went through"):
-            await commit(log, "during", topic=world.results)
+            await commit(log, "during", topic=kafka.results)
         with pytest.raises(Indefinite, match="given up"):
-            await commit(log, "after", topic=world.results)
+            await commit(log, "after", topic=kafka.results)
         await log.close()
     finally:
-        world.kafka.start()
-    entries = await open_patiently(world, broker)
+        kafka.cluster.start()
+    entries = await open_patiently(kafka, broker)
     assert saved(entries) == [b"before"]
-    assert await world.committed(world.results) == [b"before"]
+    assert await kafka.committed(kafka.results) == [b"before"]
 
 
-async def test_a_broker_that_dies_and_returns_under_way_loses_nothing_and_repeats_nothing(world: KafkaWorld) -> None:
-    if not world.kafka.can_be_killed:
+async def test_a_broker_that_dies_and_returns_under_way_loses_nothing_and_repeats_nothing(kafka: KafkaWorld) -> None:
+    if not kafka.cluster.can_be_killed:
         pytest.skip("this Kafka is not ours to kill")
-    await world.create()
-    broker = await world.broker()
-    log, _, _ = await world.open(broker)
+    await kafka.create()
+    broker = await kafka.broker()
+    log, _, _ = await kafka.open(broker)
     decided: list[bytes] = []
     enough = asyncio.Semaphore(0)
 
     async def keep_committing() -> None:
         while True:
             value = f"{len(decided)}"
-            await commit(log, value, topic=world.results)
+            await commit(log, value, topic=kafka.results)
             decided.append(value.encode())
             enough.release()
 
@@ -84,36 +84,36 @@ async def test_a_broker_that_dies_and_returns_under_way_loses_nothing_and_repeat
 
     committing = asyncio.create_task(keep_committing())
     await so_many(20)
-    await asyncio.to_thread(world.kafka.kill)
-    await asyncio.to_thread(world.kafka.start)
+    await asyncio.to_thread(kafka.cluster.kill)
+    await asyncio.to_thread(kafka.cluster.start)
     more = asyncio.create_task(so_many(20))
     await asyncio.wait([committing, more], return_when=asyncio.FIRST_COMPLETED)
     committing.cancel()
     more.cancel()
     await asyncio.wait([committing, more])
     await log.close()
-    entries = await open_patiently(world, broker)
-    visible = await world.committed(world.results)
+    entries = await open_patiently(kafka, broker)
+    visible = await kafka.committed(kafka.results)
     assert visible == saved(entries)
     assert visible[: len(decided)] == decided
     assert len(visible) <= len(decided) + 1, "at most the commit under way was decided without our knowing"
 
 
-async def test_a_process_that_dies_inside_a_transaction_leaves_nothing_behind(world: KafkaWorld) -> None:
-    await world.create()
-    broker = await world.broker()
+async def test_a_process_that_dies_inside_a_transaction_leaves_nothing_behind(kafka: KafkaWorld) -> None:
+    await kafka.create()
+    broker = await kafka.broker()
     child = await asyncio.create_subprocess_exec(
-        sys.executable, str(DYING), world.kafka.bootstrap, world.name, stdout=asyncio.subprocess.PIPE
+        sys.executable, str(DYING), kafka.cluster.bootstrap, kafka.name, stdout=asyncio.subprocess.PIPE
     )
     assert child.stdout is not None
     assert await child.stdout.readline() == b"inside\n"
     child.kill()
     await child.wait()
-    log = await world.fence(broker)
+    log = await kafka.fence(broker)
     entries, _ = await declare(log)
     assert saved(list(entries)) == [b"kept"]
-    await commit(log, "next", topic=world.results)
-    assert await world.committed(world.results) == [b"kept", b"next"]
+    await commit(log, "next", topic=kafka.results)
+    assert await kafka.committed(kafka.results) == [b"kept", b"next"]
 
 
 class CarelessBroker(KafkaBroker):
@@ -128,16 +128,16 @@ class CarelessBroker(KafkaBroker):
         return raws
 
 
-async def test_reading_before_fencing_misses_a_commit_and_is_found_out(world: KafkaWorld) -> None:
-    await world.create()
-    broker = await world.broker()
-    former, _, _ = await world.open(broker)
-    await commit(former, "first", topic=world.results)
-    careless = CarelessBroker(world.layout(), world.settings, unsafe_read_before_fence=True)
-    careless.former, careless.results = former, world.results
-    world.brokers.append(careless)
+async def test_reading_before_fencing_misses_a_commit_and_is_found_out(kafka: KafkaWorld) -> None:
+    await kafka.create()
+    broker = await kafka.broker()
+    former, _, _ = await kafka.open(broker)
+    await commit(former, "first", topic=kafka.results)
+    careless = CarelessBroker(kafka.layout(), kafka.settings, unsafe_read_before_fence=True)
+    careless.former, careless.results = former, kafka.results
+    kafka.brokers.append(careless)
     await careless.start()
-    _, entries, _ = await world.open(careless)
+    _, entries, _ = await kafka.open(careless)
     assert saved(list(entries)) == [b"first"], "the control does what it is there for: a commit was missed"
     with pytest.raises(Damaged, match="a hole in the log: expected seq 3, found 2"):
-        await world.open(broker)
+        await kafka.open(broker)

@@ -32,6 +32,8 @@ from penstock.connectors.scripted import CutAfter, Overloaded, ScriptedModel, St
 EVENTS = logins(seed=3, count=60)
 COMMITS = 14
 """More commits than an undisturbed run makes."""
+TAKEN_OVER_SECONDS = 11.0
+"""By then the tasks of a dead process have come to the others."""
 
 
 async def live_on(stage: Stage, model: Model | None = None, **faults: Iterable[Any]) -> None:
@@ -40,8 +42,9 @@ async def live_on(stage: Stage, model: Model | None = None, **faults: Iterable[A
     for _ in range(50):
         broker = FaultyBroker(stage.broker(), **met)
         await broker.start()
-        summary = await stage.worker(broker, model).run()
+        summary = await stage.worker(broker, model, until_idle=TAKEN_OVER_SECONDS).run()
         if summary.exit_code == 0:
+            await broker.close()
             return
         assert "Crash" in summary.problem, summary.problem
     raise AssertionError("fifty processes did not come to an end")
@@ -87,7 +90,9 @@ def test_a_commit_that_is_decided_late_or_never_neither_loses_nor_doubles_an_out
 
 
 commit_faults = st.lists(st.sampled_from([None, None, *FAULTS]), max_size=25)
-fetch_faults: st.SearchStrategy[list[FetchFault]] = st.lists(st.sampled_from([None, None, Silent(), Away()]), max_size=25)
+fetch_faults: st.SearchStrategy[list[FetchFault]] = st.lists(
+    st.sampled_from([None, None, Silent(), Away()]), max_size=25
+)
 open_faults: st.SearchStrategy[list[OpenFault]] = st.lists(st.sampled_from([None, Away()]), max_size=10)
 steps = st.lists(st.sampled_from([None, None, Undecided(), Late(2), Late(4, lost=True)]), max_size=25)
 model_steps: st.SearchStrategy[list[Step]] = st.lists(

@@ -23,81 +23,81 @@ def sasl(mechanism: str, password: str = SASL_PASSWORD) -> SaslSettings:
     return SaslSettings.model_validate({"mechanism": mechanism, "username": SASL_USER, "password": password})
 
 
-async def why_not(world: KafkaWorld, settings: KafkaSettings) -> str:
-    broker = KafkaBroker(world.layout(), settings)
-    world.brokers.append(broker)
+async def why_not(kafka: KafkaWorld, settings: KafkaSettings) -> str:
+    broker = KafkaBroker(kafka.layout(), settings)
+    kafka.brokers.append(broker)
     with pytest.raises(Unreachable) as refused:
         await broker.start()
     return str(refused.value)
 
 
-async def test_a_closed_port_is_named(world: KafkaWorld) -> None:
+async def test_a_closed_port_is_named(kafka: KafkaWorld) -> None:
     address = f"127.0.0.1:{free_ports(1)[0]}"
-    assert await why_not(world, KafkaSettings(bootstrap=address)) == (
+    assert await why_not(kafka, KafkaSettings(bootstrap=address)) == (
         f"kafka {address}: no broker answers (Connect call failed ('127.0.0.1', {address[10:]})) "
         "(is it up, and is PLAINTEXT what this port speaks?)"
     )
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
-async def test_a_broker_is_reached_with_sasl(world: KafkaWorld, mechanism: str) -> None:
-    await world.create()
-    address = listener(world.kafka, "SASL")
-    broker = KafkaBroker(world.layout(), KafkaSettings(bootstrap=address, sasl=sasl(mechanism)))
-    world.brokers.append(broker)
+async def test_a_broker_is_reached_with_sasl(kafka: KafkaWorld, mechanism: str) -> None:
+    await kafka.create()
+    address = listener(kafka.cluster, "SASL")
+    broker = KafkaBroker(kafka.layout(), KafkaSettings(bootstrap=address, sasl=sasl(mechanism)))
+    kafka.brokers.append(broker)
     await broker.start()
     assert broker.created
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
-async def test_wrong_credentials_are_called_so(world: KafkaWorld, mechanism: str) -> None:
-    settings = KafkaSettings(bootstrap=listener(world.kafka, "SASL"), sasl=sasl(mechanism, "wrong"))
-    assert "do not accept these credentials (check kafka.sasl)" in await why_not(world, settings)
+async def test_wrong_credentials_are_called_so(kafka: KafkaWorld, mechanism: str) -> None:
+    settings = KafkaSettings(bootstrap=listener(kafka.cluster, "SASL"), sasl=sasl(mechanism, "wrong"))
+    assert "do not accept these credentials (check kafka.sasl)" in await why_not(kafka, settings)
 
 
-async def test_a_mechanism_that_is_not_offered_is_called_so(world: KafkaWorld) -> None:
-    settings = KafkaSettings(bootstrap=listener(world.kafka, "SASL"), sasl=sasl("SCRAM-SHA-256"))
-    assert "the brokers do not offer SCRAM-SHA-256" in await why_not(world, settings)
+async def test_a_mechanism_that_is_not_offered_is_called_so(kafka: KafkaWorld) -> None:
+    settings = KafkaSettings(bootstrap=listener(kafka.cluster, "SASL"), sasl=sasl("SCRAM-SHA-256"))
+    assert "the brokers do not offer SCRAM-SHA-256" in await why_not(kafka, settings)
 
 
-async def test_a_port_that_wants_credentials_is_recognised(world: KafkaWorld) -> None:
-    settings = KafkaSettings(bootstrap=listener(world.kafka, "SASL"))
-    assert "is PLAINTEXT what this port speaks?" in await why_not(world, settings)
+async def test_a_port_that_wants_credentials_is_recognised(kafka: KafkaWorld) -> None:
+    settings = KafkaSettings(bootstrap=listener(kafka.cluster, "SASL"))
+    assert "is PLAINTEXT what this port speaks?" in await why_not(kafka, settings)
 
 
-async def test_a_broker_is_reached_with_tls(world: KafkaWorld) -> None:
-    await world.create()
-    address = listener(world.kafka, "TLS")
+async def test_a_broker_is_reached_with_tls(kafka: KafkaWorld) -> None:
+    await kafka.create()
+    address = listener(kafka.cluster, "TLS")
     broker = KafkaBroker(
-        world.layout(), KafkaSettings(bootstrap=address, tls=TlsSettings(ca=str(world.kafka.certificate)))
+        kafka.layout(), KafkaSettings(bootstrap=address, tls=TlsSettings(ca=str(kafka.cluster.certificate)))
     )
-    world.brokers.append(broker)
+    kafka.brokers.append(broker)
     await broker.start()
     assert broker.created
 
 
-async def test_a_certificate_that_leads_nowhere_is_refused(world: KafkaWorld) -> None:
-    settings = KafkaSettings(bootstrap=listener(world.kafka, "TLS"), tls=True)
-    assert "TLS failed (CERTIFICATE_VERIFY_FAILED)" in await why_not(world, settings)
+async def test_a_certificate_that_leads_nowhere_is_refused(kafka: KafkaWorld) -> None:
+    settings = KafkaSettings(bootstrap=listener(kafka.cluster, "TLS"), tls=True)
+    assert "TLS failed (CERTIFICATE_VERIFY_FAILED)" in await why_not(kafka, settings)
 
 
-async def test_inputs_whose_writers_disagree_about_partitions_are_refused(world: KafkaWorld) -> None:
+async def test_inputs_whose_writers_disagree_about_partitions_are_refused(kafka: KafkaWorld) -> None:
     from zlib import crc32
 
-    java, librdkafka = await world.create("java", 3), await world.create("librdkafka", 3)
+    java, librdkafka = await kafka.create("java", 3), await kafka.create("librdkafka", 3)
     keys = [f"key-{i}".encode() for i in range(20)]
-    broker = await world.broker(world.layout("java"))
+    broker = await kafka.broker(kafka.layout("java"))
     for key in keys:
         await broker.produce(java, key, b"v")
-        await world.write(librdkafka, b"v", key=key, partition=crc32(key) % 3)
+        await kafka.write(librdkafka, b"v", key=key, partition=crc32(key) % 3)
     with pytest.raises(Unreachable, match=f"{java} is partitioned by murmur2, but {librdkafka} by CRC32"):
-        await world.broker(world.layout("java", "librdkafka"))
+        await kafka.broker(kafka.layout("java", "librdkafka"))
 
 
-async def test_keys_that_fit_no_partitioner_are_worth_a_warning(world: KafkaWorld) -> None:
-    topic = await world.create(partitions=3)
-    await world.write(topic, b"v", key=b"a", partition=0)
-    await world.write(topic, b"v", key=b"a", partition=1)
-    broker = await world.broker()
+async def test_keys_that_fit_no_partitioner_are_worth_a_warning(kafka: KafkaWorld) -> None:
+    topic = await kafka.create(partitions=3)
+    await kafka.write(topic, b"v", key=b"a", partition=0)
+    await kafka.write(topic, b"v", key=b"a", partition=1)
+    broker = await kafka.broker()
     assert len(broker.warnings) == 1
     assert f"the keys of {topic} are partitioned neither" in broker.warnings[0]

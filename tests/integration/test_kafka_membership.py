@@ -48,9 +48,9 @@ class Told:
         self._task.cancel()
 
 
-async def test_a_second_process_is_given_half_and_the_first_keeps_the_other_half_undisturbed(world: KafkaWorld) -> None:
-    await world.create(partitions=4)
-    first_broker, second_broker = await world.broker(), await world.broker()
+async def test_a_second_process_is_given_half_and_the_first_keeps_the_other_half_undisturbed(kafka: KafkaWorld) -> None:
+    await kafka.create(partitions=4)
+    first_broker, second_broker = await kafka.broker(), await kafka.broker()
     first = Told(first_broker)
     await first.until_owning(4)
     assert first_broker.lease() > 0
@@ -71,16 +71,16 @@ async def test_a_second_process_is_given_half_and_the_first_keeps_the_other_half
     first.end()
 
 
-async def test_where_a_task_stands_is_shown_to_dashboards(world: KafkaWorld) -> None:
-    topic = await world.create()
-    await world.write(topic, b"1", b"2")
-    broker = await world.broker()
+async def test_where_a_task_stands_is_shown_to_dashboards(kafka: KafkaWorld) -> None:
+    topic = await kafka.create()
+    await kafka.write(topic, b"1", b"2")
+    broker = await kafka.broker()
     told = Told(broker)
     await told.until_owning(1)
-    log, _, _ = await world.open(broker)
+    log, _, _ = await kafka.open(broker)
     await log.commit(delta(log, positions={topic: Position(2)}), [])
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=world.kafka.bootstrap, group_id=broker._layout.group, enable_auto_commit=False
+        bootstrap_servers=kafka.cluster.bootstrap, group_id=broker._layout.group, enable_auto_commit=False
     )
     consumer.assign([TopicPartition(topic, 0)])
     await consumer.start()

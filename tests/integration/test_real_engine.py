@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]  # ships no types
+import jsonschema
 import pytest
 
 from penstock.connectors.port import Piece
@@ -116,21 +116,25 @@ async def test_several_calls_run_side_by_side(model: VllmModel) -> None:
 
 
 async def test_closing_the_generator_stops_the_generation(model: VllmModel, base_url: str) -> None:
+    before = await metric(base_url, "tokens_predicted_total")
     endless = request(parameters={"max_tokens": 8000, "ignore_eos": True})
     async with contextlib.aclosing(model.stream(endless, timeout=60)) as stream:
         await anext(stream)
-        assert await processing(base_url) == 1
+        assert await metric(base_url, "requests_processing") == 1
     async with asyncio.timeout(20):
-        while await processing(base_url):
+        while await metric(base_url, "requests_processing"):
             pass
+    assert await metric(base_url, "tokens_predicted_total") - before < 8000
 
 
-async def processing(base_url: str) -> int:
-    """How many requests the server works on, by its own metrics."""
-    text = await asyncio.to_thread(
-        lambda: urllib.request.urlopen(base_url.removesuffix("/v1") + "/metrics", timeout=10).read().decode()
-    )
-    return int(float(text.split("llamacpp:requests_processing ")[1].split()[0]))
+async def metric(base_url: str, name: str) -> float:
+    """What the server says of itself."""
+
+    def read() -> str:
+        with urllib.request.urlopen(base_url.removesuffix("/v1") + "/metrics", timeout=10) as answer:
+            return str(answer.read().decode())
+
+    return float((await asyncio.to_thread(read)).split(f"\nllamacpp:{name} ")[1].split()[0])
 
 
 async def test_a_call_beyond_its_time_is_given_up(model: VllmModel) -> None:
@@ -145,7 +149,7 @@ async def test_a_prompt_that_is_too_long_is_refused_with_the_remedy(model: VllmM
 
 
 async def test_a_parameter_of_the_wrong_type_is_refused_with_what_the_server_said(model: VllmModel) -> None:
-    with pytest.raises(CallInvalid, match="model small at http://127.0.0.1"):
+    with pytest.raises(CallInvalid, match=r"model small at http://127\.0\.0\.1"):
         await ask(model, request(parameters={"logit_bias": "x", "max_tokens": "many"}))
 
 

@@ -15,12 +15,25 @@ from pathlib import Path
 
 import gguf
 import numpy as np
-import xllamacpp
+import xllamacpp  # type: ignore[import-untyped]  # ships no types
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 WIDTH, LAYERS, HEADS, FEED_FORWARD, CONTEXT, VOCABULARY = 64, 2, 2, 192, 8192, 2048
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-WORDS = "event sensor payment fraud anomaly tenant key window context trigger failed accepted password root true false null".split()
+WORDS = (
+    "event",
+    "sensor",
+    "payment",
+    "anomaly",
+    "tenant",
+    "window",
+    "context",
+    "failed",
+    "accepted",
+    "password",
+    "root",
+    "null",
+)
 CHAT_TEMPLATE = (
     "{%- for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content if m.content else '' }}<|im_end|>\n{% endfor -%}"
     "{%- if add_generation_prompt %}<|im_start|>assistant\n{% endif -%}"

@@ -8,7 +8,10 @@ languages mean differently, on purpose, is not generated:
     has()                never without a value: `has(event.q.z)` is false where `q` is missing
     size()               of a text in characters (as in the CEL specification); the Rust one counts bytes
     string()             of any number as JSON writes it
+    x in map             false for an x that cannot be a name; the Rust one refuses doubles, null and lists
     a < b < c            refused
+    -2**63 % -1          0; the Rust one sees its processor overflow
+    -(-2**63)            beyond 64 bits, as in the CEL specification; the Rust one gives -2**63
     literals             an operation on literals that can never work is refused before it runs
     60s, aggregates      are ours alone
 """
@@ -26,7 +29,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from penstock.operators.expression import UNKNOWN, Scope, Unknown, attribute_of, compile_expression
@@ -96,13 +99,14 @@ def infix(left: st.SearchStrategy[str], signs: list[str], right: st.SearchStrate
     return st.builds("({} {} {})".format, left, st.sampled_from(signs), right)
 
 
+tame = st.sampled_from(["event.j", "event.m.k", "size(event.ls)", "(event.j * 7)"])
 whole_atoms = st.one_of(
     small.map(str), extreme.map(str), st.sampled_from(["event.i", "event.j", "event.m.k", "event.li[0]", "event.q"])
 )
 wholes = st.recursive(
     whole_atoms,
     lambda inner: st.one_of(
-        infix(inner, ["+", "-", "*", "%"], inner), st.builds("(-({}))".format, inner), st.just("size(event.li)"),
+        infix(inner, ["+", "-", "*", "%"], inner), st.builds("(-{})".format, tame), st.just("size(event.li)"),
         st.builds("int({})".format, st.one_of(doubles.map(str), inner, st.sampled_from(["'12'", "'-3'", "'x'", "event.s"]))),
         st.builds("(event.b ? {} : {})".format, inner, inner), st.builds("event.li[{}]".format, inner),
     ),
@@ -128,11 +132,8 @@ comparisons = st.one_of(
     infix(any_field, ["==", "!="], st.sampled_from(["null", "true", "0", "1", "1.0", "''", "[]", "[1, true]"])),
     infix(any_field, ["<", ">="], st.sampled_from(["1", "0.5", "'a'", "event.d", "event.s", "event.b"])),
     infix(wholes, ["in"], st.one_of(st.just("event.li"), st.just("[1, 2, 1.0]"), st.just("[0, 'a', true]"))),
-    infix(
-        any_field,
-        ["in"],
-        st.sampled_from(["['a', 'b']", "[2, 3]", "[true, null]", "event.ls", "event.m", "[[], event.li]"]),
-    ),
+    infix(any_field, ["in"], st.sampled_from(["['a', 'b']", "[2, 3]", "[true, null]", "event.ls", "[[], event.li]"])),
+    infix(st.one_of(words, wholes, st.just("event.b")), ["in"], st.sampled_from(["event.m", "event.s"])),
     st.builds("{}.{}({})".format, words, st.sampled_from(["startsWith", "endsWith", "contains"]), words),
     st.builds(
         "{}.matches({})".format, words, st.sampled_from([r"'^a'", r"'[ab]+_'", r"'(?i)AB'", r"'\\w$'", r"r'b?\s'"])
@@ -152,6 +153,7 @@ conditions = st.recursive(
 
 def check(ask: Ask, text: str, event: dict[str, Any]) -> None:
     theirs, found = ask(text, event), ours(text, event)
+    assume("overflow in 'rem'" not in theirs.get("error", ""))
     if "error" in theirs:
         assert isinstance(found, Unknown), (text, theirs)
     else:
@@ -166,7 +168,6 @@ PLAIN = {"i": 1, "j": 2, "d": 0.5, "s": "ab", "b": True, "n": None, "li": [1], "
 @example(text="(event.q == 1) || true", event=PLAIN)
 @example(text="event.s && false", event=PLAIN)
 @example(text="9223372036854775807 + event.j", event=PLAIN)
-@example(text="-9223372036854775808 % -1", event=PLAIN)
 @example(text="[1, true] == [1, 1]", event=PLAIN)
 def test_both_give_the_same_value_or_none(ask: Ask, text: str, event: dict[str, Any]) -> None:
     check(ask, text, event)

@@ -59,13 +59,11 @@ anything = st.one_of(
 )
 
 
-def compiled_or_refused(text: str, scope: Scope) -> Compiled | None:
+def compiled_or_refused(text: str, scope: Scope) -> Compiled | ExpressionError:
     try:
         return compile_expression(text, scope)
     except ExpressionError as error:
-        assert 0 <= error.offset <= len(text)
-        assert error.message
-        return None
+        return error
 
 
 @given(text=anything, scope=st.sampled_from(SCOPES), data=st.data())
@@ -74,8 +72,11 @@ def test_any_text_compiles_or_is_refused_at_a_place_and_what_compiles_never_rais
     text: str, scope: Scope, data: st.DataObject | None
 ) -> None:
     compiled = compiled_or_refused(text, scope)
-    if compiled is None or data is None:
+    if isinstance(compiled, ExpressionError):
+        assert 0 <= compiled.offset <= len(text)
+        assert compiled.message
         return
+    assert data is not None
     for part in (compiled, *(part for call in compiled.aggregates for part in (call.value, call.where) if part)):
         event = {name: data.draw(st.one_of(st.just(UNKNOWN), json_values)) for name in sorted(compiled.fields)}
         spans = [data.draw(st.sampled_from([0, 3, 2.5])) for _ in part.aggregates]

@@ -52,7 +52,8 @@ def test_a_trimmed_log_restores_what_the_whole_one_did(
     def write(delta: Delta, images: list[Bucket]) -> None:
         nonlocal offset
         journal.check(delta, images)
-        log.extend((offset + i, entry, delta.header.incarnation) for i, entry in enumerate([delta, *images]))
+        entries: list[Entry] = [delta, *images]
+        log.extend((offset + i, entry, delta.header.incarnation) for i, entry in enumerate(entries))
         journal.confirmed(delta, offset, images)
         offset += 2 + len(images)
 

@@ -17,7 +17,22 @@ from penstock.pipelines.problem import LINE_BREAK, has_errors, problems_to_json
 EXAMPLES = Path(str(files("penstock.pipelines").joinpath("examples")))
 TEXTS = [path.read_text(encoding="utf-8") for path in sorted(EXAMPLES.glob("*.yaml"))]
 WORDS = sorted({word for text in TEXTS for word in text.split()} | set("{}[],:&*!|>'\"%@`#?-\t\n\r\0\\$"))
-WORDS += ["${", "${X}", "${file:/dev/null}", "$$", "!!str ", "<<: ", "\n---\n", "&a ", "*a", "null", "- ", "{{ ", "{% ", "\x85"]
+WORDS += [
+    "${",
+    "${X}",
+    "${file:/dev/null}",
+    "$$",
+    "!!str ",
+    "<<: ",
+    "\n---\n",
+    "&a ",
+    "*a",
+    "null",
+    "- ",
+    "{{ ",
+    "{% ",
+    "\x85",
+]
 Change = Callable[[str], str]
 
 

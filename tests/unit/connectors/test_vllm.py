@@ -175,6 +175,21 @@ async def test_calls_one_after_the_other_use_one_connection() -> None:
     assert len(stub.peers) == 1
 
 
+async def test_a_kept_connection_that_the_server_closed_is_not_a_failure() -> None:
+    calls = 0
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            await cut(request)
+        return await streaming(*ANSWER)(request)
+
+    async with serving(handle) as stub, model_of(stub.base_url) as model:
+        assert [(await _whole(model))[-1].finish for _ in range(2)] == ["stop", "stop"]
+    assert calls == 3
+
+
 async def test_no_more_calls_than_the_concurrency_are_on_the_wire() -> None:
     running, most = 0, 0
 

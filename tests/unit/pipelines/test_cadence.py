@@ -91,7 +91,7 @@ def test_a_pace_that_is_slower_than_two_seconds_stays_as_it_was_asked_for() -> N
 
 
 def test_small_states_are_not_written_again_with_every_commit() -> None:
-    rotation = Rotation()
+    rotation = Rotation(of_max=4096)
     rotation.delta_written(IMAGE_PRICE_MIN - 1)
     assert rotation.due() is None
     rotation.delta_written(1)
@@ -99,7 +99,7 @@ def test_small_states_are_not_written_again_with_every_commit() -> None:
 
 
 def test_a_bucket_is_written_again_when_the_deltas_since_then_weigh_as_much_as_its_image() -> None:
-    rotation = Rotation()
+    rotation = Rotation(of_max=4096)
     rotation.image_written(0, 1, 100_000)
     rotation.delta_written(99_999)
     assert rotation.due() is None
@@ -108,7 +108,7 @@ def test_a_bucket_is_written_again_when_the_deltas_since_then_weigh_as_much_as_i
 
 
 def test_an_image_that_is_too_large_doubles_the_buckets_and_the_oldest_halves_come_first() -> None:
-    rotation = Rotation()
+    rotation = Rotation(of_max=4096)
     rotation.image_written(0, 1, IMAGE_BYTES_MAX + 1)
     assert rotation.of == 2
     rotation.image_written(0, 2, IMAGE_BYTES_MAX + 1)
@@ -117,8 +117,15 @@ def test_an_image_that_is_too_large_doubles_the_buckets_and_the_oldest_halves_co
     assert rotation.due() == 1, "bucket 1 of 2 was not written since it was split off: its halves 1 and 3 are oldest"
 
 
+def test_there_are_never_more_buckets_than_keys_can_be_told_apart_by() -> None:
+    rotation = Rotation(of_max=2)
+    for _ in range(5):
+        rotation.image_written(0, rotation.of, 10 * IMAGE_BYTES_MAX)
+    assert rotation.of == 2
+
+
 def test_restoring_an_image_of_fewer_buckets_makes_all_that_it_covers_young() -> None:
-    rotation = Rotation()
+    rotation = Rotation(of_max=4096)
     rotation.image_written(3, 4, 10)
     rotation.image_written(0, 2, 10)
     rotation.delta_written(IMAGE_PRICE_MIN)
@@ -129,7 +136,7 @@ def test_restoring_an_image_of_fewer_buckets_makes_all_that_it_covers_young() ->
 @given(st.lists(st.integers(200, 60_000), min_size=50, max_size=300), st.integers(1, 3_000_000))
 def test_what_a_restore_reads_is_bounded_by_three_times_the_live_state(deltas: list[int], live: int) -> None:
     """The log as the rotation makes it: every bucket's newest image, and everything since the oldest of them."""
-    rotation = Rotation()
+    rotation = Rotation(of_max=4096)
     log: list[tuple[str, int, int, int]] = []
     for delta in deltas * 40:
         log.append(("delta", 0, 0, delta))

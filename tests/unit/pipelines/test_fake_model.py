@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -378,3 +380,12 @@ async def test_a_port_that_is_taken_is_one_sentence() -> None:
         port = int(server.base_url.split(":")[2].removesuffix("/v1"))
         with pytest.raises(Unreachable, match=f"127.0.0.1:{port}: cannot listen.*choose another --port"):
             await FakeModelServer(FakeModelOptions(port=port)).start()
+
+
+def test_the_command_says_where_it_listens_and_ends_cleanly_when_told_to() -> None:
+    command = [sys.executable, "-c", "from penstock.pipelines.cli import main; main()", "fake-model"]
+    with subprocess.Popen([*command, "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert "http://127.0.0.1:" in server.stdout.readline()
+        server.terminate()
+        assert server.wait(20) == 0

@@ -135,7 +135,9 @@ def test_an_expression_that_a_comment_cuts_is_explained(tmp_path: Path) -> None:
 )
 def test_an_episode_that_silence_cannot_end_is_a_warning(tmp_path: Path, trigger: str, warned: bool) -> None:
     found = problems(tmp_path, with_lines("when: failures > 5", trigger))
-    assert [(problem.code, problem.severity) for problem in found] == ([(Code.NEVER_RESOLVES, "warning")] if warned else [])
+    assert [(problem.code, problem.severity) for problem in found] == (
+        [(Code.NEVER_RESOLVES, "warning")] if warned else []
+    )
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,9 @@ def test_a_file_that_is_referred_to_is_read_once_and_counts_for_the_digest(folde
 
 
 def test_a_schema_file_that_describes_no_answer_is_named(folder: Path) -> None:
-    text = MINIMAL.replace("answer: {verdict: {enum: [attack, benign, unclear]}, why: {type: string}}", "answer: {file: a.json}")
+    text = MINIMAL.replace(
+        "answer: {verdict: {enum: [attack, benign, unclear]}, why: {type: string}}", "answer: {file: a.json}"
+    )
     (folder / "a.json").write_text('{"type": "object", "properties": {"a": {"type": "strin"}}}')
     (problem,) = load(folder, text).problems
     assert (problem.code, problem.place.line, problem.place.column) == (Code.ANSWER_SCHEMA, 12, 20)
@@ -136,7 +138,9 @@ def test_a_schema_file_that_describes_no_answer_is_named(folder: Path) -> None:
 
 
 def test_a_field_of_an_answer_may_be_called_file(folder: Path) -> None:
-    text = MINIMAL.replace("{verdict: {enum: [attack, benign, unclear]}, why: {type: string}}", "{file: {type: string}}")
+    text = MINIMAL.replace(
+        "{verdict: {enum: [attack, benign, unclear]}, why: {type: string}}", "{file: {type: string}}"
+    )
     assert load(folder, text).problems == []
 
 
@@ -199,7 +203,9 @@ def test_a_warning_does_not_keep_it_from_loading_and_can_be_ignored(folder: Path
     assert loaded.spec is not None
     assert problems_to_json(loaded.problems)["ok"] is True
     assert load(folder, text.replace("api_key: k}", "api_key: k}   # penstock: ignore PS012, PS030")).problems == []
-    assert codes(load(folder, text.replace("api_key: k}", "api_key: k}   # penstock: ignore PS031"))) == [Code.KEY_OVER_HTTP]
+    assert codes(load(folder, text.replace("api_key: k}", "api_key: k}   # penstock: ignore PS031"))) == [
+        Code.KEY_OVER_HTTP
+    ]
 
 
 def test_an_error_cannot_be_ignored(folder: Path) -> None:

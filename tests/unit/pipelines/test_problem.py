@@ -7,7 +7,11 @@ from pathlib import Path
 from penstock.pipelines.problem import Code, Place, Problem, problems_to_json, settled
 
 PROBLEM = Problem(
-    Code.UNKNOWN_FIELD, Place("a,b.yaml", 2, 4), 'unknown field "windw"', expected="one of last, window", nearest="window"
+    Code.UNKNOWN_FIELD,
+    Place("a,b.yaml", 2, 4),
+    'unknown field "windw"',
+    expected="one of last, window",
+    nearest="window",
 )
 
 
@@ -41,8 +45,15 @@ def test_problems_stand_once_inside_the_file_and_in_the_order_of_the_files() -> 
     def at(file: str, line: int, column: int) -> Problem:
         return Problem(Code.NOT_YAML, Place(file, line, column), "x")
 
-    found = settled([at("b", 9, 9), at("a", 2, 1), at("b", 1, 1), at("a", 2, 1), at("a", 1, 7)], {"b": "xy", "a": "1\n2"})
-    assert [(p.place.file, p.place.line, p.place.column) for p in found] == [("b", 1, 1), ("b", 1, 3), ("a", 1, 2), ("a", 2, 1)]
+    found = settled(
+        [at("b", 9, 9), at("a", 2, 1), at("b", 1, 1), at("a", 2, 1), at("a", 1, 7)], {"b": "xy", "a": "1\n2"}
+    )
+    assert [(p.place.file, p.place.line, p.place.column) for p in found] == [
+        ("b", 1, 1),
+        ("b", 1, 3),
+        ("a", 1, 2),
+        ("a", 2, 1),
+    ]
 
 
 def test_every_code_has_its_section_in_the_documentation() -> None:

@@ -52,7 +52,9 @@ def test_topics_are_named_after_the_pipeline_unless_they_are_named(tmp_path: Pat
     assert (topics.results, topics.partials, topics.previews, topics.dead) == (
         "prod.p.results", "prod.p.partials", "prod.p.previews", "prod.p.dead",
     )  # fmt: skip
-    topics = spec(tmp_path, text + "outputs: {results: r, partials: {topic: a, preview: b}, dead: {topic: d}}").output_topics
+    topics = spec(
+        tmp_path, text + "outputs: {results: r, partials: {topic: a, preview: b}, dead: {topic: d}}"
+    ).output_topics
     assert (topics.results, topics.partials, topics.previews, topics.dead) == ("r", "a", "b", "d")
     assert spec(tmp_path, text + "outputs: {partials: a}").output_topics.previews == "prod.p.previews"
 
@@ -78,7 +80,11 @@ def test_the_kind_word_decides_the_settings(tmp_path: Path, word: str) -> None:
 
 
 def test_a_field_that_the_file_lacks_is_told_at_its_beginning(tmp_path: Path) -> None:
-    assert told(tmp_path, "# a comment\n" + HEAD.removeprefix("penstock: v1\n") + RULE) == (2, 1, "the file lacks `penstock`")
+    assert told(tmp_path, "# a comment\n" + HEAD.removeprefix("penstock: v1\n") + RULE) == (
+        2,
+        1,
+        "the file lacks `penstock`",
+    )
 
 
 def test_a_missing_field_stands_at_the_name_of_the_thing_that_lacks_it(tmp_path: Path) -> None:
@@ -134,7 +140,11 @@ def test_text_where_a_map_or_a_word_may_stand_is_one_problem(tmp_path: Path) -> 
     [
         ("{agent: none}", 3, "trigger `r` does not say when it fires; expected one of `each`, `when`, `every`"),
         ("{evry: 1h, agent: none}", 3, 'did you mean "every"?'),
-        ("{each: event.a == 1, every: 1h, agent: none}", 27, "trigger `r` has two kinds, `each` and `every`; expected exactly one of"),
+        (
+            "{each: event.a == 1, every: 1h, agent: none}",
+            27,
+            "trigger `r` has two kinds, `each` and `every`; expected exactly one of",
+        ),
         ("{each: event.a == 1, sequence: []}", 27, "has two kinds"),
     ],
 )

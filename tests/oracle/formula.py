@@ -1,0 +1,264 @@
+"""Expressions as the oracle knows them: a text for the file, and an evaluation that goes over every kept event each time.
+
+Written from the meaning of the language alone, with nothing of the product's: as simple as possible, never fast.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from fractions import Fraction
+from typing import Any
+
+
+class Missing(Enum):
+    """What a formula gives where it has no value: missing fields and wrong types read the same."""
+
+    UNKNOWN = "unknown"
+
+
+UNKNOWN = Missing.UNKNOWN
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An event that a key kept. `cause` names its record as results do."""
+
+    time: int
+    fields: Mapping[str, Any]
+    cause: str
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a formula sees: the kept events of one key in feed order, the last one fed, and N (ms)."""
+
+    events: Sequence[Kept]
+    now: int
+
+    @property
+    def event(self) -> Kept:
+        return self.events[-1]
+
+
+class Formula(ABC):
+    """`text` is what stands in the file."""
+
+    text: str
+
+    @abstractmethod
+    def value(self, sight: Sight) -> Any: ...
+
+    def spans(self) -> list[Span]:
+        """Every aggregate in it, also those behind names."""
+        return []
+
+    def names(self) -> dict[str, Formula]:
+        """The definitions that it names directly."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Field(Formula):
+    name: str
+
+    @property
+    def text(self) -> str:  # type: ignore[override]  # computed from the fields, read-only as they are
+        return f"event.{self.name}"
+
+    def value(self, sight: Sight) -> Any:
+        return sight.event.fields.get(self.name, UNKNOWN)
+
+
+@dataclass(frozen=True)
+class Literal(Formula):
+    content: str | int | float | bool | None
+
+    @property
+    def text(self) -> str:  # type: ignore[override]  # computed
+        return json.dumps(self.content)
+
+    def value(self, sight: Sight) -> Any:
+        return self.content
+
+
+@dataclass(frozen=True)
+class Has(Formula):
+    name: str
+
+    @property
+    def text(self) -> str:  # type: ignore[override]  # computed
+        return f"has(event.{self.name})"
+
+    def value(self, sight: Sight) -> Any:
+        return self.name in sight.event.fields
+
+
+ORDERINGS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+
+@dataclass(frozen=True)
+class Compare(Formula):
+    left: Formula
+    sign: str
+    right: Formula
+
+    @property
+    def text(self) -> str:  # type: ignore[override]  # computed
+        return f"{self.left.text} {self.sign} {self.right.text}"
+
+    def value(self, sight: Sight) -> Any:
+        left, right = self.left.value(sight), self.right.value(sight)
+        if left is UNKNOWN or right is UNKNOWN:
+            return UNKNOWN
+        alike = kind(left) == kind(right)
+        if self.sign == "==":
+            return alike and left == right
+        if self.sign == "!=":
+            return not (alike and left == right)
+        if not alike or kind(left) not in ("number", "text"):
+            return UNKNOWN
+        return ORDERINGS[self.sign](left, right)
+
+    def spans(self) -> list[Span]:
+        return self.left.spans() + self.right.spans()
+
+    def names(self) -> dict[str, Formula]:
+        return self.left.names() | self.right.names()
+
+
+@dataclass(frozen=True)
+class Both(Formula):
+    """`&&` and `||` of three values: unknown only where it could change the outcome."""
+
+    left: Formula
+    sign: str
+    right: Formula
+
+    @property
+    def text(self) -> str:  # type: ignore[override]  # computed
+        return f"({self.left.text}) {self.sign} ({self.right.text})"
+
+    def value(self, sight: Sight) -> Any:
+        decides = self.sign == "||"
+        sides = [self.left.value(sight), self.right.value(sight)]
+        if decides in sides:
+            return decides
+        return UNKNOWN if UNKNOWN in sides else not decides
+
+    def spans(self) -> list[Span]:
+        return self.left.spans() + self.right.spans()
+
+    def names(self) -> dict[str, Formula]:
+        return self.left.names() | self.right.names()
+
+
+@dataclass(frozen=True)
+class Not(Formula):
+    inner: Formula
+
+    @property
+    def text(self) -> str:  # type: ignore[override]  # computed
+        return f"!({self.inner.text})"
+
+    def value(self, sight: Sight) -> Any:
+        inner = self.inner.value(sight)
+        return UNKNOWN if inner is UNKNOWN else not inner
+
+    def spans(self) -> list[Span]:
+        return self.inner.spans()
+
+    def names(self) -> dict[str, Formula]:
+        return self.inner.names()
+
+
+@dataclass(frozen=True)
+class Named(Formula):
+    """A definition, by its name."""
+
+    name: str
+    meaning: Formula
+
+    @property
+    def text(self) -> str:  # type: ignore[override]  # computed
+        return self.name
+
+    def value(self, sight: Sight) -> Any:
+        return self.meaning.value(sight)
+
+    def spans(self) -> list[Span]:
+        return self.meaning.spans()
+
+    def names(self) -> dict[str, Formula]:
+        return {self.name: self.meaning}
+
+
+@dataclass(frozen=True)
+class Span(Formula):
+    """An aggregate over (N − span, N]. `count` takes a condition, the others a value and perhaps a condition."""
+
+    aggregate: str
+    argument: Formula
+    span_ms: int
+    where: Formula | None = None
+
+    @property
+    def text(self) -> str:  # type: ignore[override]  # computed
+        condition = "" if self.where is None else f", {self.where.text}"
+        return f"{self.aggregate}({self.argument.text}, {self.span_ms}ms{condition})"
+
+    def value(self, sight: Sight) -> Any:
+        return AGGREGATES[self.aggregate]([taken for _, taken in self._content(sight)], self.span_ms)
+
+    def spans(self) -> list[Span]:
+        return [self]
+
+    def changes(self, sight: Sight) -> set[int]:
+        """The instants at which what is in the span now will have left it."""
+        return {time + self.span_ms for time, _ in self._content(sight)}
+
+    def _content(self, sight: Sight) -> list[tuple[int, Any]]:
+        found = []
+        for index, event in enumerate(sight.events):
+            alone = Sight(sight.events[: index + 1], sight.now)
+            taken = self.argument.value(alone)
+            counts = taken is True if self.aggregate == "count" else taken is not UNKNOWN
+            wanted = self.where is None or self.where.value(alone) is True
+            if self.aggregate in ("sum", "avg"):
+                wanted = wanted and kind(taken) == "number"
+            if counts and wanted and sight.now - self.span_ms < event.time <= sight.now:
+                found.append((event.time, taken))
+        return found
+
+
+def kind(value: Any) -> str:
+    """`true` is not 1, and 1 is 1.0."""
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int | float):
+        return "number"
+    return "text" if isinstance(value, str) else type(value).__name__
+
+
+def exact_sum(values: Sequence[Any]) -> Fraction:
+    return sum((Fraction(value) for value in values), Fraction(0))
+
+
+def extreme(values: Sequence[Any], pick: Any) -> Any:
+    kinds = {kind(value) for value in values}
+    return pick(values) if kinds in ({"number"}, {"text"}) else UNKNOWN
+
+
+AGGREGATES: Mapping[str, Any] = {
+    "count": lambda values, _: len(values),
+    "sum": lambda values, _: float(exact_sum(values)),
+    "avg": lambda values, _: float(exact_sum(values) / len(values)) if values else UNKNOWN,
+    "min": lambda values, _: extreme(values, min),
+    "max": lambda values, _: extreme(values, max),
+    "distinct": lambda values, _: len({(kind(value), value) for value in values}),
+    "rate": lambda values, span_ms: len(values) / (span_ms / 1000),
+}

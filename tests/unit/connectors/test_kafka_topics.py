@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from penstock.connectors.kafka_topics import LOG_SETTINGS, Found, TopicPlan, World, plan, refuse
+from penstock.connectors.port import Layout
+from penstock.operators.error import Unreachable
+
+LAYOUT = Layout("dev", "p", {"a": "earliest", "b": "earliest"}, frozenset({"results"}), "previews")
+INPUTS = {"a": Found(6), "b": Found(6)}
+
+
+def planned(topics: dict[str, Found], brokers: int = 3) -> dict[str, TopicPlan]:
+    return {each.topic: each for each in plan(LAYOUT, World(brokers, topics))}
+
+
+def test_what_is_missing_is_planned_with_the_partitions_of_the_inputs() -> None:
+    plans = planned(INPUTS)
+    assert [(each.topic, each.action, each.partitions) for each in plans.values()] == [
+        ("a", "none", 6), ("b", "none", 6), ("dev.p.log", "create", 6), ("results", "create", 6), ("previews", "create", 3),
+    ]  # fmt: skip
+    assert plans["dev.p.log"].settings == {**LOG_SETTINGS, "min.insync.replicas": "2"}
+
+
+def test_one_broker_keeps_one_replica() -> None:
+    assert planned(INPUTS, brokers=1)["dev.p.log"].settings["min.insync.replicas"] == "1"
+
+
+def test_nothing_else_is_planned_before_the_inputs_are_there() -> None:
+    plans = planned({"a": Found(6)})
+    assert [(each.topic, each.action) for each in plans.values()] == [("a", "none"), ("b", "refuse")]
+
+
+def test_everything_that_stands_in_the_way_is_said_at_once() -> None:
+    log = Found(6, {**LOG_SETTINGS, "retention.ms": "604800000", "cleanup.policy": "compact,delete"})
+    with pytest.raises(Unreachable) as refused:
+        refuse(planned({**INPUTS, "dev.p.log": log, "results": Found(2)}).values(), "kafka here")
+    assert str(refused.value) == (
+        "kafka here: topic dev.p.log has cleanup.policy=compact,delete, retention.ms=604800000, which would lose state; "
+        "run kafka-configs.sh --alter --entity-type topics --entity-name dev.p.log "
+        "--add-config cleanup.policy=delete,retention.ms=-1; "
+        "topic results has 2 partitions, but the inputs have 6: task p writes partition p only; name another topic, "
+        "or make one with 6 (`penstock topics plan` shows all)"
+    )
+
+
+def test_topics_as_they_should_be_are_left_alone() -> None:
+    plans = planned({**INPUTS, "dev.p.log": Found(6, LOG_SETTINGS), "results": Found(6), "previews": Found(1)})
+    assert {each.action for each in plans.values()} == {"none"}
+    refuse(plans.values(), "kafka here")
