@@ -54,7 +54,7 @@ class KafkaBroker:
         self, layout: Layout, settings: KafkaSettings, member: str = "penstock", clock: WallClock | None = None,
         *, trim_seconds: float = TRIM_SECONDS, unsafe_open_any_task: bool = False, unsafe_read_before_fence: bool = False,
     ) -> None:  # fmt: skip
-        """Within a running event loop; connects to nothing. Raises Unreachable for certificates that cannot be read."""
+        """Connects to nothing. Raises Unreachable for certificates that cannot be read."""
         self._layout, self._settings = layout, settings
         self._clients = KafkaClients(settings, member)
         self._clock = clock or MachineClock()
@@ -73,7 +73,15 @@ class KafkaBroker:
         self.warnings: list[str] = []
 
     async def start(self) -> None:
-        self.warnings += _slow_parser()
+        """As `Broker.start`; may be called again when it failed."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._disconnect()
+            raise
+
+    async def _start(self) -> None:
+        self.warnings = _slow_parser()
         await self._clients.probe()
         self._admin = self._clients.admin()
         topics = await self._topics(self._admin)
@@ -195,8 +203,13 @@ class KafkaBroker:
 
     async def close(self) -> None:
         await asyncio.gather(*(log.close() for log in list(self._logs)))
+        await stop_within(CLOSE_SECONDS, self._membership.close)
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
         stops = [each.stop for each in (self._ends, self._plain) if each is not None]
-        stops += [self._membership.close] + ([self._admin.close] if self._admin is not None else [])
+        stops += [self._admin.close] if self._admin is not None else []
+        self._ends = self._plain = self._admin = None
         await stop_within(CLOSE_SECONDS, *stops)
 
 

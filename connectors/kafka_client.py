@@ -208,13 +208,6 @@ async def stop_within(seconds: float, *stops: Callable[[], Awaitable[None]]) -> 
     """
     running = [asyncio.ensure_future(_quietly(stop)) for stop in stops]
     if running:
-        _, late = await asyncio.wait(running, timeout=1.2)
-        if late:
-            import io, sys
-            for t in asyncio.all_tasks():
-                f = io.StringIO()
-                t.print_stack(file=f)
-                sys.__stderr__.write("LATE " + f.getvalue() + "\n")
         _, late = await asyncio.wait(running, timeout=seconds)
         for each in late:
             each.cancel()

@@ -73,7 +73,10 @@ class RunPlan(Protocol):
 
 
 def open_run(firing: Firing, plan: RunPlan, context: Context, now: int) -> Run:
-    """A run of what the key's context shows at `now` (N of the key, ms) of events up to the firing's own time. Pins those events: unpin when it has an outcome."""
+    """A run of what the key's context shows at `now` (N of the key, ms), of events up to the firing's own time.
+
+    Pins those events: unpin when it has an outcome.
+    """
     firing = msgspec.structs.replace(firing, values=carried(firing.values))
     results = plan.results
     run = Run(firing=firing, view=context.view(now, firing.at), version=results.version, definition=results.definition)

@@ -25,7 +25,8 @@ class KeyState:
 
     `now` is N of the key: the largest time among its kept events and the watermark; it never goes back (ms).
     `slots` are its aggregates and `cells` its triggers' memories (None: nothing to remember), both in the plan's order.
-    `fresh`: no trigger has looked at it since it was made or restored. `deadline` is the next N, `watermark_deadline` the next watermark, at which a trigger wants to look.
+    `fresh`: no trigger has looked at it since it was made or restored.
+    `deadline` is the next N, `watermark_deadline` the next watermark, at which a trigger wants to look.
     """
 
     __slots__ = (

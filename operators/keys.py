@@ -80,7 +80,10 @@ class Keys:
             del self._by_bucket[finest_bucket(name)][name]
 
     def in_bucket(self, index: int, of: int) -> list[KeyState]:
-        """The keys whose hash falls into `index` modulo `of` (a power of two up to BUCKETS_MAX). O(keys found + BUCKETS_MAX / of)."""
+        """The keys whose hash falls into `index` modulo `of` (a power of two).
+
+        O(keys found + BUCKETS_MAX / of).
+        """
         return [
             self._states[name] for finest in range(index, BUCKETS_MAX, of) for name in self._by_bucket.get(finest, ())
         ]

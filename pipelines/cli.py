@@ -8,6 +8,7 @@ may help); 4 refused for the sake of the state (it does not); 130 second Ctrl-C.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -267,10 +268,19 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
-    except Exception as error:
-        from penstock.operators.error import PenstockError
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person gets a sentence
+        sys.exit(_explain(error))
 
-        if not isinstance(error, PenstockError):
-            raise
+
+def _explain(error: Exception) -> int:
+    """One sentence on stderr; returns the exit code. PENSTOCK_TRACEBACK=1 shows where a bug is."""
+    from penstock.operators.error import PenstockError
+
+    if isinstance(error, PenstockError):
         typer.echo(f"penstock: {error}", err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
+    if os.environ.get("PENSTOCK_TRACEBACK"):
+        raise error
+    what = f"{type(error).__name__}: {error}"
+    typer.echo(f"penstock: a bug in Penstock: {what} (please report it; PENSTOCK_TRACEBACK=1 shows where)", err=True)
+    return 1

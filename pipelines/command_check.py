@@ -77,7 +77,8 @@ def _as_yaml(document: dict[str, Any]) -> str:
     out = StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # the library's annotation says None
+    yaml.width = 1000
     yaml.dump(document, out)
     return out.getvalue()
 

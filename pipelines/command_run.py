@@ -33,7 +33,7 @@ from penstock.pipelines.worker import Summary, Worker, WorkerOptions
 log = logging.getLogger("penstock")
 
 START_ATTEMPTS = 5
-"""A broker that is not there yet (a container that starts beside us) is given a few tries; then exit 3, and whoever supervises us retries."""
+"""A broker that is not there yet (a container that starts beside us) is given a few tries; then it is exit 3."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
 
@@ -23,6 +23,7 @@ _CALM = re.compile(
 )
 _JSON_KEY = re.compile(r'"[^"\\]*"\s*:')
 _ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
+_TEXT_FIELD = re.compile(r'"([A-Za-z_]\w*)":"([^"\\\s]{1,64})"')
 _LAST_NUMBER = re.compile(r'(?:"([^"]+)"\s*:\s*|[,;\t ])(-?\d+(?:\.\d+)?)\s*}?\s*$')
 _SERIES_MIN = 8
 _DOUBT_EVENTS = 4  # so many events more would be needed to be sure
@@ -51,6 +52,8 @@ class Evidence:
     address_count: int
     leap: Leap | None
     alarm: float
+    values: Mapping[str, str]
+    """The most frequent text of each named field of the events that show trouble."""
 
     @property
     def confidence(self) -> float:
@@ -68,6 +71,7 @@ def evidence(contents: Sequence[str]) -> Evidence:
     ]
     words: Counter[str] = Counter()
     addresses: Counter[str] = Counter()
+    fields: Counter[tuple[str, str]] = Counter()
     troubled = calm = 0
     for line in lines:
         values = _JSON_KEY.sub(" ", line)  # "error": null is no error
@@ -76,13 +80,15 @@ def evidence(contents: Sequence[str]) -> Evidence:
             troubled += 1
             words[found[0].lower()] += 1
             addresses.update(set(_ADDRESS.findall(values)))
+            fields.update(_TEXT_FIELD.findall(line))
         elif _CALM.search(values):
             calm += 1
     leap = _leap(lines)
     word, word_count = _most_common(words)
     address, address_count = _most_common(addresses)
     alarm = _alarm(troubled, calm, leap)
-    return Evidence(len(lines), troubled, calm, word, word_count, address, address_count, leap, alarm)
+    usual = {name: text for (name, text), _ in reversed(fields.most_common())}
+    return Evidence(len(lines), troubled, calm, word, word_count, address, address_count, leap, alarm, usual)
 
 
 def _alarm(troubled: int, calm: int, leap: Leap | None) -> float:

@@ -181,11 +181,14 @@ class _Writer:
             except NoSuchText as error:
                 raise Unsupported(f"{name}: {error}") from error
         else:
-            text = _action(self._evidence) if _ACTION_NAME.search(name) else explanation(self._evidence)
+            text = self._evidence.values.get(name) or self._saying(name)
             text = text[: int(min(most, len(text)))].ljust(least, ".")
         if len(text) > most:
             raise Unsupported(f"no text is known that fits {name}")
         return text
+
+    def _saying(self, name: str) -> str:
+        return _action(self._evidence) if _ACTION_NAME.search(name) else explanation(self._evidence)
 
     def _number(self, schema: Schema, name: str, *, whole: bool) -> float | int:
         step = schema.get("multipleOf", 1 if whole else None)

@@ -17,9 +17,9 @@ from penstock.operators.answer_schema import AnswerError
 from penstock.operators.trigger import NO_AGENT
 from penstock.pipelines.attachment import file_named
 from penstock.pipelines.document import Map, Node, Scalar, key_place, matching, plain_value
-from penstock.pipelines.kafka_settings import checked_topic
 from penstock.pipelines.lint_expression import expression_problems
 from penstock.pipelines.lint_template import template_problems
+from penstock.pipelines.output_settings import checked_topic
 from penstock.pipelines.problem import Code, Problem, nearest_name
 
 Rule = Callable[[Map], Iterator[Problem]]

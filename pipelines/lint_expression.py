@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 
 from penstock.operators.expression import RESERVED_NAMES, Compiled, ExpressionError, Scope, compile_expression
+from penstock.operators.expression_error import Place as Offset
 from penstock.operators.setting import ExpressionMark
+from penstock.operators.source import SourceSettings, build_source
 from penstock.pipelines.document import Map, Path, Scalar, key_place, matching
 from penstock.pipelines.problem import Code, Problem
 from penstock.pipelines.scalar_place import place_in
@@ -28,7 +30,7 @@ def expression_problems(root: Map) -> Iterator[Problem]:
         for part in parts(Spec, root)
         if (mark := part.mark(ExpressionMark)) is not None and isinstance(part.node, Scalar) and _is_text(part.node)
     }
-    outcomes = {path: _compiled(node.text, mark, defines) for path, (node, mark) in fields.items()}
+    outcomes = {path: _compiled(path, node.text, mark, defines) for path, (node, mark) in fields.items()}
     broken = {str(path[1]) for path, found in outcomes.items() if path[0] == DEFINE and _is_own(path, found)}
     for path, found in outcomes.items():
         if isinstance(found, ExpressionError) and (_is_own(path, found) or found.define not in broken):
@@ -50,11 +52,22 @@ def _defines(root: Map) -> dict[str, str]:
     }
 
 
-def _compiled(text: str, mark: ExpressionMark, defines: Mapping[str, str]) -> Compiled | ExpressionError:
+def _compiled(path: Path, text: str, mark: ExpressionMark, defines: Mapping[str, str]) -> Compiled | ExpressionError:
+    scope = Scope(defines=defines, aggregates=mark.aggregates)
     try:
-        return compile_expression(text, Scope(defines=defines, aggregates=mark.aggregates))
+        compiled = compile_expression(text, scope)
+        if path[0] == "sources" and not mark.condition:
+            _check_before_key(text, scope)
     except ExpressionError as error:
         return error
+    if mark.condition and compiled.kind not in ("bool", "any"):
+        return ExpressionError(f"a condition is true or false, and this is a {compiled.kind}", Offset(0))
+    return compiled
+
+
+def _check_before_key(text: str, scope: Scope) -> None:
+    """`derive`, `key` and `time` are evaluated before key and event time are known. Raises ExpressionError."""
+    build_source("", SourceSettings(topic="any", key=text), frozenset(), scope)
 
 
 def _is_own(path: Path, found: Compiled | ExpressionError) -> bool:

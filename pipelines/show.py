@@ -25,7 +25,7 @@ def result_line(raw: Raw) -> Text:
     line.append(_said(record))
     for entry in record.get("degraded", ()):
         line.append(f" [{entry['step']}: {entry['because']}]", style="yellow")
-    if record.get("simulated"):
+    if record.get("simulated") and state != "resolved":
         line.append(" (simulated)", style="magenta")
     return line
 
@@ -51,6 +51,8 @@ def _said(record: dict[str, Any]) -> str:
     """The answer, else why it fired; a failure says its reason."""
     if record.get("state") == "failed":
         return str(record.get("reason"))
+    if record.get("state") == "resolved":
+        return f"over; it began {record['episode']['starts_at'][:19].replace('T', ' ')}"
     answer = record.get("answer")
     if answer:
         text = ", ".join(f"{name}: {value}" for name, value in answer.items())

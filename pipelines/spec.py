@@ -11,13 +11,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SerializeAsAny, WithJsonSchema
 
+from penstock.connectors.kafka_settings import KafkaSettings
 from penstock.operators.agent import AgentSettings
 from penstock.operators.context import ContextSettings
 from penstock.operators.model import ModelSettings
 from penstock.operators.setting import AnyExpression, Settings, Text
 from penstock.operators.source import SourceSettings
 from penstock.operators.trigger import NO_AGENT
-from penstock.pipelines.kafka_settings import KafkaSettings, OutputSettings, OutputTopics, output_topics
+from penstock.pipelines.output_settings import OutputSettings, OutputTopics, output_topics
 from penstock.pipelines.trigger_choice import AnyTrigger
 
 _HOST_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"

@@ -12,6 +12,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from tests.virtual_time import BEGINNING_MS, VirtualClock
+
 from penstock.connectors.memory import CommitStep, MemoryBroker, MemoryCluster
 from penstock.connectors.port import Broker, Model
 from penstock.connectors.scripted import ScriptedModel
@@ -20,7 +22,6 @@ from penstock.operators.record import Raw
 from penstock.pipelines.compile import Pipeline, compile_pipeline
 from penstock.pipelines.load import load_pipeline
 from penstock.pipelines.worker import Summary, Worker, WorkerOptions
-from tests.virtual_time import BEGINNING_MS, VirtualClock
 
 WATCH = """
 penstock: v1

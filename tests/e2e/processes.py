@@ -1,4 +1,4 @@
-"""Worker and model-server processes as a user would start them, and what to do to them."""
+"""Worker and model-server processes as a user would start them, and what can be done to them."""
 
 from __future__ import annotations
 
@@ -8,65 +8,78 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 PENSTOCK = (sys.executable, "-m", "penstock.pipelines")
 ADDRESS = re.compile(r"http://\S+")
+SECONDS_MAX = 30.0
+
+Process = subprocess.Popen[bytes]
 
 
 @dataclass
 class Workers:
-    """`penstock run` processes over one pipeline. Every process that was started is ended with the block."""
+    """`penstock run` processes over one pipeline. `command` is what stands behind `penstock run`.
 
-    file: Path
-    broker: str
-    environ: Mapping[str, str]
-    options: Sequence[str] = ()
-    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="penstock-workers-")))
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    Every process that was started is ended with the block; `log` is what all of them said.
+    """
 
-    def start(self, *options: str) -> subprocess.Popen[bytes]:
-        number = len(self.processes)
-        command = [*PENSTOCK, "run", str(self.file), "--broker", self.broker, *self.options, *options]
-        with (self.folder / f"worker-{number}.log").open("wb") as log:
-            process = subprocess.Popen(
-                command, env={**os.environ, **self.environ}, stdout=log, stderr=subprocess.STDOUT
-            )
+    command: Sequence[str]
+    folder: Path
+    processes: list[Process] = field(default_factory=list)
+
+    def start(self, *options: str) -> Process:
+        with (self.folder / f"worker-{len(self.processes)}.log").open("wb") as log:
+            command = [*PENSTOCK, "run", *self.command, *options]
+            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         self.processes.append(process)
         return process
 
-    def kill(self, process: subprocess.Popen[bytes]) -> None:
-        process.send_signal(signal.SIGKILL)
-        process.wait(10)
+    @property
+    def running(self) -> list[Process]:
+        return [process for process in self.processes if process.poll() is None]
+
+    def kill(self, process: Process) -> None:
+        process.kill()
+        process.wait(SECONDS_MAX)
+
+    def stop(self) -> list[int]:
+        """SIGTERM to all that run; their exit codes."""
+        running = self.running
+        for process in running:
+            process.terminate()
+        return [process.wait(SECONDS_MAX) for process in running]
 
     def log(self) -> str:
-        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))
+        return "\n".join(f"{path.name}:\n{path.read_text(errors='replace')}" for path in sorted(self.folder.iterdir()))
 
     def end(self) -> None:
-        for process in self.processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-                process.kill()
-            process.wait(10)
+        for process in self.running:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            process.wait(SECONDS_MAX)
 
 
 @contextmanager
-def workers(file: Path, broker: str, environ: Mapping[str, str], options: Sequence[str] = ()) -> Iterator[Workers]:
-    started = Workers(file, broker, environ, options)
-    try:
-        yield started
-    finally:
-        started.end()
+def workers(*command: str) -> Iterator[Workers]:
+    with tempfile.TemporaryDirectory(prefix="penstock-workers-") as folder:
+        started = Workers(command, Path(folder))
+        try:
+            yield started
+        finally:
+            started.end()
 
 
 @contextmanager
 def simulated_model(*options: str) -> Iterator[str]:
     """Base URL of a `penstock fake-model` process on a free port."""
     command = [*PENSTOCK, "fake-model", "--listen", "127.0.0.1:0", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"}, text=True)
+    environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environ, text=True)
     try:
         assert process.stdout is not None
         found = ADDRESS.search(process.stdout.readline())
@@ -74,4 +87,23 @@ def simulated_model(*options: str) -> Iterator[str]:
         yield found[0]
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(SECONDS_MAX)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def penstock(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """A command that ends by itself, from its start to its end."""
+    return subprocess.run(
+        [*PENSTOCK, *arguments], capture_output=True, text=True, timeout=SECONDS_MAX, env={**os.environ, **environ}
+    )
+
+
+def until(condition: Callable[[], bool], seconds: float, every: float = 0.2) -> bool:
+    """Wait for it; whether it came true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(every)
+    return True

@@ -1,4 +1,4 @@
-"""The input of the ssh example: lines of several hosts with attacks in them, in an order and with time stamps that never change."""
+"""The input of the ssh example: lines of several hosts with attacks in them, their order and time stamps always the same."""
 
 from __future__ import annotations
 
@@ -45,24 +45,26 @@ def _line_of(row: dict[str, str]) -> Line:
     return Line(int(at.timestamp()) * 1000, host, f"{stamp} {host} sshd[{row['Pid']}]: {row['Content']}")
 
 
-def records(lines: Iterable[Line]) -> list[Written]:
+def records(lines: Sequence[Line]) -> list[Written]:
     """Time is that of the lines. Among them is some garbage, and every host has a last line.
 
     The last lines stand two hours after the others and five minutes past the hour: every episode and every hour of interest is
     over by then, and nothing is left that would happen merely because the test takes long.
     """
-    ordered = sorted(lines, key=lambda line: (line.time, line.host))
+    ordered = sorted([*lines, *_last_lines(lines)], key=lambda line: (line.time, line.host))
     written = [Written(line.host.encode(), line.text.encode(), line.time) for line in ordered]
-    for number, value in enumerate(GARBAGE):
-        before = written[(number + 1) * len(written) // (len(GARBAGE) + 1)]
-        written.insert(written.index(before) + 1, Written(before.key, value, before.timestamp))
-    return written + [Written(line.host.encode(), line.text.encode(), line.time) for line in _last_lines(ordered)]
+    for number, value in enumerate(GARBAGE, 1):
+        place = number * len(written) // (len(GARBAGE) + 1)
+        written.insert(place, written[place]._replace(value=value))
+    return written
 
 
-def _last_lines(lines: Sequence[Line]) -> list[Line]:
+def _last_lines(lines: Iterable[Line]) -> list[Line]:
     spoke_last = {line.host: line.time for line in lines}
-    over = [((time // HOUR_MS + 2) * HOUR_MS + 5 * 60_000, host) for host, time in spoke_last.items()]
-    return [Line(at, host, f"{_stamp(at)} {host} sshd[1]: Server listening on :: port 22.") for at, host in sorted(over)]
+    over = {host: (time // HOUR_MS + 2) * HOUR_MS + 5 * 60_000 for host, time in spoke_last.items()}
+    return [
+        Line(at, host, f"{_stamp(at)} {host} sshd[1]: Server listening on :: port 22.") for host, at in over.items()
+    ]
 
 
 def _stamp(at: int) -> str:

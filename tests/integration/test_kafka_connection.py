@@ -101,3 +101,24 @@ async def test_keys_that_fit_no_partitioner_are_worth_a_warning(kafka: KafkaWorl
     broker = await kafka.broker()
     assert len(broker.warnings) == 1
     assert f"the keys of {topic} are partitioned neither" in broker.warnings[0]
+
+
+async def test_a_start_that_failed_can_be_tried_again(kafka: KafkaWorld) -> None:
+    broker = KafkaBroker(kafka.layout(), kafka.settings)
+    kafka.brokers.append(broker)
+    with pytest.raises(Unreachable):
+        await broker.start()
+    await kafka.create()
+    await broker.start()
+    await broker.produce(kafka.topic(), b"k", b"v")
+    assert await kafka.committed(kafka.topic()) == [b"v"]
+
+
+async def test_reading_a_topic_that_is_not_there_says_so_and_creates_nothing(kafka: KafkaWorld) -> None:
+    await kafka.create()
+    broker = await kafka.broker()
+    for _ in range(2):
+        with pytest.raises(Unreachable, match="topic gone does not exist"):
+            await anext(broker.read("gone", 0, 0))
+        with pytest.raises(Unreachable, match="topic gone does not exist"):
+            await anext(broker.follow("gone"))

@@ -1,4 +1,4 @@
-"""Whatever happens to a file, loading gives a spec or problems, and every problem stands inside the file."""
+"""Whatever happens to a file, loading gives a spec that compiles or problems, and every problem stands inside the file."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from penstock.pipelines.compile import compile_pipeline
 from penstock.pipelines.load import Loaded, load_pipeline
 from penstock.pipelines.problem import LINE_BREAK, has_errors, problems_to_json
 
@@ -76,6 +77,8 @@ def loaded_from(content: bytes, sets: list[str], environ: dict[str, str]) -> Loa
 
 def check(loaded: Loaded, text: str, sets: list[str]) -> None:
     assert (loaded.spec is None) == has_errors(loaded.problems)
+    if loaded.spec is not None:
+        compile_pipeline(loaded)
     lines = {"f.yaml": LINE_BREAK.split(text.removeprefix("\ufeff")), "--set": LINE_BREAK.split("\n".join(sets))}
     for problem in loaded.problems:
         own = lines[Path(problem.place.file).name]

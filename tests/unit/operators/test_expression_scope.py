@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from penstock.operators.aggregate import AGGREGATES
 from penstock.operators.expression import TYPE_ERROR, UNKNOWN, Scope, attribute_of, compile_expression
+from penstock.operators.expression_function import FUNCTIONS
 from penstock.operators.record import Record
 
 DEFINES = {
@@ -156,3 +159,16 @@ def test_other_scopes_have_other_roots() -> None:
 )
 def test_the_kind_of_an_expression_is_known_where_its_text_tells(text: str, kind: str) -> None:
     assert compile_expression(text, Scope()).kind == kind
+
+
+REFERENCE = Path(__file__).resolve().parents[3] / "docs" / "expressions.md"
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, *AGGREGATES])
+def test_the_reference_lists_every_function_and_aggregate(name: str) -> None:
+    assert f"{name}(" in REFERENCE.read_text()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_example_of_every_function_compiles(name: str) -> None:
+    assert compile_expression(FUNCTIONS[name].example, Scope()).kind == FUNCTIONS[name].gives

@@ -46,6 +46,11 @@ def test_the_base_of_these_tests_is_fine(tmp_path: Path) -> None:
     [
         ("key: event.host", "key: evnt.host", Code.EXPRESSION, 4, 22),
         ("key: event.host", "ignore: failures > 3", Code.EXPRESSION, 4, 25),
+        ("key: event.host", "key: key", Code.EXPRESSION, 4, 22),
+        ("key: event.host", "key: [event.a, key]", Code.EXPRESSION, 4, 32),
+        ("key: event.host", "time: {at: record.time}", Code.EXPRESSION, 4, 35),
+        ("key: event.host", "derive: {a: 'source + key'}", Code.EXPRESSION, 4, 39),
+        ("key: event.host", "ignore: event.a + 1", Code.EXPRESSION, 4, 25),
         ("count(failed, 60s)", "count(faild, 60s)", Code.EXPRESSION, 7, 19),
         ("count(failed, 60s)", "count(failed, 60)", Code.EXPRESSION, 7, 27),
         ('== "failed"', '== "failed', Code.EXPRESSION, 6, 28),

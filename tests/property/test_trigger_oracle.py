@@ -1,0 +1,257 @@
+"""The product and a brute-force evaluator agree on every firing, its time, its cause and its values.
+
+Whatever the batches, the commits, the snapshots and the restarts between two records were.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import given, note
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from tests.oracle.formula import Both, Compare, Field, Formula, Has, Literal, Named, Not, Span
+from tests.oracle.oracle import Each, Every, Firing, Incoming, Outcome, Rule, Settings, When, expect
+from tests.oracle.product import PARTITION, TOPIC, Record, Worker, milliseconds, plan_of, results
+
+SECOND = 1000
+BEGINNINGS = (0, -15 * SECOND, 1_795_166_047 * SECOND)
+"""Event time begins around the epoch, before it, or in our days."""
+
+# --- conditions -----------------------------------------------------------------------------------------------------
+
+SIGNS = st.sampled_from(["<", "<=", ">", ">=", "==", "!="])
+SPANS = st.integers(1, 8).map(lambda seconds: seconds * SECOND)
+V = Field("v")
+FAILED = Compare(Field("x"), "==", Literal("a"))
+
+
+def of_event() -> SearchStrategy[Formula]:
+    """Conditions over one event."""
+    simple: SearchStrategy[Formula] = st.one_of(
+        st.sampled_from([FAILED, Has("x"), Has("v"), Compare(Field("x"), "!=", Literal("b"))]),
+        st.builds(Compare, st.just(V), SIGNS, st.integers(-1, 4).map(Literal)),
+        st.just(Named("failed", FAILED)),
+    )
+    return composed(simple)
+
+
+def of_spans() -> SearchStrategy[Formula]:
+    """Conditions over the past of a key, some with a look at its last event."""
+    where = st.one_of(st.none(), st.sampled_from([FAILED, Has("x"), Named("failed", FAILED)]))
+    counts = st.builds(Span, st.just("count"), st.sampled_from([FAILED, Has("x"), Has("v"), Literal(True)]), SPANS)
+    values = st.builds(Span, st.sampled_from(["sum", "avg", "min", "max", "rate"]), st.just(V), SPANS, where)
+    distinct = st.builds(Span, st.just("distinct"), st.sampled_from([V, Field("x")]), SPANS, where)
+    limits = st.sampled_from([0, 1, 2, 3, 4, 0.5]).map(Literal)
+    span = st.one_of(counts, counts, values, distinct)
+    named = st.builds(Named, st.just("failures"), st.just(Span("count", FAILED, 5 * SECOND)))
+    return composed(st.builds(Compare, st.one_of(span, named), SIGNS, limits))
+
+
+def composed(simple: SearchStrategy[Formula]) -> SearchStrategy[Formula]:
+    both = st.builds(Both, simple, st.sampled_from(["&&", "||"]), simple)
+    return st.one_of(simple, simple, both, st.builds(Not, simple))
+
+
+def mixed() -> SearchStrategy[Formula]:
+    return st.one_of(of_spans(), of_spans(), st.builds(Both, of_spans(), st.sampled_from(["&&", "||"]), of_event()))
+
+
+COOLDOWNS = st.sampled_from([0, 0, 1, 2, 3, 5, 9]).map(lambda seconds: seconds * SECOND)
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> tuple[Rule, ...]:
+    kinds = draw(st.lists(st.sampled_from([Each, When, When, Every]), min_size=1, max_size=3))
+    found: list[Rule] = []
+    for number, kind in enumerate(kinds):
+        name = f"t{number}"
+        if kind is Each:
+            found.append(Each(name, draw(of_event()), draw(COOLDOWNS)))
+        elif kind is When:
+            found.append(When(name, draw(mixed()), draw(st.none() | mixed()), draw(COOLDOWNS)))
+        else:
+            found.append(Every(name, draw(st.integers(1, 7)) * SECOND))
+    return tuple(found)
+
+
+# --- records --------------------------------------------------------------------------------------------------------
+
+DEAD = (b"{", b"[1]", b'{"t": 0}', b'{"key": "k", "t": "soon"}', b'{"key": null, "t": 0}', None)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A record as bytes, and as the oracle is told about it."""
+
+    value: bytes | None
+    told: Incoming
+
+
+@st.composite
+def samples(draw: st.DrawFn) -> list[Sample]:
+    beginning = draw(st.sampled_from(BEGINNINGS))
+    scale = draw(st.sampled_from([SECOND, SECOND, SECOND, 500]))
+    return [draw(sample(beginning, scale, offset)) for offset in range(draw(st.integers(1, 14)))]
+
+
+@st.composite
+def sample(draw: st.DrawFn, beginning: int, scale: int, offset: int) -> Sample:
+    cause = f"{TOPIC}/{PARTITION}@{offset}"
+    if draw(st.integers(0, 15)) == 15:
+        return Sample(draw(st.sampled_from(DEAD)), Incoming("", 0, {}, cause, dead=True))
+    key, time = draw(st.sampled_from("kkz")), beginning + scale * draw(st.integers(0, 20))
+    fields: dict[str, Any] = draw(FIELDS)
+    ignored = draw(st.integers(0, 9)) == 9
+    value = {"key": key, "t": time} | fields | ({"skip": True} if ignored else {})
+    return Sample(json.dumps(value).encode(), Incoming(key, time, fields, cause, ignored=ignored))
+
+
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "x": st.sampled_from(["a", "a", "a", "b", "c"]),
+        "v": st.sampled_from([0, 1, 2, 3, 0.5, 0.1, -1, 1.0, "two"]),
+    },
+)
+
+# --- the file -------------------------------------------------------------------------------------------------------
+
+
+def file_of(settings: Settings) -> str:
+    """What somebody would have written."""
+    lines = [
+        "penstock: v1",
+        "name: oracle",
+        "sources:",
+        f"  in: {{topic: {TOPIC}, key: event.key, time: {{at: event.t, unit: ms}}, ignore: event.skip == true,",
+        f"       watermark: {{delay: {settings.delay}ms, idle: never, lateness: {settings.lateness}ms}}}}",
+        "define:",
+        f"  failed: '{FAILED.text}'",
+        f"  failures: '{Span('count', FAILED, 5 * SECOND).text}'",
+        "triggers:",
+    ]
+    return "\n".join(lines + [_trigger_line(rule) for rule in settings.rules])
+
+
+def _trigger_line(rule: Rule) -> str:
+    match rule:
+        case Each():
+            what = f"each: '{rule.condition.text}', cooldown: {rule.cooldown}ms"
+        case When():
+            until = "" if rule.until is None else f"until: '{rule.until.text}', "
+            what = f"when: '{rule.condition.text}', {until}cooldown: {rule.cooldown}ms"
+        case Every():
+            what = f"every: {rule.period}ms"
+    return f"  {rule.name}: {{{what}, agent: none}}"
+
+
+@st.composite
+def settings(draw: st.DrawFn) -> Settings:
+    delay = draw(st.sampled_from([0, 1, 2, 5])) * SECOND
+    lateness = draw(st.sampled_from([0, 1, 3, 20])) * SECOND
+    return Settings(delay, lateness, draw(rules()), bounded=draw(st.booleans()))
+
+
+# --- what happens to the process ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Deed:
+    """A batch of records, then perhaps silence, a commit with or without a snapshot, the end of the process."""
+
+    records: int
+    elapsed: int
+    silence: bool
+    commits: bool
+    snapshot: tuple[int, int] | None
+    trims: bool
+    dies: bool
+
+
+SNAPSHOTS = st.sampled_from([None, None, (0, 1), (0, 2), (1, 2), (0, 4), (1, 4), (2, 4), (3, 4)])
+DEEDS = st.lists(
+    st.builds(
+        Deed,
+        st.integers(0, 5),
+        st.integers(0, 100_000),
+        st.booleans(),
+        st.booleans(),
+        SNAPSHOTS,
+        st.booleans(),
+        st.booleans(),
+    ),
+    max_size=12,
+)
+
+
+def live(worker: Worker, deeds: Sequence[Deed], *, bounded: bool) -> None:
+    for deed in deeds:
+        worker.feed(deed.records, deed.elapsed)
+        if deed.silence:
+            worker.tick(deed.elapsed)
+        if deed.commits:
+            worker.commit(deed.snapshot)
+        if deed.trims:
+            worker.log.trim()
+        if deed.dies:
+            worker.restart()
+    worker.feed(len(worker.records), 0)
+    if bounded:
+        worker.end()
+    worker.commit()
+
+
+def observed(worker: Worker) -> Outcome:
+    """What left the product, in the words of the oracle."""
+    outcome = Outcome()
+    ends: dict[str, int] = {}
+    finals = []
+    for result in results(worker.outputs, worker.plan.results.results):
+        if result["state"] == "resolved":
+            ends[result["run"]] = milliseconds(result["episode"]["ends_at"])
+        else:
+            finals.append(result)
+    headers = {output.id: dict(output.headers) for output in worker.outputs}
+    for result in finals:
+        [trigger] = result["triggers"]
+        at = milliseconds(headers[f"{result['run']}/{result['rev']}"]["ce_time"].decode())
+        values = tuple(sorted(result["why"]["values"].items()))
+        cause, end = result["why"]["fired_by"], result["end"]
+        outcome.firings.append(Firing(trigger, result["key"], at, cause, values, end, ends.pop(result["run"], None)))
+    assert not ends, "something ended that never began"
+    counters = worker.counters
+    outcome.suppressed = {planned.name: counters["suppressed", planned.name] for planned in worker.plan.triggers}
+    outcome.late, outcome.ignored = counters["late", "in"], counters["ignored", "in"]
+    outcome.dead = sum(count for (what, *_), count in counters.items() if what == "dead")
+    return outcome
+
+
+def by_key(outcome: Outcome) -> Outcome:
+    """Order across triggers and keys is not promised; within one of each it is."""
+    outcome.firings.sort(key=lambda firing: (firing.trigger, firing.key))
+    return outcome
+
+
+# --- the property ---------------------------------------------------------------------------------------------------
+
+
+@given(settings(), samples(), DEEDS)
+def test_the_product_agrees_with_the_oracle(settings: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
+    text = file_of(settings)
+    note(text)
+    note("\n".join(f"{number}: {sample.value!r}" for number, sample in enumerate(samples)))
+    records = [
+        Record(TOPIC, PARTITION, offset, sample.told.time, None, sample.value) for offset, sample in enumerate(samples)
+    ]
+    worker = Worker(plan_of(text), records)
+
+    live(worker, deeds, bounded=settings.bounded)
+
+    assert by_key(observed(worker)) == by_key(expect(settings, [sample.told for sample in samples]))
+    dead_topic = worker.plan.dead_topic
+    dead = [output.value for output in worker.outputs if output.topic == dead_topic]
+    assert dead == [sample.value for sample in samples if sample.told.dead]
