@@ -27,7 +27,7 @@ WATCH = """
 penstock: v1
 name: watch
 sources:
-  auth: {topic: auth, key: event.host}
+  auth: {topic: auth, key: event.host, watermark: {idle: never}}
 triggers:
   failed: {each: event.outcome == "failed", agent: judge}
   many: {when: 'count(event.outcome == "failed", 60s) >= 3', agent: judge, cooldown: 0s}
@@ -40,7 +40,7 @@ agents:
     answer: {verdict: {enum: [attack, benign]}, why: {type: string}}
     partials: {every: 100ms}
 """
-"""A firing per failed login, an episode when there are many, and a rule without a model."""
+"""A firing per failed login, an episode when there are many, and a rule without a model. Time that passes means nothing."""
 
 
 @cache

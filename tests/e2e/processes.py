@@ -31,6 +31,7 @@ class Workers:
     command: Sequence[str]
     folder: Path
     processes: list[Process] = field(default_factory=list)
+    killed: list[Process] = field(default_factory=list)
 
     def start(self, *options: str) -> Process:
         with (self.folder / f"worker-{len(self.processes)}.log").open("wb") as log:
@@ -43,7 +44,13 @@ class Workers:
     def running(self) -> list[Process]:
         return [process for process in self.processes if process.poll() is None]
 
+    @property
+    def deserters(self) -> list[Process]:
+        """Those who ended although nobody told them to."""
+        return [process for process in self.processes if process.poll() is not None and process not in self.killed]
+
     def kill(self, process: Process) -> None:
+        self.killed.append(process)
         process.kill()
         process.wait(SECONDS_MAX)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 from tests.e2e.deployment import PARTITIONS
 from tests.e2e.ssh_stream import Written
 
@@ -110,6 +110,13 @@ class KafkaTransport:
     @property
     def sets(self) -> tuple[str, ...]:
         return (f"kafka.bootstrap={self.bootstrap}",)
+
+    def session_timeout(self) -> int:
+        """Milliseconds: the shortest that the brokers take, and a bit more."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        broker = ConfigResource("broker", str(next(iter(admin.list_topics(timeout=SECONDS_MAX).brokers))))
+        (asked,) = admin.describe_configs([broker]).values()
+        return int(asked.result(SECONDS_MAX)["group.min.session.timeout.ms"].value) + 500
 
     def create(self, topic: str) -> None:
         """The time stamps of its records are old: it must not be cleaned by age."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tests.e2e.deployment import EXAMPLE, Deployment
 from tests.e2e.ledger import Ledger, Told
-from tests.e2e.processes import Process, Workers, until, workers
+from tests.e2e.processes import Workers, until, workers
 from tests.e2e.transport import Transport
 
 LOG_CHARACTERS_MAX = 6000
@@ -47,15 +47,14 @@ class Trial:
 
     def wait_until_told(self, group: Workers, seconds: float) -> None:
         """Raises AssertionError when the time is over, or as soon as a process ended by itself."""
-        watched = group.running
-        assert watched, f"nobody works any more\n{group.log()[-LOG_CHARACTERS_MAX:]}"
-        over = until(lambda: self.is_told() or any(process.poll() is not None for process in watched), seconds)
+        over = until(lambda: self.is_told() or bool(group.deserters), seconds)
+        self.check_alive(group)
         assert over, self._explained(f"not everything was told after {seconds:g} s", group)
-        self.check_alive(group, watched)
 
-    def check_alive(self, group: Workers, watched: list[Process]) -> None:
-        codes = [process.poll() for process in watched]
-        assert codes == [None] * len(codes), self._explained(f"processes ended with {codes}", group)
+    def check_alive(self, group: Workers) -> None:
+        """Nobody ended but those who were killed or told to."""
+        codes = [process.returncode for process in group.deserters]
+        assert not codes, self._explained(f"processes ended with {codes}", group)
 
     def stop(self, group: Workers) -> None:
         """SIGTERM to all; each has to release its tasks and end well."""

@@ -1,0 +1,95 @@
+"""Events per second and core from Kafka, exactly-once on, beside reading and parsing the same records and nothing else.
+
+One partition, 1,000 keys, JSON events of about 190 bytes, one count over a minute per key; ten bursts make it fire. CPU time
+is that of the reading process alone, so what else runs on the machine disturbs it little.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import orjson
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from tests.kafka_cluster import NoKafka, any_kafka
+
+from tests.bench.figure import CannotRun, Figure, middle
+from tests.bench.part import run_part
+
+EVENTS, EVENTS_QUICK, ROUNDS = 200_000, 40_000, 3
+KEYS = 1_000
+STEP_MS = 5
+BEGINNING_MS = 1_790_000_000_000
+BURSTS, BURST_EVENTS = 10, 30
+PER_CORE_MIN, RATIO_MIN = 150_000, 0.3
+
+
+def run(quick: bool) -> list[Figure]:
+    """Raises CannotRun where there is no Kafka."""
+    count = EVENTS_QUICK if quick else EVENTS
+    topic = f"bench-{os.getpid()}-events"
+    try:
+        with any_kafka() as kafka:
+            size = produce(kafka.bootstrap, topic, count)
+            rounds = [
+                {part: run_part("throughput_part", part, kafka.bootstrap, topic, count) for part in ("floor", "ours")}
+                for _ in range(ROUNDS)
+            ]
+    except NoKafka as error:
+        raise CannotRun(str(error)) from error
+    return [_figure(rounds, size)]
+
+
+def _figure(rounds: list[dict[str, dict[str, Any]]], size: float) -> Figure:
+    ours, floor = (middle([each[part]["per_core"] for each in rounds]) for part in ("ours", "floor"))
+    ratio = middle([each["ours"]["per_core"] / each["floor"]["per_core"] for each in rounds])
+    return Figure(
+        bench="throughput",
+        ours=ours,
+        other=floor,
+        ratio=ratio,
+        unit="events/s per core",
+        target=f">= {PER_CORE_MIN} and >= {RATIO_MIN} of aiokafka + orjson reading alone",
+        ok=ours >= PER_CORE_MIN and ratio >= RATIO_MIN,
+        detail={"bytes_per_event": size, "rounds": rounds},
+    )
+
+
+def produce(bootstrap: str, topic: str, count: int) -> float:
+    """Write the events to a new topic; returns their mean size in bytes."""
+    # Their timestamps are old: the topic must not be cleaned by age.
+    new = NewTopic(topic, 1, 1, config={"retention.ms": "-1"})
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([new])[topic].result(30)
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20, "queue.buffering.max.messages": count})
+    written = 0
+    for time, value in events(count):
+        producer.produce(topic, value, timestamp=time)
+        producer.poll(0)
+        written += len(value)
+    if producer.flush(60):
+        raise CannotRun("Kafka did not take all events")
+    return written / count
+
+
+def events(count: int) -> Iterator[tuple[int, bytes]]:
+    """Time in ms and value of every event; the same for the same count."""
+    random, until_burst = Random(1), count // BURSTS
+    for number in range(count):
+        time = BEGINNING_MS + number * STEP_MS
+        bursting = number % until_burst < BURST_EVENTS
+        key = number // until_burst if bursting else random.randrange(KEYS)
+        failed = bursting or random.random() < 0.02
+        event = {
+            "id": number,
+            "key": f"user-{key}",
+            "ts": time,
+            "amount": round(random.random() * 100, 2),
+            "status": "failed" if failed else "ok",
+            "device": f"dev-{random.randrange(50)}",
+            "message": "x" * 82,
+        }
+        yield time, orjson.dumps(event)

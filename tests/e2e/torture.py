@@ -1,0 +1,52 @@
+"""A supervised deployment whose processes are struck at random moments while its input is being produced."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Sequence
+from random import Random
+
+from tests.e2e.processes import Process, Workers
+from tests.e2e.ssh_stream import Written
+from tests.e2e.trial import Trial
+
+PAUSE_SECONDS = (0.2, 2.5)
+"""Between two strikes: shorter than a process needs to open its tasks, or long enough for it to work on them."""
+
+
+def torture(
+    trial: Trial, group: Workers, stream: Sequence[Written], random: Random, *, kills: int, stops: int, stopped: float
+) -> None:
+    """Kill so many times, and stop so many times for `stopped` seconds, spread over the stream. One or two workers are alive.
+
+    What was killed is started again, as a supervisor would; what ends by itself is a failure.
+    """
+    strikes = [True] * kills + [False] * stops
+    random.shuffle(strikes)
+    group.start()
+    group.start()
+    for number, deadly in enumerate(strikes):
+        part = stream[number * len(stream) // len(strikes) : (number + 1) * len(stream) // len(strikes)]
+        trial.transport.produce(trial.deployment.source, part)
+        time.sleep(random.uniform(*PAUSE_SECONDS))
+        trial.check_alive(group)
+        victim = random.choice(group.running)
+        if deadly:
+            _kill(group, victim, random)
+        else:
+            _stop_for_a_while(victim, stopped)
+
+
+def _kill(group: Workers, victim: Process, random: Random) -> None:
+    """The successor is there at once, or after a while in which the other one is alone."""
+    group.kill(victim)
+    time.sleep(random.choice([0.0, random.uniform(0.0, 1.5)]))
+    group.start()
+
+
+def _stop_for_a_while(victim: Process, seconds: float) -> None:
+    """It does not notice that time passes; when it goes on, its tasks are somebody else's."""
+    victim.send_signal(signal.SIGSTOP)
+    time.sleep(seconds)
+    victim.send_signal(signal.SIGCONT)
