@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import AuthenticationFailedError
 
-from penstock.connectors.kafka_settings import KafkaSettings, SaslSettings, TlsSettings
+from penstock.connectors.kafka_settings import KafkaSettings, OAuthSettings, SaslSettings, TlsSettings
 from penstock.operators.error import Unreachable
 
 TOKEN_SECONDS = 10.0
@@ -30,7 +30,7 @@ def security(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def _sasl(sasl: SaslSettings) -> dict[str, Any]:
-    if sasl.mechanism == "OAUTHBEARER":
+    if isinstance(sasl, OAuthSettings):
         return {"sasl_mechanism": sasl.mechanism, "sasl_oauth_token_provider": ClientCredentials(sasl)}
     return {
         "sasl_mechanism": sasl.mechanism,
@@ -54,7 +54,7 @@ def _ssl_context(tls: TlsSettings) -> ssl.SSLContext:
 class ClientCredentials(AbstractTokenProvider):
     """Asks an OAuth server for a token each time a connection is made (RFC 6749, section 4.4)."""
 
-    def __init__(self, sasl: SaslSettings) -> None:
+    def __init__(self, sasl: OAuthSettings) -> None:
         self._sasl = sasl
 
     async def token(self) -> str:
@@ -66,7 +66,7 @@ class ClientCredentials(AbstractTokenProvider):
         try:
             async with (
                 aiohttp.ClientSession(headers=self._who(), timeout=limit) as session,
-                session.post(str(self._sasl.token_url), data=form, raise_for_status=True) as answer,
+                session.post(self._sasl.token_url, data=form, raise_for_status=True) as answer,
             ):
                 return str((await answer.json())["access_token"])
         except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as error:
@@ -74,6 +74,6 @@ class ClientCredentials(AbstractTokenProvider):
 
     def _who(self) -> dict[str, str]:
         """Id and secret are escaped before they are joined by a colon (RFC 6749, section 2.3.1)."""
-        parts = (self._sasl.username, self._sasl.password.get_secret_value())
+        parts = (self._sasl.client_id, self._sasl.client_secret.get_secret_value())
         joined = ":".join(quote_plus(part) for part in parts)
         return {"Authorization": f"Basic {b64encode(joined.encode()).decode()}"}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, StrictBool, model_validator
+from pydantic import Discriminator, Field, SecretStr, StrictBool, Tag, model_validator
 
 from penstock.operators.setting import Duration, Settings, Text
 
@@ -25,32 +25,33 @@ class TlsSettings(Settings):
         return self
 
 
-class SaslSettings(Settings):
-    """Who we are, to the brokers."""
+class PasswordSettings(Settings):
+    """Who we are, by name and password."""
 
-    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
-        description="As the brokers are set up."
-    )
-    username: Text = Field(description="The principal's name; for OAUTHBEARER the client's id.")
-    password: SecretStr = Field(
-        description="Best from a file; for OAUTHBEARER the client's secret.", examples=["${file:/run/secrets/kafka}"]
-    )
-    token_url: Text | None = Field(
-        default=None,
-        description="OAUTHBEARER: where tokens are given for client credentials (RFC 6749, section 4.4).",
-        examples=["https://id.example.com/oauth2/token"],
-    )
-    scope: Text | None = Field(
-        default=None, description="OAUTHBEARER: the scope to ask for, where the server wants one."
-    )
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(description="As the brokers are set up.")
+    username: Text = Field(description="The principal's name.")
+    password: SecretStr = Field(description="Best from a file.", examples=["${file:/run/secrets/kafka}"])
 
-    @model_validator(mode="after")
-    def _token(self) -> SaslSettings:
-        if (self.mechanism == "OAUTHBEARER") != (self.token_url is not None):
-            raise ValueError("`token_url` belongs to OAUTHBEARER, which cannot do without it")
-        if self.scope is not None and self.token_url is None:
-            raise ValueError("`scope` belongs to OAUTHBEARER")
-        return self
+
+class OAuthSettings(Settings):
+    """Who we are, by tokens for client credentials (RFC 6749, section 4.4)."""
+
+    mechanism: Literal["OAUTHBEARER"] = Field(description="As the brokers are set up.")
+    token_url: Text = Field(description="Where tokens are given.", examples=["https://id.example.com/oauth2/token"])
+    client_id: Text = Field(description="Our name there.")
+    client_secret: SecretStr = Field(description="Best from a file.", examples=["${file:/run/secrets/oauth}"])
+    scope: Text | None = Field(default=None, description="The scope to ask for, where the server wants one.")
+
+
+def _mechanism(value: Any) -> str:
+    named = value.get("mechanism") if isinstance(value, dict) else getattr(value, "mechanism", None)
+    return "<oauth>" if named == "OAUTHBEARER" else "<password>"
+
+
+SaslSettings = PasswordSettings | OAuthSettings
+AnySasl = Annotated[
+    Annotated[PasswordSettings, Tag("<password>")] | Annotated[OAuthSettings, Tag("<oauth>")], Discriminator(_mechanism)
+]
 
 
 class KafkaSettings(Settings):
@@ -63,7 +64,7 @@ class KafkaSettings(Settings):
         examples=["${KAFKA_BOOTSTRAP:-localhost:9092}"],
     )
     tls: StrictBool | TlsSettings = Field(default=False, description="true, or the files to use.")
-    sasl: SaslSettings | None = Field(default=None, description="Credentials, where the brokers ask for them.")
+    sasl: AnySasl | None = Field(default=None, description="Credentials, where the brokers ask for them.")
     session_timeout: Duration = Field(
         default=10_000, ge=1_000, description="A process that is silent for so long loses its partitions."
     )

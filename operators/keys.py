@@ -163,13 +163,21 @@ class Keys:
 
     def _pass(self, key: KeyState, instant: int, *, by_watermark: bool) -> None:
         """Every trigger that asked for this instant looks once, in the order of the file."""
+        due = self._due_at(key, instant, by_watermark=by_watermark)
         key.now = max(key.now, instant)
-        for index, planned in self._triggers:
-            trigger = planned.trigger
-            if trigger.by_watermark is by_watermark and trigger.deadline(key, key.cells[index]) == instant:
-                cell, transition = trigger.passed(key, key.cells[index], instant)
-                self._replace(key, index, planned, cell, transition, None)
+        for index, planned in due:
+            cell, transition = planned.trigger.passed(key, key.cells[index], instant)
+            self._replace(key, index, planned, cell, transition, None)
         self._find_deadlines(key)
+
+    def _due_at(self, key: KeyState, instant: int, *, by_watermark: bool) -> list[tuple[int, PlannedTrigger]]:
+        """Triggers that asked for `instant`. Ask before N moves there: a span that has changed names its next change."""
+        return [
+            (index, planned)
+            for index, planned in self._triggers
+            if planned.trigger.by_watermark is by_watermark
+            and planned.trigger.deadline(key, key.cells[index]) == instant
+        ]
 
     def advance(self, watermark: int) -> None:
         """The watermark has come to `watermark`: everything that was due fires, in time order over all keys."""

@@ -100,13 +100,16 @@ class When(Trigger):
         return cell._replace(run=run)
 
     def deadline(self, key: KeyState, cell: WhenCell | None) -> int | None:
-        if cell is not None and cell.run is not None:
-            return (self.until or self.when).next_change(key)
-        waiting = cell is not None and cell.waiting
-        change = self.when.next_change(key) if waiting or not self.rising else None
-        if cell is None or not cell.waiting or cell.quiet_until <= key.now:
+        on = cell is not None and cell.run is not None
+        asleep = self.rising and not on and (cell is None or self.when.value(key) is not True)
+        change = None if asleep else self._next_change(key)
+        if cell is None or on or cell.quiet_until <= key.now:
             return change
         return cell.quiet_until if change is None else min(change, cell.quiet_until)
+
+    def _next_change(self, key: KeyState) -> int | None:
+        changes = [condition.next_change(key) for condition in self.conditions]
+        return min((change for change in changes if change is not None), default=None)
 
     def would_fire(self, key: KeyState, cell: WhenCell | None) -> bool:
         quiet = cell is not None and (cell.run is not None or key.now < cell.quiet_until)

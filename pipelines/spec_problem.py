@@ -140,7 +140,9 @@ def _missing(root: Map, path: Path) -> Problem:
 
 
 def _unknown(root: Map, path: Path, names: Listed[str]) -> Problem:
+    """Of a union, `names` holds what any of its members has: what another one has is not offered again."""
     name = str(path[-1])
+    names = [known for known in dict.fromkeys(names) if known != name]
     expected = f"one of {', '.join(names)}" if names else None
     message = f'unknown field "{name}"'
     return Problem(

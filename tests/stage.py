@@ -43,6 +43,10 @@ agents:
 """A firing per failed login, an episode when there are many, and a rule without a model. Time that passes means nothing."""
 
 
+LINE = "x" * 700
+"""Events weigh enough that some commits carry a bucket."""
+
+
 @cache
 def compiled(text: str) -> Pipeline:
     with tempfile.TemporaryDirectory() as folder:
@@ -94,7 +98,7 @@ class Stage:
     async def produce(self, events: Sequence[tuple[str, str]], *, seconds_apart: float = 0.0) -> None:
         """Event time goes on by a second from one event to the next, however fast they come."""
         for host, outcome in events:
-            value = json.dumps({"host": host, "outcome": outcome}).encode()
+            value = json.dumps({"host": host, "outcome": outcome, "line": LINE}).encode()
             await self._front.produce("auth", host.encode(), value, BEGINNING_MS + 1000 * self._produced)
             self._produced += 1
             if seconds_apart:

@@ -7,7 +7,7 @@ from tests.kafka_cluster import SASL_PASSWORD, SASL_USER, Kafka, free_ports
 from tests.kafka_world import KafkaWorld
 
 from penstock.connectors.kafka import KafkaBroker
-from penstock.connectors.kafka_settings import KafkaSettings, SaslSettings, TlsSettings
+from penstock.connectors.kafka_settings import KafkaSettings, PasswordSettings, TlsSettings
 from penstock.operators.error import Unreachable
 
 pytestmark = pytest.mark.timeout(60)
@@ -19,8 +19,8 @@ def listener(kafka: Kafka, name: str) -> str:
     return kafka.secured[name]
 
 
-def sasl(mechanism: str, password: str = SASL_PASSWORD) -> SaslSettings:
-    return SaslSettings.model_validate({"mechanism": mechanism, "username": SASL_USER, "password": password})
+def sasl(mechanism: str, password: str = SASL_PASSWORD) -> PasswordSettings:
+    return PasswordSettings.model_validate({"mechanism": mechanism, "username": SASL_USER, "password": password})
 
 
 async def why_not(kafka: KafkaWorld, settings: KafkaSettings) -> str:

@@ -10,7 +10,7 @@ from aiokafka.errors import AuthenticationFailedError
 from pydantic import ValidationError
 
 from penstock.connectors.kafka_security import ClientCredentials, security
-from penstock.connectors.kafka_settings import KafkaSettings, SaslSettings
+from penstock.connectors.kafka_settings import KafkaSettings, OAuthSettings
 from penstock.operators.error import Unreachable
 
 TOKENS = web.AppKey("tokens", dict)
@@ -80,8 +80,8 @@ async def token_server() -> AsyncIterator[tuple[str, dict[str, str]]]:
 
 
 def oauth(url: str, secret: str) -> ClientCredentials:
-    sasl = {"mechanism": "OAUTHBEARER", "username": "client", "password": secret, "token_url": url, "scope": "kafka"}
-    return ClientCredentials(SaslSettings.model_validate(sasl))
+    sasl = {"mechanism": "OAUTHBEARER", "client_id": "client", "client_secret": secret, "token_url": url, "scope": "kafka"}
+    return ClientCredentials(OAuthSettings.model_validate(sasl))
 
 
 async def test_a_token_is_asked_for_with_client_credentials(token_server: tuple[str, dict[str, str]]) -> None:
