@@ -274,8 +274,11 @@ class Task:
             self._images.load(self._keys.get_or_new(name), image, bucket.slots)
 
     def opened(self, positions: Mapping[str, Position], now: int) -> list[Effect]:
-        """The log was read to its end: take up the inputs at `positions`, arm the timers, ask again what was under way."""
-        self._positions = dict(positions)
+        """The log was read to its end: take up the inputs at `positions`, arm the timers, ask again what was under way.
+
+        An input that the file does not name any more keeps its position: it may come back.
+        """
+        self._positions = {**self._positions, **positions}
         self._tick = max(self._tick, now)
         for origin in self._origins.values():
             if origin.event_time is None:

@@ -43,8 +43,8 @@ agents:
 """A firing per failed login, an episode when there are many, and a rule without a model. Time that passes means nothing."""
 
 
-LINE = "x" * 700
-"""Events weigh enough that some commits carry a bucket."""
+LINE = "x" * 2000
+"""Events weigh enough that many commits carry a bucket."""
 
 
 @cache
