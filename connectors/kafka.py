@@ -93,6 +93,13 @@ class KafkaBroker:
         self._ends, self._plain = self._clients.consumer(committed=False), self._clients.producer()
         await self._reached(self._ends.start(), "connecting")
         await self._reached(self._plain.start(), "connecting")
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.created:
+            _log.info("created topics %s", ", ".join(self.created))
+        for warning in self.warnings:
+            _log.warning("%s", warning)
 
     async def _topics(self, admin: AIOKafkaAdminClient) -> dict[str, Found]:
         """Every topic of the layout, created where it is missing and may be."""

@@ -87,7 +87,7 @@ class Stage:
         for topic in self.pipeline.layout.inputs:
             await front.create_topic(topic, self._partitions)
         await front.start()
-        self._front = front
+        self.front = front
         return self
 
     def broker(self, **options: Any) -> MemoryBroker:
@@ -99,7 +99,7 @@ class Stage:
         """Event time goes on by a second from one event to the next, however fast they come."""
         for host, outcome in events:
             value = json.dumps({"host": host, "outcome": outcome, "line": LINE}).encode()
-            await self._front.produce("auth", host.encode(), value, BEGINNING_MS + 1000 * self._produced)
+            await self.front.produce("auth", host.encode(), value, BEGINNING_MS + 1000 * self._produced)
             self._produced += 1
             if seconds_apart:
                 await self.clock.sleep(seconds_apart)
@@ -122,7 +122,7 @@ class Stage:
         """What a committed reader finds on a topic, partition by partition."""
         found: list[Raw] = []
         for partition in range(self._partitions):
-            found += [raw async for raw in self._front.read(topic, partition, 0)]
+            found += [raw async for raw in self.front.read(topic, partition, 0)]
         return found
 
     async def told(self) -> Told:

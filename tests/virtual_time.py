@@ -51,6 +51,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._jumping.passed
 
 
+class VirtualTime(asyncio.DefaultEventLoopPolicy):
+    """Makes every loop a virtual one: what the fixture `event_loop_policy` of a test module returns."""
+
+    def new_event_loop(self) -> VirtualLoop:
+        return VirtualLoop()
+
+
 class VirtualClock:
     """`WallClock` of the running virtual loop."""
 

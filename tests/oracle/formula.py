@@ -217,6 +217,9 @@ class Span(Formula):
     def spans(self) -> list[Span]:
         return [self]
 
+    def names(self) -> dict[str, Formula]:
+        return self.argument.names() | ({} if self.where is None else self.where.names())
+
     def changes(self, sight: Sight) -> set[int]:
         """The instants at which what is in the span now will have left it."""
         return {time + self.span_ms for time, _ in self._content(sight)}

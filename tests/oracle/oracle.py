@@ -216,7 +216,9 @@ class _Episode:
         return instants
 
     def _fires_without(self, instant: int) -> bool:
-        """Would it fire at `instant` if the event that stands there did not?"""
+        """Would it fire at `instant` if the event that stands there did not? An edge that was held back until then does."""
+        if self.waiting and instant == self.quiet_until:
+            return True
         if instant not in self._instants() or self.on is not None or instant < self.quiet_until:
             return False
         return self.rule.condition.value(Sight(self.events, instant)) is True
