@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from penstock.connectors.kafka_client import KafkaClients, Stalled
+from penstock.connectors.kafka_records import give_small_records
 from penstock.connectors.kafka_topics import leaders
 from penstock.connectors.port import Batch, Layout, Limits, Start
 from penstock.operators.error import Damaged, Unreachable
@@ -30,12 +31,13 @@ ANEW = "bring the records back, or begin anew under another namespace or name"
 
 
 class Inputs:
-    """Partition `partition` of every input. `consumer` reads committed records and is the caller's to stop."""
+    """Partition `partition` of every input. `consumer` is started, reads committed records and is the caller's to stop."""
 
     def __init__(
         self, clients: KafkaClients, consumer: AIOKafkaConsumer, ends: AIOKafkaConsumer, layout: Layout, partition: int
     ) -> None:
         """`ends` tells high watermarks: a consumer that reads uncommitted records."""
+        give_small_records(consumer)
         self._clients, self._consumer, self._ends = clients, consumer, ends
         self._inputs: Mapping[str, Start] = layout.inputs
         self._log = layout.log
@@ -102,7 +104,7 @@ class Inputs:
         return Position((await self._consumer.end_offsets([each]))[each])
 
     async def fetch(self, limits: Limits) -> Batch:
-        """As `TaskLog.fetch`. Records are aiokafka's own, untouched: nothing is done per record here."""
+        """As `TaskLog.fetch`. Records come as the consumer makes them: nothing more is done per record here."""
         try:
             got = await self._consumer.getmany(
                 *self._partitions.values(), timeout_ms=int(limits.wait * 1_000), max_records=limits.records

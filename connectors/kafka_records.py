@@ -48,4 +48,6 @@ class _Fetches(OrderedDict[TopicPartition, Any]):
 
 def give_small_records(consumer: AIOKafkaConsumer) -> None:
     """From now on `consumer` returns `Fetched`. It has to be started, and has no (de)serializers; others are not affected."""
-    consumer._fetcher._records = _Fetches(consumer._fetcher._records)
+    fetcher = consumer._fetcher
+    assert fetcher is not None, "start the consumer first"
+    fetcher._records = _Fetches(fetcher._records)

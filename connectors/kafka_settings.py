@@ -55,7 +55,7 @@ AnySasl = Annotated[
 
 
 class KafkaSettings(Settings):
-    """The cluster that holds the topics. Not looked at where the pipeline runs on the embedded broker."""
+    """The cluster that holds the topics. Of this, the embedded broker looks at `session_timeout` only."""
 
     bootstrap: Text = Field(
         default="localhost:9092",

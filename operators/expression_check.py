@@ -28,7 +28,7 @@ _LATER = {"tables": "0.3", "watermark": "0.3", "first": "0.3", "last": "0.3", "q
 _MACROS = frozenset({"all", "exists", "exists_one", "filter", "map"})
 RESERVED_NAMES = frozenset(
     {"true", "false", "null", "in", HAS, "trigger", "values", "steps", "answer", "args", "state"}
-    | TRIGGER_ROOTS | _LATER.keys() | _MACROS | FUNCTIONS.keys() | AGGREGATES.keys()
+    | TRIGGER_ROOTS | _LATER.keys() | FUNCTIONS.keys() | AGGREGATES.keys()
 )  # fmt: skip
 """No definition may have one of these names: they mean something already, or will."""
 

@@ -92,13 +92,11 @@ class Keys:
         self, key: KeyState, time: int, event: Any, moment: Moment | None, line: bytes | None, raw: Raw, watermark: int
     ) -> None:
         """Take in one event of the key: event time `time`, `line` for the prompt (None: hidden)."""
-        if key.deadline is not None:
-            self._settle_before(key, time)
+        due = _NOTHING if key.deadline is None else self._settle(key, time)
         if time > key.now:
             key.now = time
         if watermark > key.now:
             key.now = watermark
-        due = self._due_by_time_alone(key) if key.deadline is not None and key.deadline <= key.now else _NOTHING
         key.event, key.moment = event, moment
         if line is not None:
             key.context.append(time, line, key.now)
@@ -134,14 +132,6 @@ class Keys:
                 taken += (slot, value)
         return tuple(taken) if taken else None
 
-    def _due_by_time_alone(self, key: KeyState) -> frozenset[int]:
-        """Triggers that fire at this instant whether or not the event that stands at it is added."""
-        return frozenset(
-            index
-            for index, planned in self._triggers
-            if not planned.trigger.by_watermark and planned.trigger.would_fire(key, key.cells[index])
-        )
-
     def _replace(
         self,
         key: KeyState,
@@ -157,9 +147,15 @@ class Keys:
         if transition is not None:
             self._on_transition(key, planned, index, transition, raw)
 
-    def _settle_before(self, key: KeyState, time: int) -> None:
+    def _settle(self, key: KeyState, time: int) -> frozenset[int]:
+        """Every instant before an event's time; returns the triggers that fire at that time with or without the event."""
         while key.deadline is not None and key.deadline < time:
             self._pass(key, key.deadline, by_watermark=False)
+        if key.deadline != time:
+            return _NOTHING
+        due = self._due_at(key, time, by_watermark=False)
+        key.now = time
+        return frozenset(index for index, planned in due if planned.trigger.would_fire(key, key.cells[index]))
 
     def _pass(self, key: KeyState, instant: int, *, by_watermark: bool) -> None:
         """Every trigger that asked for this instant looks once, in the order of the file."""
@@ -216,11 +212,15 @@ class Keys:
                 if deadline < self.next_timer:
                     self.next_timer = deadline
 
-    def arm_all(self) -> None:
-        """After restoring: timers are not saved, they follow from the cells."""
+    def arm_all(self, watermark: int) -> None:
+        """After restoring: timers are not saved, they follow from the cells.
+
+        Every instant up to the watermark was looked at before; a key that was silent since does not know that by itself.
+        """
         self._timers = Timers()
         self.next_timer = self._timers.next
         for key in self._states.values():
+            key.now = max(key.now, watermark)
             self._rearm(key)
 
 

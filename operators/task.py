@@ -284,7 +284,7 @@ class Task:
             if origin.event_time is None:
                 origin.heard(self._tick)
         self._watermark = least(self._origins)
-        self._keys.arm_all()
+        self._keys.arm_all(self._watermark)
         self._runs.reopen()
         return self._take_effects()
 

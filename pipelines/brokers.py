@@ -55,11 +55,13 @@ def _kafka(address: str, wanted: Wanted) -> Broker:
 
 
 def _sqlite(address: str, wanted: Wanted) -> Broker:
+    from penstock.connectors.membership import Terms
     from penstock.connectors.sqlite import SqliteBroker
 
     if not address:
         raise Rejected("sqlite needs a file", where="--broker", remedy="write sqlite:PATH")
-    return SqliteBroker(Path(address), wanted.layout, wanted.member, MachineClock())
+    terms = Terms(session=wanted.kafka.session_timeout)
+    return SqliteBroker(Path(address), wanted.layout, wanted.member, MachineClock(), terms=terms)
 
 
 BROKERS: Mapping[str, Callable[[str, Wanted], Broker]] = {"kafka": _kafka, "sqlite": _sqlite}

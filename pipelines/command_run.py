@@ -21,6 +21,7 @@ from penstock.connectors.port import Broker, TaskId
 from penstock.operators.error import Unreachable
 from penstock.pipelines.backoff import Backoff
 from penstock.pipelines.brokers import Wanted, member_name, open_broker
+from penstock.pipelines.collector import spare_collector
 from penstock.pipelines.compile import Pipeline
 from penstock.pipelines.endpoint import EndpointLimits
 from penstock.pipelines.endpoints import opened_models
@@ -51,6 +52,7 @@ def run(loaded: Loaded, options: RunOptions) -> None:
     """Ends the process with the worker's exit code."""
     spec, pipeline = usable(loaded)
     set_up_logging()
+    spare_collector()
     summary = uvloop.run(work(spec, pipeline, options))
     if options.json:
         typer.echo(orjson.dumps(as_json(summary)).decode())

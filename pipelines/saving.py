@@ -28,7 +28,6 @@ from penstock.state.delta import Bucket, Delta, Entry, EntryKind
 LAST_COMMIT_SECONDS = 5.0
 
 _encode = msgspec.msgpack.encode
-_decode_bucket = msgspec.msgpack.Decoder(Bucket).decode
 
 
 class Saving:
@@ -96,15 +95,17 @@ class Saving:
     def _image(self, seq: int) -> list[Bucket]:
         """The bucket whose turn it is, as of the cut just made.
 
-        It is encoded here and now, and travels as a copy: the core is fed on before the log encodes it, and an image that
-        knows more than its delta corrupts the state (protocol rule 5).
+        What it says of the keys is encoded here and now: the core is fed on before the log encodes the rest, and an image
+        that knows more than its delta corrupts the state (protocol rule 5).
         """
         index = self._rotation.due()
         if index is None:
             return []
-        encoded = _encode(self._core.image(index, self._rotation.of, seq))
-        self._rotation.image_written(index, self._rotation.of, len(encoded))
-        return [_decode_bucket(encoded)]
+        bucket = self._core.image(index, self._rotation.of, seq)
+        keys = {name: msgspec.Raw(_encode(image)) for name, image in bucket.keys.items()}
+        size = sum(map(len, keys.values())) + sum(map(len, bucket.runs.values()))
+        self._rotation.image_written(index, self._rotation.of, size)
+        return [msgspec.structs.replace(bucket, keys=keys)]
 
     async def _carry_out(self, cut: Cut, buckets: Sequence[Bucket], counts: Counts) -> Committed:
         while True:

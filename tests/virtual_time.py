@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
+
+import pytest
 
 T = TypeVar("T")
 
@@ -51,13 +53,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._jumping.passed
 
 
-class VirtualTime(asyncio.DefaultEventLoopPolicy):
-    """Makes every loop a virtual one: what the fixture `event_loop_policy` of a test module returns."""
-
-    def new_event_loop(self) -> VirtualLoop:
-        return VirtualLoop()
-
-
 class VirtualClock:
     """`WallClock` of the running virtual loop."""
 
@@ -74,3 +69,9 @@ class VirtualClock:
 def run_virtually(main: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Hook for a `conftest.py`: the async tests of modules that say `VIRTUAL_TIME = True` run on a virtual loop."""
+    module = getattr(item, "module", None)
+    return {"virtual": VirtualLoop} if getattr(module, "VIRTUAL_TIME", False) else {"real": asyncio.new_event_loop}

@@ -11,8 +11,9 @@ from typing import Any
 
 import orjson
 import uvloop
-
 from tests.bench.figure import CannotRun
+
+from penstock.pipelines.collector import spare_collector
 
 ROOT = Path(__file__).resolve().parents[2]
 PART_SECONDS_MAX = 300.0
@@ -32,6 +33,7 @@ def run_part(module: str, *arguments: object) -> dict[str, Any]:
 
 
 def say(figures: Coroutine[Any, Any, dict[str, Any]]) -> None:
-    """The other end of `run_part`: do the work on uvloop, as `penstock run` does, and print what it returns."""
+    """The other end of `run_part`: do the work as `penstock run` does, and print what it returns."""
+    spare_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         print(orjson.dumps(runner.run(figures)).decode(), flush=True)

@@ -14,10 +14,9 @@ from typing import Any
 import orjson
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
-from tests.kafka_cluster import NoKafka, any_kafka
-
 from tests.bench.figure import CannotRun, Figure, middle
 from tests.bench.part import run_part
+from tests.kafka_cluster import NoKafka, any_kafka
 
 EVENTS, EVENTS_QUICK, ROUNDS = 200_000, 40_000, 3
 KEYS = 1_000

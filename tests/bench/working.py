@@ -7,11 +7,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.bench.figure import CannotRun
+
 from penstock.pipelines.compile import Pipeline, compile_pipeline
 from penstock.pipelines.load import load_pipeline
 from penstock.pipelines.run import Session
 from penstock.pipelines.worker import Worker
-from tests.bench.figure import CannotRun
 
 OPEN_POLL, READ_POLL = 0.001, 0.005
 

@@ -7,13 +7,11 @@ from random import Random
 from tests.e2e.deployment import Deployment, undisturbed
 from tests.e2e.processes import simulated_model
 from tests.e2e.ssh_stream import generated, records
-from tests.e2e.torture import torture
+from tests.e2e.torture import SLOW, torture
 from tests.e2e.transport import KafkaTransport
 from tests.e2e.trial import Trial, unique_name
 
 SECONDS_MAX = 60.0
-SLOW = ("--tokens-per-second", "25", "--ttft", "0.2")
-"""An answer takes seconds, so that strikes meet open runs and half-told answers."""
 
 
 def test_twenty_kills_and_five_stops_neither_lose_nor_double_anything(kafka_transport: KafkaTransport) -> None:

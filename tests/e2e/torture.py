@@ -11,7 +11,9 @@ from tests.e2e.processes import Process, Workers
 from tests.e2e.ssh_stream import Written
 from tests.e2e.trial import Trial
 
-PAUSE_SECONDS = (0.2, 2.5)
+SLOW = ("--tokens-per-second", "25", "--ttft", "0.2")
+"""Of a simulated model: an answer takes seconds, so that strikes meet open runs and half-told answers."""
+PAUSE_SECONDS = (0.2, 2.0)
 """Between two strikes: shorter than a process needs to open its tasks, or long enough for it to work on them."""
 
 

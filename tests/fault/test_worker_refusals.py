@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import pytest
 from tests.stage import Stage, Told, judge, logins
-from tests.virtual_time import VirtualTime
 
 from penstock.connectors.fault import FaultyBroker, RefusedFirst
 from penstock.connectors.port import MAIN, TaskId
@@ -20,11 +19,7 @@ from penstock.pipelines.worker import Worker
 
 EVENTS = logins(seed=3, count=60)
 BUSY_SECONDS = 20.0
-
-
-@pytest.fixture(scope="module")
-def event_loop_policy() -> VirtualTime:
-    return VirtualTime()
+VIRTUAL_TIME = True
 
 
 @pytest.fixture

@@ -1,0 +1,29 @@
+"""SQLite workers are killed while the ssh example is produced and answered: nothing is lost, nothing comes twice."""
+
+from __future__ import annotations
+
+from random import Random
+
+from tests.e2e.deployment import Deployment, undisturbed
+from tests.e2e.processes import simulated_model
+from tests.e2e.ssh_stream import generated, records
+from tests.e2e.torture import SLOW, torture
+from tests.e2e.transport import SqliteTransport
+from tests.e2e.trial import Trial
+
+SECONDS_MAX = 60.0
+SESSION_MS = 1000
+
+
+def test_twenty_kills_and_five_stops_neither_lose_nor_double_anything(sqlite: SqliteTransport) -> None:
+    stream = records([*generated(3, 3, "eu-"), *generated(4, 3, "us-")])
+    deployment = Deployment("kill", "auth", (f"kafka.session_timeout={SESSION_MS}ms",))
+    trial = Trial(sqlite, deployment, undisturbed(deployment.source, stream))
+    sqlite.create(deployment.source)
+    with simulated_model(*SLOW) as model, trial.workers(model) as group:
+        torture(trial, group, stream, Random(21), kills=20, stops=5, stopped=1.5 * SESSION_MS / 1000)
+        trial.wait_until_told(group, SECONDS_MAX)
+        trial.stop(group)
+        ledger = trial.check(group)
+    assert max(ledger.attempts()) > 1, "no strike has met an open run"
+    assert ledger.partial_count() > 0

@@ -1,0 +1,3 @@
+"""Modules that say `VIRTUAL_TIME = True` run in virtual time."""
+
+from tests.virtual_time import pytest_asyncio_loop_factories as pytest_asyncio_loop_factories
