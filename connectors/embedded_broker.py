@@ -70,7 +70,9 @@ class EmbeddedBroker:
         count = self._counts.get(topic) or await self._store.partitions(topic)
         if count is None:
             raise Unreachable(
-                "there is no such topic", where=topic, remedy="create it, or correct its name in the file"
+                "there is no such topic",
+                where=topic,
+                remedy="`penstock run` and `penstock feed` create what is missing",
             )
         return count
 

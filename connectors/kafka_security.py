@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from base64 import b64encode
 from typing import Any
 from urllib.parse import quote_plus
@@ -10,8 +9,9 @@ from urllib.parse import quote_plus
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import AuthenticationFailedError
 
-from penstock.connectors.kafka_settings import KafkaSettings, OAuthSettings, SaslSettings, TlsSettings
-from penstock.operators.error import Unreachable
+from penstock.connectors.kafka_settings import KafkaSettings, OAuthSettings, SaslSettings
+from penstock.connectors.tls import tls_context
+from penstock.operators.tls import TlsSettings
 
 TOKEN_SECONDS = 10.0
 
@@ -21,9 +21,8 @@ def security(settings: KafkaSettings) -> dict[str, Any]:
     layers = ("SASL_" if settings.sasl else "") + ("SSL" if settings.tls else "PLAINTEXT")
     arguments: dict[str, Any] = {"security_protocol": layers}
     if settings.tls:
-        arguments["ssl_context"] = _ssl_context(
-            settings.tls if isinstance(settings.tls, TlsSettings) else TlsSettings()
-        )
+        tls = settings.tls if isinstance(settings.tls, TlsSettings) else TlsSettings()
+        arguments["ssl_context"] = tls_context(tls, "kafka.tls")
     if settings.sasl:
         arguments |= _sasl(settings.sasl)
     return arguments
@@ -37,18 +36,6 @@ def _sasl(sasl: SaslSettings) -> dict[str, Any]:
         "sasl_plain_username": sasl.username,
         "sasl_plain_password": sasl.password.get_secret_value(),
     }
-
-
-def _ssl_context(tls: TlsSettings) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=tls.ca)
-        if tls.cert is not None:
-            context.load_cert_chain(tls.cert, tls.key)
-    except (OSError, ssl.SSLError) as error:
-        files = ", ".join(name for name in (tls.ca, tls.cert, tls.key) if name)
-        what = f"cannot use {files} ({error})"
-        raise Unreachable(what, where="kafka.tls", remedy="PEM files are expected") from error
-    return context
 
 
 class ClientCredentials(AbstractTokenProvider):

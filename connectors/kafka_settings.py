@@ -4,25 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, SecretStr, StrictBool, Tag, model_validator
+from pydantic import Discriminator, Field, SecretStr, StrictBool, Tag
 
 from penstock.operators.setting import Duration, Settings, Text
-
-
-class TlsSettings(Settings):
-    """Files in PEM format. Relative paths are relative to the working directory of the process."""
-
-    ca: Text | None = Field(
-        default=None, description="Certificates that the brokers' must lead to; default: the system's."
-    )
-    cert: Text | None = Field(default=None, description="Our certificate, where brokers ask for one.")
-    key: Text | None = Field(default=None, description="Its private key.")
-
-    @model_validator(mode="after")
-    def _pair(self) -> TlsSettings:
-        if (self.cert is None) != (self.key is None):
-            raise ValueError("`cert` and `key` go together; give both or none")
-        return self
+from penstock.operators.tls import TlsSettings
 
 
 class PasswordSettings(Settings):

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import ssl
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -60,6 +62,7 @@ class _Listing(msgspec.Struct):
 class VllmModel:
     """One endpoint of the file's `models:`. Keeps the promises of `port.Model`; at most `concurrency` calls are on the wire.
 
+    `tls`: None means the system's certificates, where the address is `https`.
     Raises Rejected for a `base_url` that is no plain HTTP address.
     """
 
@@ -71,6 +74,7 @@ class VllmModel:
         model: str,
         api_key: str | None = None,
         concurrency: int = 64,
+        tls: ssl.SSLContext | None = None,
         deadlines: Deadlines | None = None,
     ) -> None:
         self._base_url = _checked_address(name, base_url)
@@ -78,6 +82,7 @@ class VllmModel:
         self._endpoint = Endpoint(name, self._base_url, self._key)
         self._model = model
         self._concurrency = concurrency
+        self._tls = tls
         self._deadlines = deadlines or Deadlines()
         self._opened: aiohttp.ClientSession | None = None
 
@@ -86,11 +91,11 @@ class VllmModel:
 
     async def stream(self, request: ChatRequest, *, timeout: float) -> AsyncGenerator[Piece, None]:
         """Pieces as they arrive, then one closing piece. `timeout` in seconds bounds the whole call."""
-        body = self._encoded(request)
         reader = AnswerReader()
         deadline = asyncio.get_running_loop().time() + timeout
         with self._model_errors(reader, request, timeout):
-            response = await self._post(body, timeout)
+            # Not kept in a variable: a prompt would be held twice for as long as its answer takes.
+            response = await self._post(self._encoded(request), timeout)
             reads = _Reads(response.content, deadline)
             try:
                 await self._refuse_all_but_a_stream(response, request)
@@ -149,7 +154,9 @@ class VllmModel:
             if self._key:
                 headers["Authorization"] = f"Bearer {self._key}"
             self._opened = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._concurrency, keepalive_timeout=_KEPT_CONNECTION_S),
+                connector=aiohttp.TCPConnector(
+                    limit=self._concurrency, keepalive_timeout=_KEPT_CONNECTION_S, ssl=self._tls or True
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=headers,
             )
@@ -183,7 +190,9 @@ class VllmModel:
         return await self._session().post(url, data=body, timeout=limits, allow_redirects=False)
 
     async def _refuse_all_but_a_stream(self, response: aiohttp.ClientResponse, request: ChatRequest) -> None:
-        if response.status == 200 and response.content_type == "text/event-stream":
+        # `response.content_type` would keep 2 KB of parsed parameters for as long as the answer takes.
+        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if response.status == 200 and media_type == "text/event-stream":
             return
         if 300 <= response.status < 400:
             raise redirection(self._endpoint, response.status, response.headers.get("Location", ""))
@@ -204,6 +213,10 @@ class VllmModel:
                 return response.status, await _bounded_body(response, _LIST_BYTES_MAX)
         except TimeoutError as error:
             raise self._unreachable(f"did not answer within {self._deadlines.probe:g} s") from error
+        except aiohttp.ClientSSLError as error:
+            raise self._unreachable(
+                f"cannot be reached: {_described(error)}", "name its authority's certificate as `tls: {ca: …}`"
+            ) from error
         except (aiohttp.ClientError, OSError) as error:
             raise self._unreachable(f"cannot be reached: {_described(error)}") from error
 
@@ -270,6 +283,14 @@ def _introduction(model: str, entry: _Listed, *, simulated: bool) -> str:
 
 
 def _described(error: Exception) -> str:
+    """In the system's words where there are some: aiohttp's name the socket and its options."""
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {cause.verify_message}"
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS failed: {cause.reason or cause}"
+    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
+        return os.strerror(cause.errno).lower()
     return str(error) or type(error).__name__
 
 

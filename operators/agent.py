@@ -96,7 +96,9 @@ def start_run(run: Run, plan: RunPlan, context: Context) -> list[Action]:
     """It is the run's turn: the first call, or at once the outcome."""
     if run.agent is None:
         return _end(run, plan, "final")
-    agent = plan.agents[run.agent]
+    agent = plan.agents.get(run.agent)
+    if agent is None:
+        return _abandon(run, plan)
     if run.unaskable is not None:
         return _give_up(run, plan, agent, run.unaskable)
     return [_ask(run, agent, context)]
@@ -117,13 +119,20 @@ def feed_run(run: Run, event: Streamed | Answered | CallLost, plan: RunPlan, con
 
 
 def reopen_run(run: Run, plan: RunPlan, context: Context) -> list[Action]:
-    """After a restart: ask again what was being asked, as a new attempt with the prompt that was pinned."""
+    """After a restart: ask again what was being asked, as a new attempt with the prompt that was pinned.
+
+    The file may have changed since: without its agent a run fails, without its model it goes on with the last one left.
+    """
     if run.phase == "queued":
         return start_run(run, plan, context)
     if run.phase not in CALLING or run.agent is None:
         return []
+    agent = plan.agents.get(run.agent)
+    if agent is None:
+        return _abandon(run, plan)
     run.spent = 0
-    return [_call(run, plan.agents[run.agent], context)]
+    run.endpoint = min(run.endpoint, len(agent.endpoints) - 1)
+    return [_call(run, agent, context)]
 
 
 def resolve_run(run: Run, ends_at: int, plan: RunPlan) -> list[Action]:
@@ -219,6 +228,8 @@ def _read(run: Run, plan: RunPlan, agent: AgentPlan, context: Context, event: An
         run.refused_text, run.refused_because = text, found.reason
         _move(run, "repair")
         return [_call(run, agent, context)]
+    if not text.startswith(run.streamed):
+        run.attempt += 1  # the stream broke after that was shown, and this one says something else
     _note(run, agent, "answered", None, event.usage, simulated=event.simulated)
     run.answer, run.text = (None, found) if isinstance(found, str) else (found, None)
     if isinstance(found, str) and event.finish == LENGTH:
@@ -266,6 +277,13 @@ def _give_up(run: Run, plan: RunPlan, agent: AgentPlan, because: str) -> list[Ac
     run.answer = dict(agent.fallback)
     run.degraded.append(Degradation("fallback", because))
     return _end(run, plan, "final")
+
+
+def _abandon(run: Run, plan: RunPlan) -> list[Action]:
+    """There is nobody left to answer, and no fallback of whoever should have."""
+    _forget_stream(run)
+    run.reason = f"the file has no agent {run.agent!r} any more"
+    return _end(run, plan, "failed")
 
 
 def _end(run: Run, plan: RunPlan, state: State) -> list[Action]:

@@ -12,7 +12,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from penstock.operators.answer import AnswerShape, shape_of_fields, shape_of_schema
 from penstock.operators.answer_schema import AnswerError
 from penstock.operators.error import Rejected
-from penstock.operators.model import ModelSettings, PriceSettings, request_parameters
+from penstock.operators.model import TOKENS_MAX, ModelSettings, PriceSettings, request_parameters
 from penstock.operators.prompt import system_text
 from penstock.operators.setting import Duration, Settings, Text
 from penstock.operators.setting import Template as TemplateText
@@ -55,7 +55,11 @@ class LimitSettings(Settings):
     time: Duration = Field(
         default=60_000, gt=0, description="For all its model calls together; waiting for a free one is not in it."
     )
-    tokens: int = Field(default=1024, ge=1, description="Generated tokens per call.")
+    tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description=f"Generated tokens per call. Default: what the model's `request:` says, else {TOKENS_MAX}.",
+    )
 
 
 class AgentSettings(Settings):

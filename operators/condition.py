@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from penstock.operators.expression import Compiled
+from penstock.operators.expression import UNKNOWN, Compiled
 
 if TYPE_CHECKING:
     from penstock.operators.key_state import KeyState
@@ -16,16 +16,23 @@ Evaluate = Callable[[Any, Sequence[Any], Any], Any]
 class Condition:
     """`slots` are the positions of the expression's aggregates among the pipeline's aggregates."""
 
-    __slots__ = ("compiled", "evaluate", "slots", "text")
+    __slots__ = ("_own_moment", "_reads_last", "compiled", "evaluate", "slots", "text")
 
     def __init__(self, compiled: Compiled, slot_of: Mapping[str, int]) -> None:
         self.compiled = compiled
         self.text = compiled.text
         self.evaluate: Evaluate = compiled.evaluate
         self.slots = tuple(slot_of[call.identity] for call in compiled.aggregates)
+        self._own_moment = compiled.own_moment
+        self._reads_last = compiled.uses_event or compiled.own_moment
 
     def value(self, key: KeyState) -> Any:
-        """The expression's value for this key at its present instant; may be UNKNOWN. O(aggregates in the expression)."""
+        """The expression's value for this key at its present instant; may be UNKNOWN. O(aggregates in the expression).
+
+        It is if it reads the key's last event and that is not known: a log of another definition may not have kept it.
+        """
+        if self._reads_last and (key.event is None or (self._own_moment and key.moment is None)):
+            return UNKNOWN
         now, slots = key.now, key.slots
         return self.evaluate(key.event, [slots[slot].value(now) for slot in self.slots], key.moment)
 

@@ -28,10 +28,10 @@ def dead_letter(raw: Raw, letter: DeadLetter, topic: str) -> Output:
 def refused_output(output: Output, reason: str, topic: str) -> Output:
     """What takes the place of an output that its topic will never accept (protocol rule 15).
 
-    It has no value: what is too large there may be too large here. The delta that implied the output holds it whole.
+    It has no value: what is too large there may be too large here. The run's journaled calls say how it came about.
     """
     own = _reason_headers(reason="refused", detail=reason, topic=output.topic, id=output.id)
-    return Output(output.id, topic, output.key, None, own)
+    return Output(f"{output.topic}/{output.id}", topic, output.key, None, own)
 
 
 def _reason_headers(**parts: str) -> Headers:

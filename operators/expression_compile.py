@@ -69,7 +69,8 @@ class Compiled:
     `kind` is that of its value as far as the text alone tells. `fields` are all the event's fields that it needs,
     `own_fields` those that `evaluate` reads itself, outside of aggregates. `aggregates` holds each aggregate once.
     `defines` are the definitions that the text itself names. `uses_moment`: it or one of its aggregates asks about the
-    record. `rising`: while it is not true, only an event can make it true, never the passing of time.
+    record; `own_moment`: `evaluate` itself does. `rising`: while it is not true, only an event can make it true, never the
+    passing of time.
     """
 
     text: str
@@ -80,6 +81,7 @@ class Compiled:
     aggregates: tuple[AggregateCall, ...]
     defines: tuple[str, ...]
     uses_moment: bool
+    own_moment: bool
     rising: bool
     identity: str
     """Canonical text with definitions written out: equal identity, equal meaning."""
@@ -125,6 +127,7 @@ def compile_tree(
         aggregates=aggregates,
         defines=defines,
         uses_moment=compiler.uses_moment or any(part.uses_moment for part in parts),
+        own_moment=compiler.uses_moment,
         rising=_rising(tree),
         identity=canonical(tree),
     )

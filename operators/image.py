@@ -38,7 +38,7 @@ class Images:
             for index, planned in enumerate(self._plan.triggers)
             if key.cells[index] is not None
         }
-        if self._plan.keeps_event and key.event is not None:
+        if self._plan.keeps_last and key.event is not None:
             cells[EVENT_CELL] = self.last_event(key)
         return [key.now, key.context.dump(), [slot.dump() for slot in key.slots], cells]
 
@@ -68,7 +68,7 @@ class Images:
         known = ((name, getattr(key.event, attribute_of(name))) for name in self._plan.keeps_event)
         fields = {name: value for name, value in known if value.__class__ is not Unknown}
         moment = key.moment
-        if moment is None:
+        if moment is None or not self._plan.keeps_moment:
             return [fields, None]
         record = moment.record
         coordinates = [

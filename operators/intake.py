@@ -67,6 +67,10 @@ class Merge:
         read = self._waiting[source.topic][0][1]
         return float("-inf") if isinstance(read, DeadLetter) else read[1]
 
+    def holds(self, topic: str) -> bool:
+        """Records of this input wait to be fed: it is not silent, it is held up."""
+        return bool(self._waiting[topic])
+
     @property
     def backlogged(self) -> frozenset[str]:
         """Inputs whose intake should pause until the others have come along."""

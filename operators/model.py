@@ -11,11 +11,14 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from penstock.operators.event import Usage
 from penstock.operators.setting import Settings, Text
+from penstock.operators.tls import TlsSettings
 
 RESERVED_PARAMETERS = frozenset(
     {"cache_salt", "messages", "model", "n", "priority", "response_format", "stream", "stream_options"}
 )
 """Penstock sets these itself, from other parts of the file."""
+TOKENS_MAX = 1024
+"""What bounds an answer where the file does not."""
 TOKENS_PER_PRICE = 1_000_000
 _PLAIN_HOST = re.compile(r"http://(?:[^@/]*@)?(?P<host>\[[^]]*\]|[^:/?#]*)")
 """The host of an address without encryption."""
@@ -38,22 +41,6 @@ class PriceSettings(Settings):
         return (computed + self.output * usage.output_tokens) / TOKENS_PER_PRICE
 
 
-class ModelTlsSettings(Settings):
-    """Files in PEM format for a server with a certificate of your own authority, or one that wants to know who asks."""
-
-    ca: Text | None = Field(
-        default=None, description="Certificates that the server's must lead to; default: the system's."
-    )
-    cert: Text | None = Field(default=None, description="Our certificate.")
-    key: Text | None = Field(default=None, description="Its private key.")
-
-    @model_validator(mode="after")
-    def _pair(self) -> ModelTlsSettings:
-        if (self.cert is None) != (self.key is None):
-            raise ValueError("`cert` and `key` go together; give both or none")
-        return self
-
-
 class ModelSettings(Settings):
     """An OpenAI-compatible endpoint."""
 
@@ -74,7 +61,7 @@ class ModelSettings(Settings):
         examples=[{"temperature": 0, "max_tokens": 400}],
     )
     price: PriceSettings | None = Field(default=None, description="Per million tokens; without it cost is unknown.")
-    tls: ModelTlsSettings = Field(default=ModelTlsSettings(), description="For `https` with certificates of your own.")
+    tls: TlsSettings = Field(default=TlsSettings(), description="For `https` with certificates of your own.")
 
     @field_validator("request")
     @classmethod
@@ -95,12 +82,16 @@ class ModelSettings(Settings):
         return self
 
 
-def request_parameters(settings: ModelSettings, tokens_max: int) -> dict[str, Any]:
-    """What every request carries: `request:` over temperature 0, and a bound on the answer that always stands there."""
+def request_parameters(settings: ModelSettings, tokens_max: int | None) -> dict[str, Any]:
+    """What every request carries: `request:` over temperature 0, and a bound on the answer that always stands there.
+
+    `tokens_max` is the agent's own bound; of two the lower one counts.
+    """
     parameters = {"temperature": 0, **settings.request}
     bound = "max_completion_tokens" if parameters.get("max_completion_tokens") else "max_tokens"
-    wanted = parameters.get(bound)
-    parameters[bound] = min(wanted, tokens_max) if isinstance(wanted, int) else tokens_max
+    parameters[bound] = min(
+        (limit for limit in (parameters.get(bound), tokens_max) if isinstance(limit, int)), default=TOKENS_MAX
+    )
     return {name: value for name, value in parameters.items() if value is not None}
 
 

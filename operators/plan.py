@@ -50,4 +50,11 @@ class Plan:
     uses_moment: bool
     """Some expression asks about the record itself, not only about its event."""
     keeps_event: tuple[str, ...]
-    """Fields of the last event that must survive a restart: a condition reads them when time passes."""
+    """Fields of the last event that must survive a restart: an expression reads them when time passes."""
+    keeps_moment: bool
+    """So must what is known about its record."""
+
+    @property
+    def keeps_last(self) -> bool:
+        """Something of a key's last event is saved with it."""
+        return bool(self.keeps_event) or self.keeps_moment

@@ -41,19 +41,22 @@ class Runs:
         self._plan, self._unsaved, self._context_of = plan, unsaved, context_of
         self._runs: dict[str, Run] = {}
         self._queues: dict[tuple[str, str | None], Queue] = {}
+        self._waiting = 0
         self._of_key: dict[str, dict[str, None]] = {}
         self._run_of_call: dict[str, str] = {}
         self._call_of_run: dict[str, str] = {}
         self.effects: list[Ask | Cancel] = []
 
     def __len__(self) -> int:
-        return sum(len(queue) for queue in self._queues.values())
+        """Runs without an outcome, under way or queued."""
+        return self._waiting
 
     def open(self, run: Run) -> None:
         """Take up a new run; it starts at once if nothing of its key and agent is under way."""
         self._hold(run)
         queue = self._queues.setdefault((run.key, run.agent), deque())
         queue.append(run.id)
+        self._waiting += 1
         self._unsaved.runs[run.id] = None
         if len(queue) == 1:
             self._act(run, start_run(run, self._plan, self._context_of(run.key)))
@@ -70,6 +73,13 @@ class Runs:
             self._act(run, resolve_run(run, at, self._plan))
 
     def _act(self, run: Run, actions: Iterable[Action]) -> None:
+        """Then it is the turn of the next, if this one ended. A loop: of those that wait thousands may end at once."""
+        self._carry_out(run, actions)
+        while has_outcome(run) and (following := self._leave_queue(run)) is not None:
+            run = following
+            self._carry_out(run, start_run(run, self._plan, self._context_of(run.key)))
+
+    def _carry_out(self, run: Run, actions: Iterable[Action]) -> None:
         self._unsaved.runs[run.id] = None
         for action in actions:
             match action:
@@ -85,8 +95,6 @@ class Runs:
                     self.effects.append(action)
         if finished(run):
             self._let_go(run)
-        if has_outcome(run):
-            self._leave_queue(run)
 
     def _hold(self, run: Run) -> None:
         self._runs[run.id] = run
@@ -110,20 +118,21 @@ class Runs:
         if action.suffix is not None:
             unsaved.partials.append((run.id, run.attempt, run.rev, action.suffix))
 
-    def _leave_queue(self, run: Run) -> None:
+    def _leave_queue(self, run: Run) -> Run | None:
+        """The run whose turn it is now, if this one was in its way."""
         place = (run.key, run.agent)
         queue = self._queues.get(place)
         if queue is None or run.id not in queue:
-            return
+            return None
         first = queue[0] == run.id
         queue.remove(run.id)
+        self._waiting -= 1
         self._context_of(run.key).unpin(run.id)
         self._forget_call(run.id)
         if not queue:
             del self._queues[place]
-        elif first:
-            following = self._runs[queue[0]]
-            self._act(following, start_run(following, self._plan, self._context_of(following.key)))
+            return None
+        return self._runs[queue[0]] if first else None
 
     def encoded(self, run_id: str) -> bytes | None:
         """A run as it goes into the log; None if it is over. What its stream has said so far is in the delta's partials."""
@@ -167,6 +176,7 @@ class Runs:
         for run in self._runs.values():
             if not has_outcome(run):
                 self._queues.setdefault((run.key, run.agent), deque()).append(run.id)
+        self._waiting = sum(map(len, self._queues.values()))
         for queue in list(self._queues.values()):
             run = self._runs[queue[0]]
             self._act(run, reopen_run(run, self._plan, self._context_of(run.key)))

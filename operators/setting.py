@@ -31,7 +31,8 @@ class TemplateMark:
 
 def _text(value: Any) -> Any:
     if isinstance(value, bool | int | float):
-        raise ValueError(f"expected text, found {value!r}; put it in quotes if it is meant as text")
+        found = str(value).lower() if isinstance(value, bool) else value
+        raise ValueError(f"expected text, found {found}; put it in quotes if it is meant as text")
     return value
 
 

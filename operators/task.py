@@ -93,6 +93,7 @@ class Task:
             if not records:
                 continue
             source = self._sources[topic]
+            self.counters["events", source.name] += len(records)
             self._origins[topic].heard(self._tick)
             if self._merge is not None:
                 self._merge.add(source, records)
@@ -142,8 +143,8 @@ class Task:
     def _let_silence_pass(self, progress: Mapping[str, Progress]) -> None:
         """Protocol rule 13: what is idle does not hold time back."""
         for topic, origin in self._origins.items():
-            if topic in progress:
-                origin.fall_silent(self._tick, progress[topic])
+            if topic in progress and not (self._merge is not None and self._merge.holds(topic)):
+                origin.fall_silent(progress[topic])
         self._pass_time(least(self._origins))
 
     def _pass_time(self, watermark: int) -> None:
@@ -195,7 +196,7 @@ class Task:
             build=build,
             definition=self.plan.digest,
             positions=self.positions,
-            clocks={topic: origin.clock for topic, origin in self._origins.items()},
+            clocks={topic: origin.clock(self._watermark) for topic, origin in self._origins.items()},
             tick=self._tick,
             sent=dict(sent),
         )
@@ -217,7 +218,7 @@ class Task:
         for name, index in sorted(self._unsaved.cells):
             identity = self.plan.triggers[index].identity
             cells.setdefault(name, {})[identity] = self._images.cell(self._keys[name], index)
-        if self.plan.keeps_event:
+        if self.plan.keeps_last:
             for name in dict.fromkeys(fact[0] for fact in self._unsaved.facts):
                 cells.setdefault(name, {})[EVENT_CELL] = self._images.last_event(self._keys[name])
         return cells
@@ -308,6 +309,11 @@ class Task:
     @property
     def open_runs(self) -> int:
         return len(self._runs)
+
+    @property
+    def watermark(self) -> int | None:
+        """How far event time has come (ms); None before the first event, and once bounded inputs are over."""
+        return self._watermark if NEVER < self._watermark < END_OF_TIME else None
 
     @property
     def keys(self) -> int:

@@ -77,6 +77,8 @@ class Trigger(ABC):
     """Its firings open an episode that ends with a `resolved` record."""
     by_watermark: ClassVar[bool] = False
     """Its deadlines are compared with the watermark; otherwise with N of the key."""
+    by_event: ClassVar[bool] = False
+    """It fires with an event only, never because time passed."""
 
     idle_unless: frozenset[int] | None = None
     """While its cell is None, an event changes nothing for it unless one of these aggregates took it; None: it always looks."""

@@ -7,6 +7,8 @@ cooldown 2       F     F              the third lies within 2 of the second
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from penstock.operators.condition import Condition
@@ -23,6 +25,8 @@ class EachSettings(CooldownSettings):
 
 class Each(Trigger):
     """The cell is the N at which the cooldown is over."""
+
+    by_event: ClassVar[bool] = True
 
     def __init__(self, matches: Condition, cooldown: int) -> None:
         self.matches, self.cooldown = matches, cooldown

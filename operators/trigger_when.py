@@ -48,9 +48,9 @@ class WhenCell(NamedTuple):
 
 
 class When(Trigger):
-    """Evaluated after every event of the key, and at every instant at which a span's content changes by time alone.
+    """Evaluated after every event of the key, at every instant at which one of its spans changes, and when a cooldown ends.
 
-    `rising`: only an event can make the condition true, so that, while it is off, time alone need not be watched. This is
+    `rising`: only an event can make the condition true, so that, while it is false, time alone need not be watched. This is
     what makes a counter over a million quiet keys cost nothing.
     """
 

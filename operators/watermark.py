@@ -43,11 +43,14 @@ class Origin:
         if time - self.delay > self.watermark:
             self.watermark = time - self.delay
 
-    def fall_silent(self, now: int, progress: Progress) -> None:
-        """Let the watermark move with processing time `now` (ms) if this origin is idle."""
-        if self.idle is None or progress.seen_at < self.heard_at or not progress.caught_up:
+    def fall_silent(self, progress: Progress) -> None:
+        """Let the watermark move with processing time if this origin is idle, as far as its silence was seen.
+
+        Since its end was seen last nothing is known: that time may be an outage, or back-pressure.
+        """
+        if self.idle is None or not progress.caught_up:
             return
-        silence = now - self.heard_at - self.idle
+        silence = progress.seen_at - self.heard_at - self.idle
         if silence < 0:
             return
         if self.event_time is None:
@@ -58,9 +61,11 @@ class Origin:
     def heard(self, now: int) -> None:
         self.heard_at, self.left_out = now, False
 
-    @property
-    def clock(self) -> Clock:
-        return Clock(self.event_time, self.heard_at, None if self.watermark == NEVER else self.watermark)
+    def clock(self, reached: int) -> Clock:
+        """What is saved. `reached` is the task's watermark: time never goes back behind it, however silent this origin was,
+        nor does an input that has ended end a second time."""
+        watermark = max(self.watermark, reached)
+        return Clock(self.event_time, self.heard_at, None if watermark == NEVER else watermark)
 
     def restore(self, clock: Clock) -> None:
         self.heard_at = clock.heard_at

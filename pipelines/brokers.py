@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from penstock.connectors.clock import MachineClock
 from penstock.connectors.kafka_settings import KafkaSettings
 from penstock.connectors.port import Broker, Layout
-from penstock.operators.error import Rejected
+from penstock.operators.error import Rejected, Unreachable
 
 
 class Wanted(NamedTuple):
@@ -36,6 +37,16 @@ def open_broker(url: str, wanted: Wanted) -> Broker:
         known = ", ".join(BROKERS)
         raise Rejected(f"there is no broker {kind!r}", where="--broker", remedy=f"write one of: {known}")
     return BROKERS[kind](address, wanted)
+
+
+async def make_missing_sources(broker: Broker, sources: Iterable[str]) -> None:
+    """In an embedded broker nobody else makes topics: a source that is not there gets one partition. Kafka's are yours."""
+    from penstock.connectors.embedded_broker import EmbeddedBroker
+
+    if isinstance(broker, EmbeddedBroker):
+        for topic in sources:
+            with suppress(Unreachable):  # it is there with more partitions; anything worse shows when the broker starts
+                await broker.create_topic(topic, 1)
 
 
 def _kafka(address: str, wanted: Wanted) -> Broker:

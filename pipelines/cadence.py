@@ -20,7 +20,7 @@ COMMITS_PER_SECOND = 200
 EVENTS_WAIT_MAX = 0.5
 UNSAVED_BYTES_DUE = 512_000
 UNSAVED_BYTES_MAX = 2_000_000
-"""Feeding records waits for the commit in flight above this: a delta has to stay below 4 MB."""
+"""Above this feeding records waits for the next commit: a delta has to stay below 4 MB."""
 HEARTBEAT = 3_600.0
 AVERAGE_WEIGHT = 0.2
 
@@ -39,22 +39,25 @@ class Cadence:
     def __init__(self, now: float) -> None:
         self._began = now
         self._dirty_since: float | None = None
-        self._commit_seconds = 0.0
+        self._commit_seconds: float | None = None
 
     def began(self, now: float) -> None:
         self._began = now
         self._dirty_since = None
 
     def ended(self, now: float) -> float:
-        """The commit was decided; how long it took."""
+        """The commit was decided; how long it took. The first one pays for connections and says nothing about the others."""
         took = now - self._began
-        known = self._commit_seconds or took
-        self._commit_seconds = AVERAGE_WEIGHT * took + (1 - AVERAGE_WEIGHT) * known
+        if self._commit_seconds is None:
+            self._commit_seconds = 0.0
+        else:
+            known = self._commit_seconds or took
+            self._commit_seconds = AVERAGE_WEIGHT * took + (1 - AVERAGE_WEIGHT) * known
         return took
 
     def interval(self, tasks: int) -> float:
         """Least time from the beginning of one commit to that of the next."""
-        return max(INTERVAL_MIN, COMMIT_SHARE * self._commit_seconds, tasks / COMMITS_PER_SECOND)
+        return max(INTERVAL_MIN, COMMIT_SHARE * (self._commit_seconds or 0.0), tasks / COMMITS_PER_SECOND)
 
     def wait(self, now: float, waiting: Waiting, tasks: int) -> float:
         """Seconds until the next commit is due; 0 or less: now. Only asked while none is in flight."""

@@ -36,11 +36,14 @@ Sets = Annotated[
 EnvFile = Annotated[Path | None, typer.Option("--env-file", help="Variables for ${…}, as NAME=value lines.")]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 BrokerUrl = Annotated[
-    str, typer.Option("--broker", envvar="PENSTOCK_BROKER", help="kafka (as the file says), or sqlite:PATH (embedded).")
+    str,
+    typer.Option(
+        "--broker", envvar="PENSTOCK_BROKER", help="kafka (as the file says), or sqlite:PATH: topics in one file."
+    ),
 ]
 
 
-@app.command()
+@app.command(epilog="Example: penstock init watch")
 def init(
     folder: Annotated[Path, typer.Argument(help="Where; made if it is not there.")] = Path(),
 ) -> None:
@@ -50,7 +53,7 @@ def init(
     init(folder)
 
 
-@app.command()
+@app.command(epilog="Example: penstock check pipeline.yaml --sample recording.jsonl")
 def check(
     file: File,
     overlay: Overlays = None,
@@ -85,7 +88,7 @@ def check(
     )
 
 
-@app.command()
+@app.command(epilog="Example: penstock run pipeline.yaml --listen :9464")
 def run(
     file: File,
     overlay: Overlays = None,
@@ -124,7 +127,7 @@ def run(
     run(load(file, overlay, set_, env_file), options)
 
 
-@app.command()
+@app.command(epilog="Example: penstock demo pipeline.yaml --input recording.jsonl")
 def demo(
     file: Annotated[Path | None, typer.Argument(help="A pipeline; default: the one that watches sshd.")] = None,
     overlay: Overlays = None,
@@ -148,7 +151,28 @@ def demo(
     demo(options)
 
 
-@app.command()
+@app.command(epilog="Example: penstock feed pipeline.yaml --input recording.jsonl --broker sqlite:watch.db")
+def feed(
+    file: File,
+    overlay: Overlays = None,
+    set_: Sets = None,
+    env_file: EnvFile = None,
+    input: Annotated[
+        Path | None, typer.Option(help="A recording (jsonl, csv, text); default: generated lines of sshd.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Which source it is for; default: the only one.")] = None,
+    hours: Annotated[float, typer.Option(help="How many hours of generated lines, up to now.")] = 3.0,
+    seed: Annotated[int, typer.Option(help="Of the generated lines.")] = 1,
+    broker: BrokerUrl = "kafka",
+) -> None:
+    """Write a recording to the topic of a source, keyed as the file says."""
+    from penstock.pipelines.command_feed import FeedOptions, feed
+    from penstock.pipelines.loading import load
+
+    feed(load(file, overlay, set_, env_file), FeedOptions(input, source, broker, hours, seed))
+
+
+@app.command(epilog="Example: penstock tail pipeline.yaml --topic dead")
 def tail(
     file: File,
     overlay: Overlays = None,
@@ -168,7 +192,7 @@ def tail(
     tail(load(file, overlay, set_, env_file), topic=topic, json=json, broker=broker, until_idle=until_idle)
 
 
-@topics.command("plan")
+@topics.command("plan", epilog="Example: penstock topics plan pipeline.yaml")
 def topics_plan(
     file: File, overlay: Overlays = None, set_: Sets = None, env_file: EnvFile = None, json: Json = False
 ) -> None:
@@ -179,7 +203,7 @@ def topics_plan(
     topics(load(file, overlay, set_, env_file), apply=False, json=json)
 
 
-@topics.command("apply")
+@topics.command("apply", epilog="Example: penstock topics apply pipeline.yaml")
 def topics_apply(
     file: File, overlay: Overlays = None, set_: Sets = None, env_file: EnvFile = None, json: Json = False
 ) -> None:
@@ -190,7 +214,7 @@ def topics_apply(
     topics(load(file, overlay, set_, env_file), apply=True, json=json)
 
 
-@app.command()
+@app.command(epilog="Example: penstock schema --asyncapi pipeline.yaml")
 def schema(
     what: Annotated[str, typer.Argument(help="file or result.")] = "file",
     asyncapi: Annotated[
@@ -203,7 +227,7 @@ def schema(
     schema(what, asyncapi)
 
 
-@app.command()
+@app.command(epilog="Example: penstock render pipeline.yaml --sample recording.jsonl --at 1")
 def render(
     file: File,
     sample: Annotated[Path, typer.Option(help="A recording to feed.", show_default=False)],
@@ -221,7 +245,7 @@ def render(
     render(load(file, overlay, set_, env_file), sample=sample, at=at, source=source, json=json)
 
 
-@app.command("fake-model")
+@app.command("fake-model", epilog="Example: penstock fake-model --listen 127.0.0.1:8000 --tokens-per-second 80")
 def fake_model(
     listen: Annotated[str, typer.Option(help="HOST:PORT; port 0 takes a free one.")] = "127.0.0.1:8000",
     tokens_per_second: Annotated[float | None, typer.Option(help="Per stream; default: as fast as it goes.")] = None,
@@ -260,10 +284,10 @@ def _about(
 ) -> None: ...
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Entry point: whatever goes wrong in a known way is one sentence on stderr and an exit code, never a traceback."""
     try:
-        app()
+        app(arguments, prog_name="penstock")
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

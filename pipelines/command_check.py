@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 import typer
-from rich.console import Console
 from rich.table import Table
 from ruamel.yaml import YAML
 
@@ -23,6 +22,7 @@ from penstock.pipelines.load import Loaded
 from penstock.pipelines.loading import usable
 from penstock.pipelines.problem import has_errors, problems_to_json
 from penstock.pipelines.sampling import Tally, tally_sample
+from penstock.pipelines.show import screen
 from penstock.pipelines.spec import Spec
 
 
@@ -69,8 +69,12 @@ def _print_problems(loaded: Loaded, *, json: bool, format: str) -> None:
     errors = sum(problem.severity == "error" for problem in loaded.problems)
     warnings = len(loaded.problems) - errors
     if format == "text":
-        verdict = f"{errors} errors, {warnings} warnings" if loaded.problems else "fine"
+        verdict = f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}" if loaded.problems else "fine"
         typer.echo(verdict, err=bool(errors))
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _as_yaml(document: dict[str, Any]) -> str:
@@ -87,17 +91,21 @@ def _print_tally(tally: Tally, *, json: bool) -> None:
     if json:
         typer.echo(orjson.dumps(tally.as_json()).decode())
         return
-    console = Console()
+    console = screen()
     table = Table("expression", "true", "false", "unknown", "type error", "other", box=None, pad_edge=False)
     for place, values in tally.expressions.items():
         counted = [values[True], values[False], values[UNKNOWN], values[TYPE_ERROR], values["other"]]
         table.add_row(place, *(str(count) if count else "·" for count in counted))
     console.print(table)
-    console.print(f"\n{tally.events} events of {tally.keys} keys; {_listed(tally.counters) or 'nothing fired'}")
+    console.print(
+        f"\n{_counted(tally.events, 'event')} of {_counted(tally.keys, 'key')}; {_listed(tally.counters) or 'nothing fired'}"
+    )
 
 
 def _listed(counters: Counter[tuple[str, ...]]) -> str:
-    return ", ".join(f"{' '.join(name)}: {count}" for name, count in sorted(counters.items()))
+    """Without the events, of which the sentence has told already."""
+    told = ((name, count) for name, count in sorted(counters.items()) if name[0] != "events")
+    return ", ".join(f"{' '.join(name)}: {count}" for name, count in told)
 
 
 async def _connect(spec: Spec, pipeline: Pipeline, url: str) -> list[PenstockError]:

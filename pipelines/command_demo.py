@@ -23,27 +23,25 @@ import orjson
 import typer
 import uvloop
 from rich.console import Console
-from rich.table import Table
 
 from penstock.connectors.clock import MachineClock
 from penstock.connectors.port import Broker
 from penstock.connectors.sqlite import SqliteBroker
 from penstock.operators.error import Rejected
-from penstock.operators.record import Raw, Record
+from penstock.operators.record import Record
 from penstock.operators.source import Source
-from penstock.pipelines.brokers import member_name
+from penstock.pipelines.brokers import make_missing_sources, member_name
+from penstock.pipelines.command_feed import generated, recorded, write_all
 from penstock.pipelines.command_run import stop_on_signals
 from penstock.pipelines.compile import Pipeline
 from penstock.pipelines.endpoint import EndpointLimits
 from penstock.pipelines.endpoints import opened_models
 from penstock.pipelines.fake_model import FakeModelServer
 from penstock.pipelines.fake_work import FakeModelOptions
-from penstock.pipelines.generator import SshdLog
 from penstock.pipelines.load import Loaded
 from penstock.pipelines.loading import load, usable
-from penstock.pipelines.recording import as_records, key_of, recorded_at, recorded_values
 from penstock.pipelines.samples import source_of
-from penstock.pipelines.show import result_line
+from penstock.pipelines.show import ResultPrinter, screen
 from penstock.pipelines.worker import Summary, Worker, WorkerOptions
 
 EXAMPLE = "ssh_watch.yaml"
@@ -86,7 +84,7 @@ async def _demo(options: DemoOptions) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-")))
         broker = SqliteBroker(options.db or folder / "demo.db", pipeline.layout, member_name(), MachineClock())
         stack.push_async_callback(broker.close)
-        stage = Stage(options, pipeline, broker, Console(stderr=options.json, quiet=options.json, highlight=False))
+        stage = Stage(options, pipeline, broker, screen(stderr=options.json, quiet=options.json))
         stage.introduce(simulated=server is not None)
         await stage.play(stack)
     stage.finish()
@@ -102,11 +100,17 @@ def _load(options: DemoOptions, simulated_url: str | None) -> Loaded:
     return load(file, options.overlays, [*options.sets, *sets], options.env_file)
 
 
+def _records(source: Source, options: DemoOptions) -> Iterator[Record]:
+    return recorded(source, options.input) if options.input else generated(source, options.seed, options.hours)
+
+
 class Stage:
     """One demo: the stream, the worker, and what is shown of them."""
 
     def __init__(self, options: DemoOptions, pipeline: Pipeline, broker: SqliteBroker, console: Console) -> None:
         self._options, self._pipeline, self._broker, self._console = options, pipeline, broker, console
+        self._source = source_of(pipeline.plan, options.source)
+        self._records = _records(self._source, options)
         self._produced = 0
         self._began = perf_counter()
         self._summary: Summary | None = None
@@ -120,10 +124,9 @@ class Stage:
         self._console.print(f"[bold]{self._pipeline.plan.name}[/]: {what}, answered by {model}\n")
 
     async def play(self, stack: AsyncExitStack) -> None:
-        for topic in self._pipeline.layout.inputs:
-            await self._broker.create_topic(topic, 1)
+        await make_missing_sources(self._broker, self._pipeline.layout.inputs)
         await self._broker.start()
-        await self._produce()
+        self._produced = await write_all(self._broker, self._source, self._records)
         models = await stack.enter_async_context(opened_models(self._pipeline.models))
         limits = {name: EndpointLimits(settings.concurrency) for name, settings in self._pipeline.models.items()}
         options = WorkerOptions(
@@ -137,24 +140,10 @@ class Stage:
         shown.cancel()
         self._figures = await self._read_figures()
 
-    async def _produce(self) -> None:
-        source = source_of(self._pipeline.plan, self._options.source)
-        key = key_of(source)
-        for raw in self._records(source):
-            await self._broker.produce(source.topic, key(raw), raw.value, raw.timestamp)
-            self._produced += 1
-
-    def _records(self, source: Source) -> Iterator[Raw]:
-        if self._options.input is not None:
-            return as_records(source, recorded_values(self._options.input), recorded_at(source, self._options.input))
-        lines = SshdLog(self._options.seed, self._options.hours).lines()
-        return (
-            Record(source.topic, 0, offset, line.time, None, line.text.encode()) for offset, line in enumerate(lines)
-        )
-
     async def _show_results(self) -> None:
+        printer = ResultPrinter(self._console, (trigger.name for trigger in self._pipeline.plan.triggers))
         async for raw in self._broker.follow(self._pipeline.plan.results.results):
-            self._console.print(result_line(raw))
+            printer.print(raw)
 
     async def _read_figures(self) -> dict[str, Any]:
         """The summary, from what a consumer of the topics would find."""
@@ -193,11 +182,21 @@ class Stage:
             raise typer.Exit(self._summary.exit_code)
 
     def _print_summary(self) -> None:
-        table = Table(box=None, show_header=False, pad_edge=False)
-        for name, value in self._figures.items():
-            table.add_row(name.replace("_", " "), f"{value}")
         self._console.print()
-        self._console.print(table)
+        for name, value in self._figures.items():
+            self._console.print(f"{name.replace('_', ' '):<20} {_readable(value)}", markup=False)
+
+
+def _readable(value: float | None) -> str:
+    match value:
+        case None:
+            return "unknown"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:.4g}"
 
 
 async def _records_of(broker: Broker, topic: str) -> list[dict[str, Any]]:

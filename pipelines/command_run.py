@@ -18,9 +18,9 @@ import uvloop
 
 from penstock.connectors.clock import MachineClock
 from penstock.connectors.port import Broker, TaskId
-from penstock.operators.error import Unreachable
+from penstock.operators.error import Rejected, Unreachable
 from penstock.pipelines.backoff import Backoff
-from penstock.pipelines.brokers import Wanted, member_name, open_broker
+from penstock.pipelines.brokers import Wanted, make_missing_sources, member_name, open_broker
 from penstock.pipelines.collector import spare_collector
 from penstock.pipelines.compile import Pipeline
 from penstock.pipelines.endpoint import EndpointLimits
@@ -62,11 +62,19 @@ def run(loaded: Loaded, options: RunOptions) -> None:
 
 
 def set_up_logging() -> None:
-    """One line per change of state, on stderr; the level is PENSTOCK_LOG (default INFO)."""
-    logging.basicConfig(
-        level=os.environ.get("PENSTOCK_LOG", "INFO").upper(), format="%(asctime)s %(levelname)s %(message)s"
-    )
+    """One line per change of state, on stderr; the level is PENSTOCK_LOG (default INFO). Raises Rejected for another word."""
+    level, levels = os.environ.get("PENSTOCK_LOG", "INFO").upper(), logging.getLevelNamesMapping()
+    if level not in levels:
+        raise Rejected(f"{level!r} is no level", where="PENSTOCK_LOG", remedy=f"write one of: {', '.join(levels)}")
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").addFilter(is_news)
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """False for the futures that aiokafka drops when a producer is fenced: what ended the transaction was awaited and told."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not type(error).__module__.startswith("aiokafka.")
 
 
 async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
@@ -82,6 +90,7 @@ async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
     async with AsyncExitStack() as stack:
         broker = open_broker(options.broker, wanted)
         stack.push_async_callback(broker.close)
+        await make_missing_sources(broker, pipeline.layout.inputs)
         await start_patiently(broker, clock)
         models = await stack.enter_async_context(opened_models(pipeline.models))
         worker = Worker(
@@ -104,7 +113,9 @@ async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
             address = await stack.enter_async_context(serve(worker, options.listen))
             log.info("health and metrics at %s", address)
         log.info("%s %s works on %s", pipeline.layout.prefix, pipeline.plan.digest[:19], options.broker)
-        return await worker.run()
+        summary = await worker.run()
+        log.info("ended after %.0f s, exit code %d", summary.seconds, summary.exit_code)
+        return summary
 
 
 async def start_patiently(broker: Broker, clock: MachineClock) -> None:
@@ -130,7 +141,11 @@ def stop_on_signals(worker: Worker) -> None:
         log.info("stopping; Ctrl-C again to leave at once")
         worker.stop()
 
-    loop.add_signal_handler(signal.SIGTERM, worker.stop)
+    def terminated() -> None:
+        log.info("stopping: SIGTERM")
+        worker.stop()
+
+    loop.add_signal_handler(signal.SIGTERM, terminated)
     loop.add_signal_handler(signal.SIGINT, interrupted)
 
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 import typer
-from rich.console import Console
 
 from penstock.connectors.port import Broker
 from penstock.operators.error import Rejected
 from penstock.operators.record import Raw
 from penstock.pipelines.brokers import Wanted, member_name, open_broker
+from penstock.pipelines.compile import Pipeline
 from penstock.pipelines.load import Loaded
 from penstock.pipelines.loading import usable
-from penstock.pipelines.show import dead_line, result_line
+from penstock.pipelines.show import ResultPrinter, dead_line, screen
 
 
 def tail(loaded: Loaded, *, topic: str, json: bool, broker: str, until_idle: float | None) -> None:
@@ -32,24 +33,29 @@ def tail(loaded: Loaded, *, topic: str, json: bool, broker: str, until_idle: flo
         raise Rejected(f"there is no topic {topic!r} to follow", where="--topic", remedy=f"write {', '.join(names)}")
     opened = open_broker(broker, Wanted(pipeline.layout, spec.kafka, member_name()))
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_follow(opened, names[topic], as_json=json, dead=topic == "dead", until_idle=until_idle))
+        asyncio.run(_follow(opened, names[topic], _shower(pipeline, topic, json=json), until_idle))
 
 
-async def _follow(broker: Broker, topic: str, *, as_json: bool, dead: bool, until_idle: float | None) -> None:
-    console = Console(soft_wrap=True, highlight=False)
+async def _follow(broker: Broker, topic: str, show: Callable[[Raw], None], until_idle: float | None) -> None:
     try:
         await broker.start()
         records = aiter(broker.follow(topic))
         while True:
-            raw = await asyncio.wait_for(anext(records), until_idle)
-            if as_json:
-                typer.echo(orjson.dumps(_as_json(raw)).decode())
-            else:
-                console.print(dead_line(raw) if dead else result_line(raw))
+            show(await asyncio.wait_for(anext(records), until_idle))
     except (TimeoutError, StopAsyncIteration):
         return
     finally:
         await broker.close()
+
+
+def _shower(pipeline: Pipeline, topic: str, *, json: bool) -> Callable[[Raw], None]:
+    """What prints one record."""
+    if json:
+        return lambda raw: typer.echo(orjson.dumps(_as_json(raw)).decode())
+    console = screen()
+    if topic == "dead":
+        return lambda raw: console.print(dead_line(raw), soft_wrap=True)
+    return ResultPrinter(console, (trigger.name for trigger in pipeline.plan.triggers)).print
 
 
 def _as_json(raw: Raw) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from typing import Any
 
 import orjson
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from penstock.connectors.kafka_topics import TopicPlan, apply_topics, plan_topics
 from penstock.pipelines.load import Loaded
 from penstock.pipelines.loading import usable
+from penstock.pipelines.show import screen
 
 
 def topics(loaded: Loaded, *, apply: bool, json: bool) -> None:
@@ -45,4 +45,4 @@ def _print(plans: list[TopicPlan]) -> None:
     for plan in plans:
         there = "yes" if plan.exists else "no"
         table.add_row(plan.topic, plan.role, str(plan.partitions), there, plan.action, "; ".join(plan.differences))
-    Console().print(table)
+    screen().print(table)

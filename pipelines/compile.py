@@ -58,6 +58,7 @@ class _Compiler:
     def pipeline(self) -> Pipeline:
         triggers = tuple(self._trigger(name, settings) for name, settings in self._spec.triggers.items())
         sources = tuple(self._sources())
+        by_time = self._read_by_time(triggers)
         plan = Plan(
             name=self._spec.name,
             namespace=self._spec.namespace,
@@ -71,7 +72,8 @@ class _Compiler:
             results=self._results(),
             dead_topic=self._spec.output_topics.dead,
             uses_moment=self._uses_moment(),
-            keeps_event=self._kept_fields(triggers),
+            keeps_event=tuple(sorted({field for condition in by_time for field in condition.compiled.own_fields})),
+            keeps_moment=any(condition.compiled.own_moment for condition in by_time),
         )
         return Pipeline(plan, self._layout(sources), self._spec.models)
 
@@ -117,19 +119,14 @@ class _Compiler:
         return any(condition.compiled.uses_moment for condition in self._conditions)
 
     @staticmethod
-    def _kept_fields(triggers: Iterable[PlannedTrigger]) -> tuple[str, ...]:
-        """Fields that a condition with history reads of the last event itself, so that time alone can make it read them."""
-        return tuple(
-            sorted(
-                {
-                    field
-                    for planned in triggers
-                    for condition in planned.trigger.conditions
-                    if condition.slots
-                    for field in condition.compiled.own_fields
-                }
-            )
-        )
+    def _read_by_time(triggers: Iterable[PlannedTrigger]) -> list[Condition]:
+        """Expressions that time alone can make read the last event, perhaps after a restart."""
+        return [
+            condition
+            for planned in triggers
+            if not planned.trigger.by_event
+            for condition in (*planned.trigger.conditions, *(condition for _, condition in planned.values))
+        ]
 
     def _results(self) -> ResultPlan:
         topics = self._spec.output_topics

@@ -34,7 +34,7 @@ class Scalar:
     """`text` is the value; `raw` is how it stands in the file, quotes and all.
 
     Where variables were put in, `written` is the value before that and `pieces` say what came from where. `comment`: a
-    comment follows on the line.
+    comment follows on the line. `as_text`: only text can stand here, so that unquoted digits are text, too.
     """
 
     text: str
@@ -45,10 +45,13 @@ class Scalar:
     pieces: tuple[Piece, ...] = ()
     secret: bool = False
     comment: bool = False
+    as_text: bool = False
 
     @property
     def value(self) -> str | int | float | bool | None:
-        return core_value(self.text) if self.style == "plain" else self.text
+        if self.style != "plain" or (self.as_text and self.text):
+            return self.text
+        return core_value(self.text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,22 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from penstock.connectors.port import Model
+from penstock.connectors.tls import tls_context
 from penstock.connectors.vllm import VllmModel
 from penstock.operators.model import ModelSettings
+from penstock.operators.tls import TlsSettings
 
 
 def model_of(name: str, settings: ModelSettings) -> VllmModel:
-    """Nothing is opened yet. Raises Rejected for an address that is none."""
-    key = settings.api_key.get_secret_value() if settings.api_key is not None else None
-    return VllmModel(name, settings.base_url, model=settings.model, api_key=key, concurrency=settings.concurrency)
+    """Nothing is opened yet. Raises Rejected for an address that is none, Unreachable for certificates that are none."""
+    return VllmModel(
+        name,
+        settings.base_url,
+        model=settings.model,
+        api_key=settings.api_key.get_secret_value() if settings.api_key is not None else None,
+        concurrency=settings.concurrency,
+        tls=None if settings.tls == TlsSettings() else tls_context(settings.tls, f"models.{name}.tls"),
+    )
 
 
 @asynccontextmanager

@@ -62,7 +62,7 @@ def explanation(evidence: Evidence) -> str:
     if evidence.troubled:
         said.append(
             f"{evidence.troubled} of {evidence.lines} lines show trouble, "
-            f'mostly "{evidence.word}" ({evidence.word_count} times).'
+            f'mostly "{evidence.word}" ({_times(evidence.word_count)}).'
         )
     if evidence.address_count > 1:
         said.append(f"{evidence.address_count} of them name {evidence.address}.")
@@ -70,6 +70,10 @@ def explanation(evidence: Evidence) -> str:
     if leap is not None and not evidence.troubled:
         said.append(f"{leap.name} is {leap.newest:g} against a usual {leap.usual:g} ({leap.deviations:g} deviations).")
     return " ".join(said) or f"Nothing in {evidence.lines} lines speaks of trouble."
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _action(evidence: Evidence) -> str:

@@ -45,26 +45,25 @@ class Line:
 class SshdLog:
     """`hours` of logs of four hosts, about 250 lines an hour, and one attack per host and hour on average."""
 
-    def __init__(self, seed: int, hours: float) -> None:
-        self._seed, self._end = seed, int(hours * 3_600_000)
+    def __init__(self, seed: int, hours: float, start: datetime = START) -> None:
+        self._seed, self._start, self._end = seed, int(start.timestamp()) * 1000, int(hours * 3_600_000)
         self.episodes: tuple[Episode, ...] = tuple(
             sorted(self._draw_episodes(Random(f"{seed}/episodes")), key=lambda episode: episode.start)
         )
 
     def lines(self) -> Iterator[Line]:
-        """In order of time."""
+        """In order of time, but for a few that are late by seconds, as everywhere."""
         streams = [self._everyday(host) for host in HOSTS]
         streams += [self._attack(episode) for episode in self.episodes]
         return merge(*streams, key=lambda line: (line.time, line.host, line.text))
 
     def _draw_episodes(self, random: Random) -> Iterator[Episode]:
-        base = _epoch_ms()
         for host in HOSTS:
             at = random.expovariate(1 / 3_600_000)
             while at < self._end:
                 kind: Kind = random.choice(("brute_force", "brute_force", "takeover", "scan"))
                 length = random.randrange(30_000, 120_000)
-                start = base + int(at)
+                start = self._start + int(at)
                 yield Episode(kind, host, _address(random), start, start + length)
                 at += length + random.expovariate(1 / 3_600_000)
 
@@ -72,7 +71,7 @@ class SshdLog:
         random = Random(f"{self._seed}/{host}")
         at = random.expovariate(1 / 60_000)
         while at < self._end:
-            time, pid, ip = _epoch_ms() + int(at), random.randrange(1000, 32_000), _address(random)
+            time, pid, ip = self._start + int(at), random.randrange(1000, 32_000), _address(random)
             user, port = random.choice(USERS), random.randrange(1024, 65_535)
             if random.random() < 0.06:
                 yield _line(time, host, pid, f"Failed password for {user} from {ip} port {port} ssh2")
@@ -93,10 +92,6 @@ class SshdLog:
         if episode.kind == "takeover":
             pid, port = random.randrange(1000, 32_000), random.randrange(1024, 65_535)
             yield _line(time, host, pid, f"Accepted password for root from {ip} port {port} ssh2")
-
-
-def _epoch_ms() -> int:
-    return int(START.timestamp()) * 1000
 
 
 def _address(random: Random) -> str:

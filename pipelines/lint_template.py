@@ -9,6 +9,7 @@ from penstock.operators.run import Firing, template_scope
 from penstock.operators.setting import TemplateMark
 from penstock.operators.template import Template, TemplateError
 from penstock.pipelines.document import Map, Scalar
+from penstock.pipelines.not_yet import later_sentence
 from penstock.pipelines.problem import Code, Place, Problem, nearest_name
 from penstock.pipelines.scalar_place import place_in
 from penstock.pipelines.shape import parts
@@ -18,6 +19,8 @@ SCOPE: frozenset[str] = frozenset(
     template_scope(Firing(run="", trigger="", agent=None, key="", at=0, cause="", condition=""))
 )
 """What a template can name, as a run hands it over."""
+LATER: dict[str, str] = {"answer": "0.3", "steps": "0.3", "tables": "0.3", "tenant": "0.5"}
+"""What templates will be able to name, and since when."""
 
 
 def template_problems(root: Map) -> Iterator[Problem]:
@@ -36,16 +39,24 @@ def _problems(node: Scalar, defines: Iterable[str]) -> Iterator[Problem]:
         yield Problem(Code.TEMPLATE, _line_place(node, error.line), message)
         return
     for name in sorted(template.names - SCOPE):
-        yield _unknown(node, name, rf"\b{re.escape(name)}\b", f"a template cannot name `{name}`", sorted(SCOPE))
+        place = _place(node, rf"\b{re.escape(name)}\b")
+        if name in LATER:
+            yield Problem(Code.NOT_BUILT_YET, place, later_sentence(name, LATER[name]))
+        else:
+            yield _unknown(place, name, f"a template cannot name `{name}`", sorted(SCOPE))
     for name in sorted(template.values - set(defines)):
-        pattern = rf"\bvalues\s*(\.\s*|\[\s*['\"]){re.escape(name)}\b"
-        yield _unknown(node, name, pattern, f"`values.{name}` is not defined", list(defines))
+        place = _place(node, rf"\bvalues\s*(\.\s*|\[\s*['\"]){re.escape(name)}\b")
+        yield _unknown(place, name, f"`values.{name}` is not defined", list(defines))
 
 
-def _unknown(node: Scalar, name: str, pattern: str, message: str, names: list[str]) -> Problem:
-    expected = f"one of {', '.join(names)}" if names else "a name under `define:`"
+def _place(node: Scalar, pattern: str) -> Place:
+    """Where the first tag of the template holds what the pattern matches; else where the template begins."""
     found = re.search(r"\{[{%](?:(?![}%]\}).)*?(?P<name>" + pattern + ")", node.text, re.DOTALL)
-    place = place_in(node, found.start("name")) if found is not None else node.place
+    return node.place if found is None else place_in(node, found.start("name"))
+
+
+def _unknown(place: Place, name: str, message: str, names: list[str]) -> Problem:
+    expected = f"one of {', '.join(names)}" if names else "a name under `define:`"
     return Problem(Code.TEMPLATE, place, message, expected=expected, nearest=nearest_name(name, names))
 
 

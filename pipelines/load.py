@@ -63,7 +63,7 @@ def load_pipeline(paths: Sequence[Path], *, sets: Sequence[str] = (), environ: M
         return _loaded(None, settled(problems, texts), Map({}, Place("", 1, 1)), Attachments({}, []), folder)
     root, found = with_sets(base, sets)
     substitution = Substitution(environ, file_reader(folder))
-    root = _with_secrets(_without_free(substitution.map(root)))
+    root = _marked(_without_free(substitution.map(root)))
     attached = attachments(root, file_reader(folder))
     spec, more = _checked(root, attached.files)
     mended = {(file.name, line) for file in files for line in file.mended}
@@ -118,11 +118,22 @@ def _without_free(root: Map) -> Map:
     return Map({name: entry for name, entry in root.entries.items() if not name.startswith(FREE)}, root.place)
 
 
-def _with_secrets(root: Map) -> Map:
-    """The tree with every value marked that stands in a field for secrets, wherever it came from."""
+def _marked(root: Map) -> Map:
+    """The tree with every value marked that stands in a field for secrets, wherever it came from, or is text in any case.
+
+    The latter are values from outside, which nobody can put in quotes: a commit, a password or a user of digits only.
+    """
     for part in list(parts(Spec, root)):
-        if part.secret and isinstance(part.node, Scalar):
-            changed = with_node(root, part.path, replace(part.node, secret=True), part.node.place)
+        if not isinstance(part.node, Scalar):
+            continue
+        from_outside = bool(part.node.pieces) or part.node.place.file == SET
+        marked = replace(
+            part.node,
+            secret=part.node.secret or part.secret,
+            as_text=from_outside and part.only_text,
+        )
+        if marked != part.node:
+            changed = with_node(root, part.path, marked, part.node.place)
             root = changed if isinstance(changed, Map) else root
     return root
 

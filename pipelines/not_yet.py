@@ -58,6 +58,7 @@ LATER: tuple[Later, ...] = (
     *_fields("triggers.*.", "0.5", "limit"),
     Later("models.*.kind", "0.3", frozenset({"embedding"})),
     *_fields("models.*.", "0.4", "input", "context"),
+    *_fields("models.*.", "0.5", "limits"),
     *_fields("agents.*.", "0.4", "tools", "coalesce", "samples"),
     Later("agents.*.loop", "0.4", now="once"),
     Later("agents.*.stale", "0.4", now="queue"),
@@ -104,10 +105,10 @@ def _later(root: Map, path: Path, node: Node, later: Later) -> Problem:
     shown = later.by_value and isinstance(node, Scalar)
     word = f"{path[-1]}: {node.text}" if shown and isinstance(node, Scalar) else str(path[-1])
     place = place_of(root, path) if shown else key_place(root, path)
-    return Problem(Code.NOT_BUILT_YET, place, _sentence(word, later.version))
+    return Problem(Code.NOT_BUILT_YET, place, later_sentence(word, later.version))
 
 
-def _sentence(word: str, version: str) -> str:
+def later_sentence(word: str, version: str) -> str:
     return f"`{word}` comes with version {version}; this is {THIS_VERSION}"
 
 
@@ -141,4 +142,4 @@ def _kind_problem(root: Map, path: Path, trigger: Node) -> Problem | None:
     version = LATER_KINDS.get(words[0])
     if version is None:
         return None
-    return Problem(Code.NOT_BUILT_YET, key_place(root, (*path, words[0])), _sentence(words[0], version))
+    return Problem(Code.NOT_BUILT_YET, key_place(root, (*path, words[0])), later_sentence(words[0], version))

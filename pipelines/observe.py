@@ -32,6 +32,7 @@ class Counted(NamedTuple):
 
 
 COUNTED: Mapping[str, Counted] = {
+    "events": Counted("events", "source", "Records taken in, bad ones included."),
     "fired": Counted("firings", "trigger", "Firings of each trigger."),
     "resolved": Counted("resolved", "trigger", "Episodes that ended."),
     "suppressed": Counted("suppressed", "trigger", "Firings that fell into a cooldown."),
@@ -114,9 +115,18 @@ class WorkerCollector(Collector):
         yield from (calls, tokens)
 
 
+def _watermark(session: Session) -> float:
+    return (session.core.watermark or 0) / 1000
+
+
 TASK_GAUGES: tuple[tuple[str, str, Callable[[Session], float]], ...] = (
     ("runs_open", "Runs without an outcome.", lambda session: session.core.open_runs),
     ("keys", "Keys that are remembered.", lambda session: session.core.keys),
+    (
+        "watermark_seconds",
+        "How far event time has come, in seconds since the epoch; 0 before the first event.",
+        _watermark,
+    ),
     ("unsaved_bytes", "Estimated weight of what is not committed yet.", lambda session: session.core.unsaved_bytes),
 )
 ENDPOINT_GAUGES: tuple[tuple[str, str, Callable[[Endpoint], float]], ...] = (

@@ -76,7 +76,7 @@ def result_schema(answer: dict[str, Any] | None = None) -> dict[str, Any]:
         "triggers": {"type": "array", "items": _TEXT, "minItems": 1},
         "labels": labels,
         "annotations": labels,
-        "answer": _or_null(answer or {"type": "object"}),
+        "answer": _or_null({**answer, "required": []} if answer else {"type": "object"}),
         "text": _or_null(_TEXT),
         "why": _closed(why),
         "usage": _closed({"calls": _COUNT, **usage, "currency": _or_null(_TEXT)}),
@@ -90,6 +90,15 @@ def result_schema(answer: dict[str, Any] | None = None) -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": SCHEMA,
         **_closed(properties, "A record of Penstock: the highest `rev` of a run is the one that counts."),
+        **(_complete_after_partials(answer) if answer else {}),
+    }
+
+
+def _complete_after_partials(answer: dict[str, Any]) -> dict[str, Any]:
+    """A partial shows the fields that are there so far; any other record has all of them."""
+    return {
+        "if": {"properties": {"state": {"const": "partial"}}},
+        "else": {"properties": {"answer": _or_null(answer)}},
     }
 
 

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from penstock.operators.condition import Condition
-from penstock.operators.expression import Unknown
+from penstock.operators.expression import Compiled, Unknown
+from penstock.operators.key_state import KeyState
 from penstock.operators.plan import Plan
 from penstock.operators.record import DeadLetter
 from penstock.pipelines.samples import SampleTask, sample_records, source_of
 
 
+ValueOf = Callable[[KeyState], Any]
+NOT_ASKED = object()
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """`expressions` maps where an expression stands to how often it had which value; what is no boolean counts as `other`."""
+    """`expressions` maps where an expression stands to how often it had which value; what is no boolean counts as `other`.
+
+    What an aggregate asks of every event stands by itself: a field that no event has makes a count 0, not unknown.
+    """
 
     events: int
     keys: int
@@ -38,7 +46,7 @@ class Tally:
 def tally_sample(plan: Plan, sample: Path, source_name: str | None) -> Tally:
     """Feeds the recording and looks at every expression of every trigger after every event that a key kept."""
     source, fed = source_of(plan, source_name), SampleTask(plan)
-    watched = _watched(plan)
+    watched = {**_conditions(plan), **_parts_of_aggregates(plan)}
     expressions: dict[str, Counter[Any]] = {place: Counter() for place in watched}
     events = 0
     for raw in sample_records(source, sample):
@@ -47,21 +55,41 @@ def tally_sample(plan: Plan, sample: Path, source_name: str | None) -> Tally:
         read = source.decode(raw)
         key = None if isinstance(read, DeadLetter) else fed.task.key(read[0])
         if key is not None:
-            for place, condition in watched.items():
-                expressions[place][_kind(condition.value(key))] += 1
+            for place, value_of in watched.items():
+                value = value_of(key)
+                if value is not NOT_ASKED:
+                    expressions[place][_kind(value)] += 1
     fed.end()
     return Tally(events, fed.task.keys, expressions, fed.task.counters)
 
 
-def _watched(plan: Plan) -> dict[str, Condition]:
-    watched: dict[str, Condition] = {}
+def _conditions(plan: Plan) -> dict[str, ValueOf]:
+    found: dict[str, ValueOf] = {}
     for planned in plan.triggers:
         for place, condition in enumerate(planned.trigger.conditions):
             suffix = f"[{place}]" if len(planned.trigger.conditions) > 1 else ""
-            watched[f"triggers.{planned.name}{suffix}: {condition.text}"] = condition
+            found[f"triggers.{planned.name}{suffix}: {condition.text}"] = condition.value
         for name, condition in planned.values:
-            watched.setdefault(f"define.{name}: {condition.text}", condition)
-    return watched
+            found.setdefault(f"define.{name}: {condition.text}", condition.value)
+    return found
+
+
+def _parts_of_aggregates(plan: Plan) -> dict[str, ValueOf]:
+    """A value is looked at where the aggregate takes it, hence only of events of which its condition is true."""
+    found: dict[str, ValueOf] = {}
+    for call in plan.slots:
+        for part, condition in ((call.where, None), (call.value, call.where)):
+            if part is not None:
+                found[f"in {call.identity}: {part.text}"] = _of_last_event(part, condition)
+    return found
+
+
+def _of_last_event(part: Compiled, condition: Compiled | None) -> ValueOf:
+    def value(key: KeyState) -> Any:
+        taken = condition is None or condition.evaluate(key.event, (), key.moment) is True
+        return part.evaluate(key.event, (), key.moment) if taken else NOT_ASKED
+
+    return value
 
 
 def _kind(value: Any) -> Any:

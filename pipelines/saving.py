@@ -57,8 +57,8 @@ class Saving:
 
     @property
     def blocked(self) -> bool:
-        """So much waits behind the commit in flight that feeding records has to wait for it, too."""
-        return self.in_flight and self._core.unsaved_bytes >= UNSAVED_BYTES_MAX
+        """So much waits for the next commit that feeding records has to wait for it, too."""
+        return self._core.unsaved_bytes >= UNSAVED_BYTES_MAX
 
     def wait(self) -> float | None:
         """Seconds until a commit should begin; None while one is in flight."""

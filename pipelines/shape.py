@@ -42,6 +42,12 @@ class Part:
         return any(option.kind is SecretStr for option in self.options)
 
     @property
+    def only_text(self) -> bool:
+        """Of what is no map and no list, nothing but text can stand here."""
+        kinds = {option.kind for option in self.options if not _is_nested(option.kind)}
+        return bool(kinds) and kinds <= {str, SecretStr}
+
+    @property
     def field_names(self) -> list[str]:
         """Fields that a map may have here; empty where its keys are free."""
         models = [_model(option, self.node) for option in self.options]
@@ -91,7 +97,16 @@ def _model(option: Option, node: Node) -> type[BaseModel] | None:
         return None
     if any(isinstance(mark, ByKind) for mark in option.marks):
         return TRIGGERS.get(kind_word(node.entries) or "")
-    return option.kind if isinstance(option.kind, type) and issubclass(option.kind, BaseModel) else None
+    return option.kind if _is_settings(option.kind) else None
+
+
+def _is_nested(kind: Any) -> bool:
+    """A type that no scalar is of; None only says that the field may be left out."""
+    return kind is type(None) or get_origin(kind) in (dict, list, tuple) or _is_settings(kind)
+
+
+def _is_settings(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _fields(model: type[BaseModel]) -> dict[str, Any]:

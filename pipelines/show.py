@@ -1,42 +1,99 @@
-"""Results as people read them in a terminal: one line each, and a summary."""
+"""Results as people read them in a terminal: one below the other, in columns."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import orjson
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from penstock.operators.record import Raw
 
 STYLES = {"final": "green", "failed": "red", "resolved": "cyan", "partial": "dim"}
-ANSWER_CHARACTERS_MAX = 160
+ANSWER_CHARACTERS_MAX = 200
+KEY_COLUMNS_MAX = 24
+"""A longer key goes on in the line below."""
+ANSWER_COLUMNS_MIN = 40
+"""Where a terminal leaves less beside the other columns, the answer goes below them."""
+PIPE_COLUMNS = 1_000_000
 
 
-def result_line(raw: Raw) -> Text:
-    """`06:14:07 web-1 brute_force final  attack 0.93 …`; what a simulated model said is labelled."""
+def screen(*, stderr: bool = False, quiet: bool = False) -> Console:
+    """Where people read: the width and colours of their terminal. A file or a pipe gets whole lines, and no colours."""
+    console = Console(highlight=False, stderr=stderr, quiet=quiet)
+    if not console.is_terminal:
+        console.width = PIPE_COLUMNS
+    return console
+
+
+class Columns(NamedTuple):
+    """What of a result stands in which column."""
+
+    time: str
+    key: str
+    triggers: str
+    state: str
+    said: Text
+
+
+class ResultPrinter:
+    """Prints results as they come; `triggers` are the names to expect."""
+
+    def __init__(self, console: Console, triggers: Iterable[str]) -> None:
+        self._console = console
+        self._widths = [19, 0, max(map(len, triggers), default=0), max(map(len, STYLES))]
+
+    def print(self, raw: Raw) -> None:
+        columns = result_columns(raw)
+        self._widths[1] = max(self._widths[1], min(len(columns.key), KEY_COLUMNS_MAX))
+        if not self._console.is_terminal:
+            self._console.print(_line(columns, self._widths), soft_wrap=True)
+            return
+        beside = self._console.width - sum(self._widths) - 2 * len(self._widths)
+        if beside >= ANSWER_COLUMNS_MIN:
+            self._console.print(_row(columns, self._widths, columns.said))
+        else:
+            self._console.print(_row(columns, self._widths, None))
+            self._console.print(Padding(columns.said, (0, 0, 0, 4)))
+
+
+def result_columns(raw: Raw) -> Columns:
+    """What a simulated model said is labelled; so is everything in which a result is less than was asked for."""
     record = orjson.loads(raw.value or b"{}")
     state = record.get("state", "?")
-    line = Text()
-    line.append(f"{_time_of(record, raw)} ", style="dim")
-    line.append(f"{record.get('key', '')} ", style="bold")
-    line.append(f"{', '.join(record.get('triggers', ()))} ")
-    line.append(f"{state} ", style=STYLES.get(state, ""))
-    line.append(_said(record))
+    said = Text(_said(record))
     for entry in record.get("degraded", ()):
-        line.append(f" [{entry['step']}: {entry['because']}]", style="yellow")
+        said.append(f" [{entry['step']}: {entry['because']}]", style="yellow")
     if record.get("simulated") and state != "resolved":
-        line.append(" (simulated)", style="magenta")
-    return line
+        said.append(" (simulated)", style="magenta")
+    return Columns(_time_of(record, raw), record.get("key", ""), ", ".join(record.get("triggers", ())), state, said)
 
 
 def dead_line(raw: Raw) -> Text:
     headers = {name: value.decode("utf-8", "replace") for name, value in raw.headers}
     where = f"{headers.get('penstock-dead-topic')}/{headers.get('penstock-dead-partition')}@{headers.get('penstock-dead-offset')}"
-    line = Text(f"{where} ", style="dim")
-    line.append(f"{headers.get('penstock-dead-reason')} ", style="red")
+    line = Text(f"{where}  ", style="dim")
+    line.append(f"{headers.get('penstock-dead-reason')}  ", style="red")
     line.append(headers.get("penstock-dead-detail", ""))
     return line
+
+
+def _line(columns: Columns, widths: list[int]) -> Text:
+    padded = (text.ljust(width) for text, width in zip(columns[:4], widths, strict=True))
+    return Text("  ".join(padded) + "  ").append_text(columns.said)
+
+
+def _row(columns: Columns, widths: list[int], said: Text | None) -> Table:
+    styles = ("dim", "bold", "", STYLES.get(columns.state, ""))
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for width, style in zip(widths, styles, strict=True):
+        grid.add_column(width=width, style=style, overflow="fold")
+    grid.add_row(*map(Text, columns[:4]), said or "")
+    return grid
 
 
 def _time_of(record: dict[str, Any], raw: Raw) -> str:
@@ -44,7 +101,7 @@ def _time_of(record: dict[str, Any], raw: Raw) -> str:
     episode = record.get("episode") or {}
     times = {name: value.decode() for name, value in raw.headers if name == "ce_time"}
     at = (episode.get("ends_at") if record.get("state") == "resolved" else None) or times.get("ce_time", "")
-    return at[:19].replace("T", " ")
+    return _until_seconds(at)
 
 
 def _said(record: dict[str, Any]) -> str:
@@ -52,10 +109,16 @@ def _said(record: dict[str, Any]) -> str:
     if record.get("state") == "failed":
         return str(record.get("reason"))
     if record.get("state") == "resolved":
-        return f"over; it began {record['episode']['starts_at'][:19].replace('T', ' ')}"
-    answer = record.get("answer")
-    if answer:
+        return f"over; it began {_until_seconds(record['episode']['starts_at'])}"
+    answer = record.get("answer") or {}
+    if len(answer) == 1:
+        text = str(*answer.values())
+    elif answer:
         text = ", ".join(f"{name}: {value}" for name, value in answer.items())
     else:
         text = record.get("text") or record.get("annotations", {}).get("summary") or record["why"]["condition"]
     return text if len(text) <= ANSWER_CHARACTERS_MAX else f"{text[: ANSWER_CHARACTERS_MAX - 1]}…"
+
+
+def _until_seconds(time: str) -> str:
+    return time[:19].replace("T", " ")

@@ -17,7 +17,7 @@ from penstock.pipelines.problem import LINE_BREAK, Code, Place, Problem
 _BLOCK_VALUE = re.compile(
     r"^(?P<head>[ \t]*(?:- +)*(?:[\w.-]+|'[^']*'|\"[^\"]*\")[ \t]*:[ \t]+)(?P<value>\S.*?)[ \t]*$"
 )
-_FLOW_VALUE = re.compile(r"(?P<head>[{,][ \t]*[\w.-]+:[ \t]+)(?P<value>[^\s'\"])")
+_FLOW_HEAD = re.compile(r"[{,][ \t]*[\w.-]+:[ \t]+(?=[^\s'\"])")
 _KEY_LINE = re.compile(r"^[ \t]*(?:- +)*[\w.-]+:(?:[ \t]|$)")
 _FIRST = {
     "!": "a tag",
@@ -75,8 +75,16 @@ def diagnose(text: str, file: str, error: MarkedYAMLError | None, message: str) 
     spot = _spot(lines, mark.line, mark.column)
     if spot is not None:
         return Diagnosis(_expression_problem(file, lines, spot), _mended(lines, spot))
-    sentence = f"YAML cannot read this: {error.problem or error.context or message}"
+    sentence = f"YAML cannot read this: {error.problem or error.context or message}{_indentation_hint(error)}"
     return Diagnosis(Problem(Code.NOT_YAML, Place(file, mark.line + 1, mark.column + 1), sentence), None)
+
+
+def _indentation_hint(error: MarkedYAMLError) -> str:
+    """What these two complaints of YAML's come from, nearly always."""
+    problem = error.problem or ""
+    if "mapping values are not allowed" in problem or "expected <block end>" in problem:
+        return "; most often the line is not indented as its neighbours are"
+    return ""
 
 
 def _odd_character(lines: list[str], file: str) -> Place:
@@ -131,9 +139,9 @@ def _spot(lines: list[str], number: int, column: int) -> _Spot | None:
     block = _BLOCK_VALUE.match(line)
     if block is not None and _goes_on_behind_bracket(block["value"]):
         return _Spot(number, block.start("value"), block.end("value"), in_braces=False)
-    flow = [match for match in _FLOW_VALUE.finditer(line) if match.start("value") <= column]
+    flow = [match.end() for match in _FLOW_HEAD.finditer(line) if match.end() <= column]
     if flow:
-        begin = flow[-1].start("value")
+        begin = flow[-1]
         return _Spot(number, begin, _end_in_braces(line, begin), in_braces=True)
     if block is None or block.start("value") > column:
         return None
@@ -147,9 +155,25 @@ def _goes_on_behind_bracket(value: str) -> bool:
     """`[1, 2][0] == 1`: for YAML the value ends with the first bracket that closes."""
     if value[0] not in "[{":
         return False
-    end = _end_in_braces(value, 1)
-    rest = value[end + 1 :].strip() if end < len(value) else ""
+    rest = value[_behind_bracket(value) :].strip()
     return bool(rest) and not rest.startswith("#")
+
+
+def _behind_bracket(value: str) -> int:
+    """Where the text goes on behind the bracket that opens it: behind all of it if that one is not closed."""
+    depth, quote = 0, ""
+    for at, character in enumerate(value):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+            if depth == 0:
+                return at + 1
+    return len(value)
 
 
 def _end_in_braces(line: str, begin: int) -> int:

@@ -18,6 +18,10 @@ T = TypeVar("T")
 BEGINNING_MS = 1_795_000_000_000
 
 
+TURN_SECONDS = 1e-6
+"""A turn of the loop takes some time: with none at all, a wait that is too short to be told from none would never end."""
+
+
 class _JumpingSelector(selectors.BaseSelector):
     """Never blocks: what the loop would have waited is added to its time."""
 
@@ -28,7 +32,7 @@ class _JumpingSelector(selectors.BaseSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise RuntimeError("everybody waits and no timer is set: nothing will ever happen")
-        self.passed += max(0.0, timeout)
+        self.passed += max(TURN_SECONDS, timeout)
         return self._real.select(0)
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:

@@ -15,7 +15,7 @@ import traceback
 from tests.bench.figure import CannotRun
 
 BENCHES = ("throughput", "latency", "call_cost", "prefix_cache", "footprint", "first_run")
-"""Each is a module here with `run(quick) -> list[Figure]`."""
+"""Each is a module here with `run(quick) -> Figure`."""
 
 
 def main() -> int:
@@ -35,8 +35,8 @@ def _printed(name: str, quick: bool) -> bool:
     began = time.monotonic()
     print(f"{name} …", file=sys.stderr, flush=True)
     try:
-        for figure in importlib.import_module(f"tests.bench.{name}").run(quick):
-            print(figure.to_json(), flush=True)
+        figure = importlib.import_module(f"tests.bench.{name}").run(quick)
+        print(figure.to_json(), flush=True)
     except CannotRun as error:
         print(f"{name} could not run: {error}", file=sys.stderr, flush=True)
         return False

@@ -29,11 +29,16 @@ async def cpu_until_read(worker: Worker, topic: str, count: int) -> tuple[float,
     """CPU and wall seconds of this process from the first fetch of the one task until `count` records are committed."""
     session = await opened(worker)
     cpu, wall = time.process_time(), time.perf_counter()
+    await until_read(worker, session, topic, count)
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
+async def until_read(worker: Worker, session: Session, topic: str, count: int) -> None:
+    """Until so many records are read and committed, and nothing is left to do. Raises CannotRun if the session is lost."""
     while not (session.quiet_since is not None and session.progress[topic].position >= count):
         if not any(keeper.session is session for keeper in worker.keepers):
             raise CannotRun("the session was lost while it was measured")
         await asyncio.sleep(READ_POLL)
-    return time.process_time() - cpu, time.perf_counter() - wall
 
 
 async def opened(worker: Worker) -> Session:

@@ -41,7 +41,13 @@ def test_every_penstock_command_in_the_readme_runs(tmp_path: Path) -> None:
     assert shown
     for arguments in shown:
         done = subprocess.run(
-            [*PENSTOCK, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False, env=os.environ
+            [*PENSTOCK, *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env=os.environ,
         )
         assert done.returncode == 0, f"penstock {' '.join(arguments)}: {done.stderr}"
 

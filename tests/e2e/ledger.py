@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,17 +34,21 @@ class Ledger:
         return told | {(_grave(raw), "dead"): str(raw.value) for raw in self.dead}
 
     def violations(self) -> list[str]:
-        """What is wrong with it whatever was to be expected."""
+        """What is wrong with it whatever was to be expected, now that all has been told."""
         return [*self._twice(), *self._streams(), *self._results_beside_partials()]
 
-    def differences(self, expected: Mapping[Told, str]) -> list[str]:
-        """What is wrong with it: its own contradictions, and what differs from the ledger of an undisturbed run."""
+    def contradictions(self, expected: Mapping[Told, str]) -> list[str]:
+        """What can never become right any more, although more will be told, and although topics were read one after the other."""
         told = self.told()
-        lost = [f"lost: {each}" for each in sorted(expected.keys() - told.keys())]
         invented = [f"invented: {each}" for each in sorted(told.keys() - expected.keys())]
         both = sorted(expected.keys() & told.keys())
         changed = [f"changed: {each}: {told[each]}" for each in both if told[each] != expected[each]]
-        return [*self.violations(), *lost, *invented, *changed]
+        return [*self._twice(), *invented, *changed]
+
+    def differences(self, expected: Mapping[Told, str]) -> list[str]:
+        """Everything that tells it from the ledger of an undisturbed run, now that all has been told."""
+        lost = [f"lost: {each}" for each in sorted(expected.keys() - self.told().keys())]
+        return [*lost, *self.contradictions(expected), *self.violations()]
 
     def partial_count(self) -> int:
         return sum(record["state"] == "partial" for record in map(_parsed, self.partials))
@@ -103,7 +107,3 @@ def _grave(raw: Raw) -> str:
 def _parsed(raw: Raw) -> Record:
     parsed: Record = orjson.loads(raw.value or b"{}")
     return parsed
-
-
-def states_of(records: Iterable[Raw]) -> Counter[str]:
-    return Counter(_parsed(raw)["state"] for raw in records)

@@ -89,8 +89,9 @@ def simulated_model(*options: str) -> Iterator[str]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environ, text=True)
     try:
         assert process.stdout is not None
-        found = ADDRESS.search(process.stdout.readline())
-        assert found is not None
+        said = process.stdout.readline()
+        found = ADDRESS.search(said)
+        assert found is not None, f"{said}{process.stdout.read()}"
         yield found[0]
     finally:
         process.terminate()

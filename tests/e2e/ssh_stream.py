@@ -32,6 +32,16 @@ def generated(seed: int, hours: float, hosts: str = "") -> list[Line]:
     ]
 
 
+def break_ins(count: int, hosts: Sequence[str]) -> list[Line]:
+    """A login with a password every two seconds, on one host after the other: every one of them is a result by itself."""
+    start = next(SshdLog(0, 1).lines()).time
+    return [
+        Line(at, host, f"{_stamp(at)} {host} sshd[{number}]: Accepted password for root from 192.0.2.7 port 4711 ssh2")
+        for number in range(count)
+        for at, host in [(start + 2000 * number, hosts[number % len(hosts)])]
+    ]
+
+
 def recorded(recordings: Path) -> list[Line]:
     """2,000 real lines of one host. Its columns are put together again to lines as sshd wrote them."""
     with (recordings / "loghub" / "OpenSSH_2k.log_structured.csv").open(newline="") as file:

@@ -6,14 +6,17 @@ Kafka is written and read with librdkafka, so that nothing of Penstock's own cli
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.cimpl import NewTopic
 from tests.e2e.deployment import PARTITIONS
 from tests.e2e.ssh_stream import Written
 
@@ -29,9 +32,10 @@ SECONDS_MAX = 20.0
 class Transport(Protocol):
     """`broker` is what `--broker` takes, `sets` what `--set` needs besides."""
 
-    broker: str
-    sets: tuple[str, ...]
-
+    @property
+    def broker(self) -> str: ...
+    @property
+    def sets(self) -> tuple[str, ...]: ...
     def create(self, topic: str) -> None:
         """A source of PARTITIONS partitions."""
         ...
@@ -118,15 +122,18 @@ class KafkaTransport:
         (asked,) = admin.describe_configs([broker]).values()
         return int(asked.result(SECONDS_MAX)["group.min.session.timeout.ms"].value) + 500
 
-    def create(self, topic: str) -> None:
-        """The time stamps of its records are old: it must not be cleaned by age."""
+    def create(self, topic: str, retention_ms: int = -1) -> None:
+        """The time stamps of its records are old: a source must not be cleaned by age."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        new = NewTopic(topic, PARTITIONS, 1, config={"retention.ms": "-1"})
+        new = NewTopic(topic, PARTITIONS, 1, config={"retention.ms": str(retention_ms)})
         admin.create_topics([new])[topic].result(SECONDS_MAX)
 
-    def produce(self, topic: str, records: Sequence[Written]) -> None:
+    def produce(self, topic: str, records: Sequence[Written], seconds: float = 0.0) -> None:
+        """Spread evenly over so many seconds."""
         producer = Producer({"bootstrap.servers": self.bootstrap, "enable.idempotence": True, "linger.ms": 5})
-        for each in records:
+        began = time.monotonic()
+        for number, each in enumerate(records):
+            time.sleep(max(0.0, began + seconds * number / len(records) - time.monotonic()))
             partition = partition_of(each.key, PARTITIONS)
             producer.produce(topic, each.value, each.key, partition, timestamp=each.timestamp)
             producer.poll(0)
@@ -149,21 +156,33 @@ class KafkaTransport:
 
 
 def _until_the_ends(consumer: Consumer) -> list[Raw]:
-    found: list[list[Raw]] = [[] for _ in range(PARTITIONS)]
-    ended: set[int] = set()
+    found: dict[int, list[Raw]] = {partition: [] for partition in range(PARTITIONS)}
+    ended: set[int | None] = set()
     while len(ended) < PARTITIONS:
         message = consumer.poll(SECONDS_MAX)
         assert message is not None, "Kafka does not answer"
-        partition, error = message.partition(), message.error()
+        error = message.error()
         if error is None:
-            _, timestamp = message.timestamp()
-            found[partition].append(
-                Record(
-                    message.topic(), partition, message.offset(), timestamp, message.key(), message.value(),
-                    tuple(message.headers() or ()),
-                )
-            )  # fmt: skip
+            record = _record(message)
+            found[record.partition].append(record)
         else:
             assert error.code() == KafkaError._PARTITION_EOF, error
-            ended.add(partition)
-    return [record for records in found for record in records]
+            ended.add(message.partition())
+    return [record for partition in sorted(found) for record in found[partition]]
+
+
+def _record(message: Message) -> Record:
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None
+    assert partition is not None
+    assert offset is not None
+    headers = message.headers() or []
+    assert isinstance(headers, list)
+    texts = tuple((name, value) for name, value in headers if isinstance(value, bytes))
+    return Record(
+        topic, partition, offset, message.timestamp()[1], _bytes(message.key()), _bytes(message.value()), texts
+    )
+
+
+def _bytes(text: str | bytes | None) -> bytes | None:
+    return text.encode() if isinstance(text, str) else text

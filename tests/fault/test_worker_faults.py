@@ -51,7 +51,9 @@ async def live_on(stage: Stage, model: Model | None = None, **faults: Iterable[A
     raise AssertionError("fifty processes did not come to an end")
 
 
-def told_after(play: Callable[[Stage], Awaitable[None]], steps: Iterable[CommitStep] = (), *, partitions: int = 1) -> Told:
+def told_after(
+    play: Callable[[Stage], Awaitable[None]], steps: Iterable[CommitStep] = (), *, partitions: int = 1
+) -> Told:
     """What the topics hold after a run in which most events arrive while it works."""
 
     async def run() -> Told:

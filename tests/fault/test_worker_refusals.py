@@ -83,9 +83,7 @@ async def test_results_that_are_too_large_for_their_topics_become_dead_letters_a
     assert {letter.key for letter in letters} == {b"host-1"}
 
 
-async def test_a_busy_endpoint_pauses_intake_until_it_answers_and_no_run_fails(
-    stage: Stage, undisturbed: Told
-) -> None:
+async def test_a_busy_endpoint_pauses_intake_until_it_answers_and_no_run_fails(stage: Stage, undisturbed: Told) -> None:
     def script(request: ChatRequest, before: int) -> Step:
         return Overloaded(1.0) if stage.clock.monotonic() < BUSY_SECONDS else None
 
@@ -157,3 +155,14 @@ async def begun(stage: Stage, model: ScriptedModel | None = None, **options: obj
 def paused(worker: Worker) -> set[str]:
     sessions = [keeper.session for keeper in worker.keepers if keeper.session is not None]
     return {topic for session in sessions for topic in session.paused}
+
+
+async def test_a_dead_letter_whose_key_alone_is_too_large_loses_its_key_and_does_not_stop_the_worker() -> None:
+    stage = await Stage().open()
+    await stage.front.produce("auth", b"k" * 20_000, b"not JSON")
+    await stage.produce([("host-1", "odd")])
+    summary = await stage.play(stage.broker(record_bytes_max=16_000))
+    assert (summary.exit_code, summary.problem) == (0, "")
+    assert [record["state"] for record in (await stage.told()).results] == ["final"]
+    [letter] = await stage.records(stage.pipeline.plan.dead_topic)
+    assert (letter.key, header(letter, "penstock-dead-id")) == (None, "auth/0@0")

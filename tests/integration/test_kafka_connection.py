@@ -7,8 +7,9 @@ from tests.kafka_cluster import SASL_PASSWORD, SASL_USER, Kafka, free_ports
 from tests.kafka_world import KafkaWorld
 
 from penstock.connectors.kafka import KafkaBroker
-from penstock.connectors.kafka_settings import KafkaSettings, PasswordSettings, TlsSettings
+from penstock.connectors.kafka_settings import KafkaSettings, PasswordSettings
 from penstock.operators.error import Unreachable
+from penstock.operators.tls import TlsSettings
 
 pytestmark = pytest.mark.timeout(60)
 

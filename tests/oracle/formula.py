@@ -46,9 +46,12 @@ class Sight:
 
 
 class Formula(ABC):
-    """`text` is what stands in the file."""
+    """Something with a value."""
 
-    text: str
+    @property
+    @abstractmethod
+    def text(self) -> str:
+        """What stands in the file."""
 
     @abstractmethod
     def value(self, sight: Sight) -> Any: ...
@@ -67,7 +70,7 @@ class Field(Formula):
     name: str
 
     @property
-    def text(self) -> str:  # type: ignore[override]  # computed from the fields, read-only as they are
+    def text(self) -> str:
         return f"event.{self.name}"
 
     def value(self, sight: Sight) -> Any:
@@ -75,11 +78,21 @@ class Field(Formula):
 
 
 @dataclass(frozen=True)
+class RecordTime(Formula):
+    """Event time of the record, in ms."""
+
+    text = "record.time"
+
+    def value(self, sight: Sight) -> Any:
+        return sight.event.time
+
+
+@dataclass(frozen=True)
 class Literal(Formula):
     content: str | int | float | bool | None
 
     @property
-    def text(self) -> str:  # type: ignore[override]  # computed
+    def text(self) -> str:
         return json.dumps(self.content)
 
     def value(self, sight: Sight) -> Any:
@@ -91,7 +104,7 @@ class Has(Formula):
     name: str
 
     @property
-    def text(self) -> str:  # type: ignore[override]  # computed
+    def text(self) -> str:
         return f"has(event.{self.name})"
 
     def value(self, sight: Sight) -> Any:
@@ -108,7 +121,7 @@ class Compare(Formula):
     right: Formula
 
     @property
-    def text(self) -> str:  # type: ignore[override]  # computed
+    def text(self) -> str:
         return f"{self.left.text} {self.sign} {self.right.text}"
 
     def value(self, sight: Sight) -> Any:
@@ -140,7 +153,7 @@ class Both(Formula):
     right: Formula
 
     @property
-    def text(self) -> str:  # type: ignore[override]  # computed
+    def text(self) -> str:
         return f"({self.left.text}) {self.sign} ({self.right.text})"
 
     def value(self, sight: Sight) -> Any:
@@ -162,7 +175,7 @@ class Not(Formula):
     inner: Formula
 
     @property
-    def text(self) -> str:  # type: ignore[override]  # computed
+    def text(self) -> str:
         return f"!({self.inner.text})"
 
     def value(self, sight: Sight) -> Any:
@@ -184,7 +197,7 @@ class Named(Formula):
     meaning: Formula
 
     @property
-    def text(self) -> str:  # type: ignore[override]  # computed
+    def text(self) -> str:
         return self.name
 
     def value(self, sight: Sight) -> Any:
@@ -207,7 +220,7 @@ class Span(Formula):
     where: Formula | None = None
 
     @property
-    def text(self) -> str:  # type: ignore[override]  # computed
+    def text(self) -> str:
         condition = "" if self.where is None else f", {self.where.text}"
         return f"{self.aggregate}({self.argument.text}, {self.span_ms}ms{condition})"
 

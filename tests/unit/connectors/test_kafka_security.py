@@ -80,7 +80,13 @@ async def token_server() -> AsyncIterator[tuple[str, dict[str, str]]]:
 
 
 def oauth(url: str, secret: str) -> ClientCredentials:
-    sasl = {"mechanism": "OAUTHBEARER", "client_id": "client", "client_secret": secret, "token_url": url, "scope": "kafka"}
+    sasl = {
+        "mechanism": "OAUTHBEARER",
+        "client_id": "client",
+        "client_secret": secret,
+        "token_url": url,
+        "scope": "kafka",
+    }
     return ClientCredentials(OAuthSettings.model_validate(sasl))
 
 

@@ -40,7 +40,7 @@ def test_missing_keys_and_values_stay_missing_and_details_are_bounded() -> None:
 
 def test_a_refused_output_is_replaced_by_a_reference_to_it() -> None:
     replaced = refused_output(Output("0-ab/4", "results", b"k", b"x" * 10), "too large", "dead")
-    assert (replaced.id, replaced.topic, replaced.key, replaced.value) == ("0-ab/4", "dead", b"k", None)
+    assert (replaced.id, replaced.topic, replaced.key, replaced.value) == ("results/0-ab/4", "dead", b"k", None)
     assert dict(replaced.headers) == {
         "penstock-dead-reason": b"refused",
         "penstock-dead-detail": b"too large",

@@ -25,7 +25,8 @@ def test_without_a_price_of_their_own_cached_tokens_cost_like_others() -> None:
 
 
 def test_every_request_has_a_temperature_and_a_bound() -> None:
-    assert request_parameters(model(), 1024) == {"temperature": 0, "max_tokens": 1024}
+    assert request_parameters(model(), None) == {"temperature": 0, "max_tokens": 1024}
+    assert request_parameters(model(), 2000) == {"temperature": 0, "max_tokens": 2000}
 
 
 def test_the_request_map_is_passed_on_and_the_tighter_bound_counts() -> None:
@@ -37,6 +38,7 @@ def test_the_request_map_is_passed_on_and_the_tighter_bound_counts() -> None:
 def test_null_leaves_a_default_out_and_a_newer_name_of_the_bound_is_kept() -> None:
     request = {"temperature": None, "max_completion_tokens": 2000}
     assert request_parameters(model(request=request), 1024) == {"max_completion_tokens": 1024}
+    assert request_parameters(model(request=request), None) == {"max_completion_tokens": 2000}
 
 
 def test_what_penstock_sets_itself_cannot_stand_in_the_request() -> None:

@@ -22,57 +22,70 @@ EVENTS = Waiting(dirty=True, urgent=False, size=100)
 OUTCOME = Waiting(dirty=True, urgent=True, size=100)
 
 
+def warm() -> Cadence:
+    """A cadence that has seen the first commit of its session, which does not count."""
+    cadence = Cadence(now=0.0)
+    committed(cadence, 0.0, 7.0)
+    return cadence
+
+
 def committed(cadence: Cadence, began: float, seconds: float) -> None:
     cadence.began(began)
     cadence.ended(began + seconds)
 
 
 def test_an_outcome_is_committed_at_once_when_the_last_commit_is_long_ago() -> None:
-    cadence = Cadence(now=0.0)
+    cadence = warm()
     committed(cadence, 1.0, 0.004)
     assert cadence.wait(2.0, OUTCOME, tasks=1) <= 0
 
 
-def test_an_outcome_right_after_a_commit_waits_for_three_times_the_time_that_commits_take() -> None:
+def test_the_first_commit_of_a_session_does_not_slow_down_the_next() -> None:
     cadence = Cadence(now=0.0)
+    committed(cadence, 0.0, 2.0)
+    assert cadence.interval(tasks=1) == INTERVAL_MIN
+
+
+def test_an_outcome_right_after_a_commit_waits_for_three_times_the_time_that_commits_take() -> None:
+    cadence = warm()
     committed(cadence, 10.0, 0.1)
     assert abs(cadence.wait(10.1, OUTCOME, tasks=1) - 0.2) < 1e-9
 
 
 def test_events_alone_are_committed_half_a_second_after_the_first_of_them_was_seen() -> None:
-    cadence = Cadence(now=0.0)
+    cadence = warm()
     assert cadence.wait(100.0, EVENTS, tasks=1) == EVENTS_WAIT_MAX
     assert cadence.wait(100.4, EVENTS, tasks=1) <= EVENTS_WAIT_MAX - 0.4 + 1e-9
     assert cadence.wait(100.5, EVENTS, tasks=1) <= 0
 
 
 def test_half_a_second_begins_anew_with_the_first_event_after_a_commit() -> None:
-    cadence = Cadence(now=0.0)
+    cadence = warm()
     cadence.wait(1.0, EVENTS, tasks=1)
     committed(cadence, 1.5, 0.004)
     assert cadence.wait(1.6, EVENTS, tasks=1) == EVENTS_WAIT_MAX
 
 
 def test_many_unsaved_bytes_do_not_wait_for_half_a_second() -> None:
-    cadence = Cadence(now=0.0)
+    cadence = warm()
     assert cadence.wait(1.0, EVENTS._replace(size=UNSAVED_BYTES_DUE), tasks=1) <= 0
 
 
 def test_an_idle_task_commits_once_an_hour() -> None:
-    cadence = Cadence(now=0.0)
+    cadence = warm()
     committed(cadence, 5.0, 0.004)
     assert cadence.wait(5.0, NOTHING, tasks=1) == HEARTBEAT
     assert cadence.wait(5.0 + HEARTBEAT, NOTHING, tasks=1) <= 0
 
 
 def test_all_tasks_of_a_process_share_the_commits_allowed_per_second() -> None:
-    cadence = Cadence(now=0.0)
+    cadence = warm()
     assert cadence.interval(tasks=1) == INTERVAL_MIN
     assert cadence.interval(tasks=100) == 100 / COMMITS_PER_SECOND
 
 
 def test_one_slow_commit_does_not_set_the_interval_for_ever() -> None:
-    cadence = Cadence(now=0.0)
+    cadence = warm()
     committed(cadence, 0.0, 1.0)
     for second in range(1, 30):
         committed(cadence, float(second), 0.002)

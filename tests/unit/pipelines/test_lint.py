@@ -173,3 +173,29 @@ def test_a_key_over_plain_http_is_a_warning(tmp_path: Path, model: str, warned: 
 def test_the_caret_stands_under_the_mistake_in_every_style(tmp_path: Path, value: str, line: int, column: int) -> None:
     (problem,) = problems(tmp_path, with_lines('event.outcome == "failed"', value))
     assert (problem.place.line, problem.place.column) == (line, column), problem.to_text()
+
+
+@pytest.mark.parametrize(
+    ("outputs", "column"),
+    [
+        ("{results: t}", 20),
+        ("{results: r, partials: r}", 33),
+        ("{results: r, partials: {topic: p, preview: r}}", 53),
+        ("{partials: p, dead: {topic: p}}", 38),
+        ("{results: r, partials: p, dead: d}", None),
+    ],
+)
+def test_an_output_shares_its_topic_with_nothing(tmp_path: Path, outputs: str, column: int | None) -> None:
+    """Dead letters on their own source would be read and die again, for ever."""
+    found = problems(tmp_path, f"{BASE}outputs: {outputs}\n")
+    expected = [] if column is None else [(Code.SAME_TOPIC, 14, column)]
+    assert [(problem.code, problem.place.line, problem.place.column) for problem in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "version"), [("tables.x", "0.3"), ("steps", "0.3"), ("answer.x", "0.3"), ("tenant", "0.5")]
+)
+def test_what_a_template_will_be_able_to_name_says_when(tmp_path: Path, name: str, version: str) -> None:
+    (problem,) = problems(tmp_path, with_lines("ask: Well?", "ask: 'So {{ " + name + " }}?'"))
+    assert (problem.code, problem.place.line, problem.place.column) == (Code.NOT_BUILT_YET, 13, 21)
+    assert f"comes with version {version}" in problem.message

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.connectors.kafka_settings import PasswordSettings
 from penstock.operators.trigger_every import EverySettings
 from penstock.pipelines.load import Loaded, load_pipeline
 from penstock.pipelines.problem import Code, problems_to_json
@@ -149,7 +150,7 @@ def test_secrets_are_shown_nowhere(folder: Path) -> None:
     sasl = "kafka: {sasl: {mechanism: PLAIN, username: '${file:password}', password: '${PASSWORD}'}}\n"
     loaded = load(folder, MINIMAL + sasl + "version: ${file:password}\n", environ={"PASSWORD": "swordfish"})
     assert loaded.spec is not None
-    assert loaded.spec.kafka.sasl is not None
+    assert isinstance(loaded.spec.kafka.sasl, PasswordSettings)
     assert loaded.spec.kafka.sasl.password.get_secret_value() == "swordfish"
     assert loaded.spec.version == "hunter2-hunter2"
     for secret in ("hunter2", "swordfish"):
@@ -210,3 +211,43 @@ def test_a_warning_does_not_keep_it_from_loading_and_can_be_ignored(folder: Path
 
 def test_an_error_cannot_be_ignored(folder: Path) -> None:
     assert codes(load(folder, MINIMAL + "extra: 1 # penstock: ignore PS010\n")) == [Code.UNKNOWN_FIELD]
+
+
+BLOCK_MODEL = """\
+models:
+  small:
+    base_url: http://localhost:8000/v1
+    model: ${MODEL:-x}
+    api_key: ${KEY:-}
+"""
+
+
+@pytest.mark.parametrize("digits", ["1234567", "12e45", "0x1f", "true", "null"])
+def test_what_comes_from_outside_is_text_where_only_text_can_stand(folder: Path, digits: str) -> None:
+    """A commit of digits only, a password such as 12345: nobody can put them in quotes."""
+    (folder / "key").write_text(f"{digits}\n")
+    text = MINIMAL + (
+        "version: ${SHA}\n"
+        "labels:\n  sha: ${SHA}\n"
+        "kafka:\n  tls: ${TLS}\n  sasl:\n    mechanism: PLAIN\n    username: ${SHA}\n    password: ${file:key}\n"
+    )
+    loaded = load(folder, text, environ={"SHA": digits, "TLS": "true"}, sets=[f"namespace=n{digits}"])
+    assert [problem.to_text() for problem in loaded.problems] == []
+    assert loaded.spec is not None
+    assert (loaded.spec.version, loaded.spec.labels) == (digits, {"sha": digits})
+    assert loaded.spec.kafka.tls is True
+    assert isinstance(loaded.spec.kafka.sasl, PasswordSettings)
+    assert loaded.spec.kafka.sasl.username == loaded.spec.kafka.sasl.password.get_secret_value() == digits
+
+
+def test_a_number_that_is_set_is_text_where_only_text_can_stand(folder: Path) -> None:
+    loaded = load(folder, MINIMAL, sets=["version=0012345", "context.window.events=7"])
+    assert loaded.spec is not None
+    assert (loaded.spec.version, loaded.spec.context.window.events) == ("0012345", 7)
+
+
+def test_an_empty_variable_leaves_a_field_out(folder: Path) -> None:
+    text = MINIMAL[: MINIMAL.index("models:")] + BLOCK_MODEL + MINIMAL[MINIMAL.index("agents:") :]
+    loaded = load(folder, text)
+    assert loaded.spec is not None
+    assert (loaded.spec.models["small"].model, loaded.spec.models["small"].api_key) == ("x", None)

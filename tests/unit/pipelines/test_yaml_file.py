@@ -91,6 +91,8 @@ def test_deep_nesting_is_stopped_at_once() -> None:
         ('a: "b" in event.tags\n', ("YAML_ATE_EXPRESSION", 1, 4)),
         ("a: {b: event.x[0] == 1}\n", ("YAML_ATE_EXPRESSION", 1, 8)),
         ("a: {b: count(x, 60s) >= 20}\n", ("YAML_ATE_EXPRESSION", 1, 8)),
+        ('a: {b: c, d: event.e == "f" ? "g" : "h"}\n', ("YAML_ATE_EXPRESSION", 1, 14)),
+        ('a: {b: c, d: {e: event.f ? "g" : "h"}, i: j}\n', ("YAML_ATE_EXPRESSION", 1, 18)),
     ],
 )
 def test_each_mistake_is_named_at_its_place(text: str, expected: tuple[str, int, int]) -> None:

@@ -1,0 +1,256 @@
+"""The commands as somebody at a terminal meets them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import signal
+import sqlite3
+import subprocess
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from tests.command_line import COMMAND, RULES, commands, failures, penstock, recording, written
+
+from penstock.operators.error import Damaged, Rejected, Unreachable
+from penstock.pipelines.cli import _explain
+
+COMMANDS = commands()
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_says_what_it_does_and_shows_an_example_that_parses(path: tuple[str, ...]) -> None:
+    command = COMMANDS[path]
+    assert command.help
+    example = shlex.split((command.epilog or "").removeprefix("Example: "))
+    assert example[: 1 + len(path)] == ["penstock", *path]
+    command.make_context(path[-1], example[1 + len(path) :])
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_has_help(path: tuple[str, ...]) -> None:
+    done = penstock(*path, "--help")
+    assert done.code == 0
+    assert "Usage: penstock" in done.out
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert penstock("--version").out.strip() == version("penstock")
+
+
+def test_wrong_usage_is_exit_code_2() -> None:
+    assert penstock("check").code == 2
+    assert penstock("chek").code == 2
+    assert penstock("check", "--no-such-option", "x").code == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(Rejected("no", where="x"), 1), (Unreachable("gone"), 3), (Damaged("torn"), 4)]
+)
+def test_what_goes_wrong_in_a_known_way_is_a_sentence_with_its_exit_code(
+    error: Exception, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _explain(error) == code
+    assert capsys.readouterr().err == f"penstock: {error}\n"
+
+
+def test_a_bug_is_a_sentence_that_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PENSTOCK_TRACEBACK", raising=False)
+    assert _explain(KeyError("x")) == 1
+    assert "a bug in Penstock: KeyError: 'x'" in capsys.readouterr().err
+
+
+def test_a_bug_shows_where_it_is_when_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_TRACEBACK", "1")
+    with pytest.raises(KeyError):
+        _explain(KeyError("x"))
+
+
+def test_init_writes_a_pipeline_that_is_fine_and_overwrites_none(tmp_path: Path) -> None:
+    folder = tmp_path / "watch"
+    assert penstock("init", folder).code == 0
+    assert (folder / "penstock.schema.json").exists()
+    assert penstock("check", folder / "pipeline.yaml").out == "fine\n"
+    again = penstock("init", folder)
+    assert (again.code, "is there already" in again.err) == (1, True)
+
+
+def test_init_says_where_it_cannot_write(tmp_path: Path) -> None:
+    done = penstock("init", written(tmp_path, "a file, not a folder") / "below")
+    assert (done.code, "cannot be written" in done.err) == (1, True)
+
+
+def test_check_names_every_problem_with_its_place(tmp_path: Path) -> None:
+    file = written(tmp_path, RULES.replace("each:", "eahc:").replace("key:", "kye:"))
+    done = penstock("check", file)
+    assert done.code == 1
+    assert re.findall(r"pipeline\.yaml:(\d+):\d+ error (PS\d+)", done.err) == [("5", "PS010"), ("7", "PS014")]
+    assert done.err.endswith("2 errors, 0 warnings\n")
+
+
+def test_check_counts_one_error_as_one(tmp_path: Path) -> None:
+    done = penstock("check", written(tmp_path, RULES.replace("each:", "eahc:")))
+    assert done.err.endswith("1 error, 0 warnings\n")
+
+
+def test_check_speaks_to_machines(tmp_path: Path) -> None:
+    file = written(tmp_path, RULES.replace("each:", "eahc:"))
+    told = penstock("check", file, "--json").json
+    assert (told["ok"], [problem["code"] for problem in told["problems"]]) == (False, ["PS014"])
+    assert penstock("check", file, "--format", "github").out.startswith("::error file=")
+    assert penstock("check", file, "--format", "xml").code == 1
+
+
+def test_check_shows_the_file_as_it_takes_effect_without_its_secrets(tmp_path: Path) -> None:
+    models = 'models:\n  m: {base_url: "https://h/v1", model: x, api_key: "hush"}\n'
+    overlay = written(tmp_path, "labels: {team: blue}", "overlay.yaml")
+    done = penstock("check", written(tmp_path, RULES + models), "-f", overlay, "--set", "namespace=prod", "--resolved")
+    assert (done.code, done.err) == (0, "")
+    assert "team: blue" in done.out
+    assert "namespace: prod" in done.out
+    assert "hush" not in done.out
+
+
+def test_check_counts_what_expressions_come_to_on_a_recording(tmp_path: Path) -> None:
+    file, sample = written(tmp_path, RULES), recording(tmp_path, failures(5))
+    done = penstock("check", file, "--sample", sample)
+    assert re.search(r"triggers\.root: .* +· +5 +·", done.out)
+    assert "5 events of 1 key; fired many: 1" in done.out
+    assert penstock("check", file, "--sample", sample, "--json").json["events"] == 5
+
+
+def test_a_problem_in_the_file_ends_every_command_that_needs_it(tmp_path: Path) -> None:
+    file = written(tmp_path, RULES.replace("each:", "eahc:"))
+    for command in (["run"], ["tail"], ["feed"], ["topics", "plan"], ["topics", "apply"], ["render", "--sample", "x"]):
+        done = penstock(*command, file)
+        assert (done.code, "PS014" in done.err) == (1, True)
+
+
+def test_a_model_server_and_a_broker_that_are_away_are_exit_code_3(tmp_path: Path) -> None:
+    models = 'models:\n  m: {base_url: "http://127.0.0.1:9/v1", model: x}\n'
+    file = written(tmp_path, RULES + models)
+    done = penstock("check", file, "--connect", "--set", "kafka.bootstrap=127.0.0.1:9")
+    assert done.code == 3
+    assert "kafka 127.0.0.1:9: no broker answers" in done.err
+    assert "model m at http://127.0.0.1:9/v1: cannot be reached: connection refused" in done.err
+
+
+def test_a_pipeline_runs_on_a_file_that_nobody_prepared(tmp_path: Path) -> None:
+    """`feed` makes the source, `run` the rest; `tail` shows what came out, and what died."""
+    file, broker = written(tmp_path, RULES), ("--broker", f"sqlite:{tmp_path / 'watch.db'}")
+    events = [*failures(3), {"user": "root", "host": "web-2"}, {"user": "nobody"}]
+    fed = penstock("feed", file, "--input", recording(tmp_path, events), *broker)
+    assert (fed.code, fed.out) == (0, "wrote 5 records to auth\n")
+    run = subprocess.run(
+        [*COMMAND, "run", str(file), *broker, "--until-idle", "0.2", "--json"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert '"fired many":1' in run.stdout
+    shown = penstock("tail", file, *broker, "--until-idle", "0.2")
+    assert [line.split()[2:5] for line in shown.out.splitlines()] == [
+        ["web-1", "many", "final"],
+        ["web-2", "root", "final"],
+    ]
+    dead = penstock("tail", file, *broker, "--topic", "dead", "--until-idle", "0.2")
+    assert dead.out.startswith("auth/0@4  keyless")
+    raw = penstock("tail", file, *broker, "--topic", "dead", "--until-idle", "0.2", "--json").json
+    assert raw["value"] == {"user": "nobody"}
+
+
+def test_run_makes_its_sources_on_an_embedded_broker_and_ends_cleanly_on_a_signal(tmp_path: Path) -> None:
+    broker = f"sqlite:{tmp_path / 'watch.db'}"
+    command = [*COMMAND, "run", str(written(tmp_path, RULES)), "--broker", broker]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as worker:
+        assert worker.stderr is not None
+        said = [next(worker.stderr)]
+        while "opened" not in said[-1]:
+            said.append(next(worker.stderr))
+        worker.send_signal(signal.SIGTERM)
+        said += list(worker.stderr)
+    assert worker.returncode == 0
+    assert "stopping: SIGTERM" in said[-2]
+    assert "exit code 0" in said[-1]
+
+
+def test_the_second_ctrl_c_does_not_wait_for_anything(tmp_path: Path) -> None:
+    """Somebody holds the lock of the file, so that a clean end has to wait."""
+    db = tmp_path / "watch.db"
+    command = [*COMMAND, "run", str(written(tmp_path, RULES)), "--broker", f"sqlite:{db}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as worker:
+        assert worker.stderr is not None
+        assert any("opened" in line for line in worker.stderr)
+        with closing(sqlite3.connect(db, isolation_level=None)) as lock:
+            lock.execute("BEGIN IMMEDIATE")
+            worker.send_signal(signal.SIGINT)
+            assert any("Ctrl-C again" in line for line in worker.stderr)
+            worker.send_signal(signal.SIGINT)
+            assert worker.wait(30) == 130
+
+
+def test_a_level_of_the_log_that_there_is_not_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_LOG", "loud")
+    done = penstock("run", written(tmp_path, RULES), "--broker", f"sqlite:{tmp_path / 'watch.db'}")
+    assert (done.code, "PENSTOCK_LOG: 'LOUD' is no level (write one of: " in done.err) == (1, True)
+
+
+def test_tail_of_a_file_that_nobody_runs_on_says_what_makes_its_topics(tmp_path: Path) -> None:
+    done = penstock("tail", written(tmp_path, RULES), "--broker", f"sqlite:{tmp_path / 'empty.db'}")
+    assert (done.code, "`penstock run`" in done.err) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["tail", "--topic", "nothing"], "there is no topic 'nothing'"),
+        (["feed", "--source", "other"], "there is no source 'other'"),
+        (["feed", "--input", "missing.jsonl"], "missing.jsonl: cannot be read"),
+        (["feed"], "source auth: it cannot read the generated lines"),
+        (["tail", "--broker", "rabbit"], "there is no broker 'rabbit'"),
+        (["demo"], "name a recording for your pipeline"),
+        (["render", "--sample", "missing.jsonl"], "missing.jsonl: cannot be read"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_exit_code_1_and_a_sentence(
+    arguments: list[str], said: str, tmp_path: Path
+) -> None:
+    done = penstock(arguments[0], written(tmp_path, RULES), *arguments[1:])
+    assert done.code == 1
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+def test_render_shows_the_prompt_that_a_recording_leads_to(tmp_path: Path) -> None:
+    assert penstock("init", tmp_path / "w").code == 0
+    file, sample = tmp_path / "w" / "pipeline.yaml", recording(tmp_path, failures(25))
+    shown = penstock("render", file, "--sample", sample)
+    assert "Is this host under attack?" in shown.out
+    assert "prompt 1 of 1: run 0-" in shown.out
+    told = penstock("render", file, "--sample", sample, "--json").json
+    assert (told["key"], told["cached_tokens"], told["tokens"] > 100) == ("web-1", 0, True)
+    beyond = penstock("render", file, "--sample", sample, "--at", "2")
+    assert (beyond.code, "leads to 1 prompts" in beyond.err) == (1, True)
+
+
+def test_the_demo_counts_the_same_whenever_it_runs() -> None:
+    first, second = (penstock("demo", "--hours", "0.3", "--json").json for _ in range(2))
+    assert first["events"] == second["events"] > 100
+    assert first["runs"] == first["firings"] == second["runs"] > 0
+    assert (first["failed"], first["dead"], first["simulated"]) == (0, 0, True)
+
+
+def test_the_demo_plays_a_recording_of_ones_own(tmp_path: Path) -> None:
+    assert penstock("init", tmp_path / "w").code == 0
+    done = penstock("demo", tmp_path / "w" / "pipeline.yaml", "--input", recording(tmp_path, failures(25)))
+    assert done.code == 0
+    assert re.search(r"web-1  brute_force  final     verdict: .*\(simulated\)", done.out)
+    assert "\x1b" not in done.out
+    assert re.search(r"^events +25$", done.out, re.MULTILINE)
+
+
+def test_the_schemas_are_those_of_the_file_and_of_results() -> None:
+    assert "triggers" in penstock("schema").json["properties"]
+    assert "verdict" not in penstock("schema", "result").json["properties"]
+    assert penstock("schema", "nothing").code == 1

@@ -1,0 +1,96 @@
+"""From the file to what runs: what is shared, what has a name of its own, what makes a difference and what does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.command_line import RULES, written
+from tests.stage import WATCH
+
+from penstock.operators.error import Rejected
+from penstock.pipelines.compile import Pipeline, compile_pipeline
+from penstock.pipelines.load import load_pipeline
+
+
+def compiled(folder: Path, text: str) -> Pipeline:
+    return compile_pipeline(load_pipeline([written(folder, text)], environ={}))
+
+
+def test_a_file_with_errors_is_not_compiled(tmp_path: Path) -> None:
+    with pytest.raises(Rejected, match="the file has errors"):
+        compiled(tmp_path, RULES.replace("each:", "eahc:"))
+
+
+def test_topics_are_named_after_the_pipeline_unless_the_file_names_them(tmp_path: Path) -> None:
+    layout = compiled(tmp_path, RULES).layout
+    assert (layout.log, dict(layout.inputs)) == ("dev.rules.log", {"auth": "earliest"})
+    assert layout.outputs == {"dev.rules.results", "dev.rules.partials", "dev.rules.dead"}
+    named = compiled(tmp_path, f"{RULES}outputs: {{results: r, partials: p, dead: d}}\n")
+    assert named.layout.outputs == {"r", "p", "d"}
+    assert (named.plan.results.results, named.plan.results.partials, named.plan.dead_topic) == ("r", "p", "d")
+
+
+def test_equal_aggregates_are_computed_once(tmp_path: Path) -> None:
+    twice = f"""{RULES}  more: {{when: 'count(event.outcome=="failed",1m)>=9', agent: none}}\n"""
+    assert len(compiled(tmp_path, twice).plan.slots) == 1
+    other = f"""{RULES}  more: {{when: 'count(event.outcome == "failed", 61s) >= 9', agent: none}}\n"""
+    assert len(compiled(tmp_path, other).plan.slots) == 2
+
+
+def test_an_aggregate_behind_a_name_is_the_same_aggregate(tmp_path: Path) -> None:
+    text = RULES.replace("triggers:", 'define:\n  failed: event.outcome == "failed"\ntriggers:')
+    named = f"{text}  more: {{when: 'count(failed, 60s) >= 9', agent: none}}\n"
+    assert len(compiled(tmp_path, named).plan.slots) == 1
+
+
+def test_comments_and_order_make_no_difference_to_the_digest(tmp_path: Path) -> None:
+    digest = compiled(tmp_path, RULES).plan.digest
+    assert digest.startswith("sha256:")
+    assert compiled(tmp_path, f"# a comment\n{RULES}").plan.digest == digest
+    assert compiled(tmp_path, RULES.replace(">= 3", ">= 4")).plan.digest != digest
+
+
+def test_a_trigger_keeps_its_identity_while_it_means_the_same(tmp_path: Path) -> None:
+    """What it remembers in the log is found by it."""
+
+    def identities(text: str) -> dict[str, str]:
+        return {planned.name: planned.identity for planned in compiled(tmp_path, text).plan.triggers}
+
+    before = identities(RULES)
+    assert identities(RULES.replace("agent: none}\n  many", "labels: {a: b}, agent: none}\n  many")) == before
+    changed = identities(RULES.replace(">= 3", ">= 4"))
+    assert changed["root"] == before["root"]
+    assert changed["many"] != before["many"]
+
+
+def test_a_name_that_means_something_else_makes_another_trigger(tmp_path: Path) -> None:
+    def identity(limit: int) -> str:
+        text = RULES.replace("triggers:", f"define:\n  limit: '{limit}'\ntriggers:").replace(">= 3", ">= limit")
+        return compiled(tmp_path, text).plan.triggers[1].identity
+
+    assert identity(3) == identity(3) != identity(4)
+
+
+def test_triggers_know_their_agent_and_models_are_those_of_the_file(tmp_path: Path) -> None:
+    pipeline = compiled(tmp_path, WATCH)
+    agents = {planned.name: planned.agent and planned.agent.name for planned in pipeline.plan.triggers}
+    assert agents == {"failed": "judge", "many": "judge", "odd": None}
+    assert list(pipeline.models) == ["small"]
+
+
+def test_results_report_the_names_that_expressions_and_templates_use(tmp_path: Path) -> None:
+    text = """
+penstock: v1
+name: named
+sources:
+  auth: {topic: auth, key: event.host}
+define:
+  used: count(event.a, 1m)
+  shown: count(event.b, 1m)
+  idle: count(event.c, 1m)
+triggers:
+  t: {when: used > 1, annotations: {summary: "{{ values.shown }}"}, agent: none}
+"""
+    (trigger,) = compiled(tmp_path, text).plan.triggers
+    assert [name for name, _ in trigger.values] == ["used", "shown"]
