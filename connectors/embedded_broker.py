@@ -14,8 +14,8 @@ from penstock.connectors.port import Assignment, Layout, TaskId, TaskLog, WallCl
 from penstock.operators.error import PenstockError, Unreachable
 from penstock.operators.record import Output, Raw
 
-RECORD_BYTES_MAX = 1 << 20
-"""As Kafka's brokers have it by default: what a pipeline may write does not depend on where it runs."""
+RECORD_BYTES_MAX = 8 << 20
+"""As in the topics that Penstock creates on Kafka: what a pipeline may write does not depend on where it runs."""
 BEATS_PER_SESSION = 10
 BEAT_SECONDS_MAX = 1.0
 LEASE_MARGIN_SECONDS = 3.0

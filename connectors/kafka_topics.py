@@ -29,6 +29,8 @@ LOG_SETTINGS = {
     "max.message.bytes": str(REQUEST_BYTES_MAX),
 }
 """Penstock trims the log itself: a broker that deletes by age or size deletes the state of a quiet week."""
+OUTPUT_SETTINGS = {"max.message.bytes": str(REQUEST_BYTES_MAX)}
+"""A dead letter is larger than the record that it holds, which may be as large as the broker's default allows."""
 PREVIEW_SETTINGS = {"cleanup.policy": "delete", "retention.ms": "3600000"}
 PREVIEW_PARTITIONS_MAX = 3
 LOG_MESSAGE_BYTES_MIN = 768 << 10
@@ -81,7 +83,7 @@ def plan(layout: Layout, world: World) -> list[TopicPlan]:
         return inputs
     partitions = inputs[0].partitions if inputs else 1
     ours = [_plan_ours(layout.log, "log", partitions, LOG_SETTINGS, world)]
-    ours += [_plan_ours(topic, "output", partitions, {}, world) for topic in sorted(layout.outputs)]
+    ours += [_plan_ours(topic, "output", partitions, OUTPUT_SETTINGS, world) for topic in sorted(layout.outputs)]
     if layout.previews is not None:
         few = min(partitions, PREVIEW_PARTITIONS_MAX)
         ours.append(_plan_ours(layout.previews, "previews", few, PREVIEW_SETTINGS, world))

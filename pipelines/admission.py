@@ -158,6 +158,8 @@ class Admission:
                 await self._wait_as_told(endpoint, busy, backoff)
             except ModelError as error:
                 left -= self._clock.monotonic() - began
+                if endpoint.failed():
+                    log.warning("endpoint %s does not answer: %s", endpoint.name, error)
                 pause = backoff.draw()
                 if not error.retryable or left <= pause:
                     return CallLost(ask.call_id, _kind(error), str(error), spent=_spent(ask, left))
@@ -165,6 +167,8 @@ class Admission:
                 await self._clock.sleep(pause)
             else:
                 left -= self._clock.monotonic() - began
+                if endpoint.answered():
+                    log.info("endpoint %s answers again", endpoint.name)
                 return _answered(ask, growing.text, last, _spent(ask, left))
             endpoint.ledger.retried += 1
 

@@ -100,6 +100,7 @@ class Endpoint:
         self._full = False
         self._busy_since: float | None = None
         self._pushed_back_at = 0.0
+        self._failing = False
 
     @property
     def has_seat(self) -> bool:
@@ -116,6 +117,16 @@ class Endpoint:
         waiting, bound = len(self.waiting), self.limits.queue
         self._full = waiting > (bound // 2 if self._full else bound)
         return self._full or self.busy
+
+    def failed(self) -> bool:
+        """An attempt went wrong; whether that is news since it last answered."""
+        news, self._failing = not self._failing, True
+        return news
+
+    def answered(self) -> bool:
+        """An attempt went well; whether the one before it did not."""
+        news, self._failing = self._failing, False
+        return news
 
     def push_back(self, now: float) -> bool:
         """It asked us to wait; whether that is news. `now` in monotonic seconds."""

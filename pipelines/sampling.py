@@ -14,7 +14,6 @@ from penstock.operators.plan import Plan
 from penstock.operators.record import DeadLetter
 from penstock.pipelines.samples import SampleTask, sample_records, source_of
 
-
 ValueOf = Callable[[KeyState], Any]
 NOT_ASKED = object()
 

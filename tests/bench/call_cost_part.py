@@ -124,7 +124,7 @@ async def memory(base_url: str, runs: int) -> dict[str, Any]:
 async def _all_in_flight(worker: Worker, base_url: str, runs: int) -> None:
     """Every run is committed as open, and the server has begun to work on it."""
     session = await opened(worker)
-    while session.core.open_runs < runs or session.core.dirty or await _running(base_url) < runs:
+    while session.core.open_runs < runs or session.core.dirty or await _running(base_url) < runs:  # noqa: ASYNC110 - another process cannot set an event
         await asyncio.sleep(OPEN_POLL)
 
 

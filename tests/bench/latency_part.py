@@ -80,7 +80,7 @@ class Reader:
         began = time.perf_counter()
         await act()
         async with asyncio.timeout(SEEN_SECONDS_MAX):
-            return 1000 * (await awaited - began)
+            return 1000 * float(await awaited - began)
 
 
 async def measure(bootstrap: str, name: str, samples: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import gguf
 import numpy as np
-import xllamacpp  # type: ignore[import-untyped]  # ships no types
+import xllamacpp
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 WIDTH, LAYERS, HEADS, FEED_FORWARD, CONTEXT, VOCABULARY = 64, 2, 2, 192, 8192, 2048

@@ -134,6 +134,20 @@ async def test_a_broken_stream_is_tried_again_within_the_time_limit() -> None:
     assert desk.endpoint.ledger.retried == 2
 
 
+async def test_an_endpoint_that_does_not_answer_is_named_once_and_so_is_its_return(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "penstock")
+    desk = Desk(scripted(CutAfter(1), CutAfter(1), None))
+    desk.ask("a")
+    await desk.until_over()
+    said = [record.message for record in caplog.records]
+    assert said == [
+        "endpoint small does not answer: scripted: cut after 1 pieces",
+        "endpoint small answers again",
+    ]
+
+
 async def test_a_call_is_lost_when_no_attempt_fits_into_its_time_limit_any_more() -> None:
     model = ScriptedModel(answering, script=lambda request, before: CutAfter(0))
     desk = Desk(model)

@@ -60,7 +60,9 @@ async def test_the_certificates_of_the_file_are_used(base_url: str, certificate:
 
 async def test_a_server_whose_certificate_nobody_knows_is_not_asked(base_url: str) -> None:
     async with opened_models({"small": settings(base_url)}) as models:
-        with pytest.raises(Unreachable, match=r"its certificate is not trusted: self.signed certificate \(name .*`tls:"):
+        with pytest.raises(
+            Unreachable, match=r"its certificate is not trusted: self.signed certificate \(name .*`tls:"
+        ):
             await models["small"].probe()
 
 
