@@ -106,9 +106,14 @@ def _set_up(db: sqlite3.Connection, path: Path, file_bytes_max: int | None) -> N
 
 
 def _refuse_foreign(db: sqlite3.Connection, path: Path) -> None:
-    """Before anything is written. An empty file is welcome."""
+    """Before anything is written. An empty file is welcome.
+
+    All of it is read in one transaction: in between, another process may make the file ours.
+    """
+    db.execute("BEGIN")
     application, version = _pragma(db, "application_id"), _pragma(db, "user_version")
     tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    db.execute("COMMIT")
     if application != APPLICATION_ID and (application or tables):
         raise Rejected("this is a database of another program", where=str(path), remedy="name another file")
     if application == APPLICATION_ID and version > SCHEMA:

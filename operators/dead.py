@@ -28,10 +28,21 @@ def dead_letter(raw: Raw, letter: DeadLetter, topic: str) -> Output:
 def refused_output(output: Output, reason: str, topic: str) -> Output:
     """What takes the place of an output that its topic will never accept (protocol rule 15).
 
-    It has no value: what is too large there may be too large here. The run's journaled calls say how it came about.
+    It has no value: what is too large there may be too large here. The run's journaled calls say how it came about. A dead
+    letter that is refused itself goes on as a reference to its record; equal to `output` if there is nothing to leave out.
     """
+    if output.topic == topic:
+        return _reference(output, reason)
     own = _reason_headers(reason="refused", detail=reason, topic=output.topic, id=output.id)
     return Output(f"{output.topic}/{output.id}", topic, output.key, None, own)
+
+
+def _reference(letter: Output, reason: str) -> Output:
+    """The dead letter without the record's value and headers; the second time without its key, too."""
+    own = tuple((name, value) for name, value in letter.headers if name.startswith(PREFIX))
+    if letter.value is None and own == letter.headers:
+        return Output(letter.id, letter.topic, None, None, own)
+    return Output(letter.id, letter.topic, letter.key, None, own + _reason_headers(refused=reason, id=letter.id))
 
 
 def _reason_headers(**parts: str) -> Headers:

@@ -231,7 +231,7 @@ async def test_an_output_that_is_too_large_is_refused_and_can_be_left_out(world:
     results = results_of(world)
     broker = await started(world)
     log = await opened(broker)
-    huge = output(results, "x" * 3_000_000)
+    huge = output(results, "x" * 9_000_000)
     with pytest.raises(Refused) as refusal:
         await log.commit(next_delta(log, outputs=[huge]), [output(results, "small"), huge])
     assert refusal.value.output == huge

@@ -20,6 +20,7 @@ def test_what_is_missing_is_planned_with_the_partitions_of_the_inputs() -> None:
         ("a", "none", 6), ("b", "none", 6), ("dev.p.log", "create", 6), ("results", "create", 6), ("previews", "create", 3),
     ]  # fmt: skip
     assert plans["dev.p.log"].settings == {**LOG_SETTINGS, "min.insync.replicas": "2"}
+    assert plans["results"].settings == {"max.message.bytes": "8388608", "min.insync.replicas": "2"}
 
 
 def test_one_broker_keeps_one_replica() -> None:

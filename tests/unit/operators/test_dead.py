@@ -47,3 +47,32 @@ def test_a_refused_output_is_replaced_by_a_reference_to_it() -> None:
         "penstock-dead-topic": b"results",
         "penstock-dead-id": b"0-ab/4",
     }
+
+
+def test_a_dead_letter_that_is_refused_still_says_which_record_died_and_why() -> None:
+    letter = dead_letter(RAW, DeadLetter("too_large", "2 MiB"), "dead")
+    replaced = refused_output(letter, "takes at most 1 MiB", "dead")
+    assert (replaced.id, replaced.topic, replaced.key, replaced.value) == ("auth-log/3@1841", "dead", b"k\xff", None)
+    assert dict(replaced.headers) == {
+        "penstock-dead-reason": b"too_large",
+        "penstock-dead-detail": b"2 MiB",
+        "penstock-dead-topic": b"auth-log",
+        "penstock-dead-partition": b"3",
+        "penstock-dead-offset": b"1841",
+        "penstock-dead-timestamp": b"1795252447250",
+        "penstock-dead-refused": b"takes at most 1 MiB",
+        "penstock-dead-id": b"auth-log/3@1841",
+    }
+
+
+def test_what_is_left_of_a_dead_letter_gets_smaller_until_nothing_can_be_left_out() -> None:
+    letter = dead_letter(RAW, DeadLetter("key_too_large", "x"), "dead")
+    reference = refused_output(letter, "too large", "dead")
+    keyless = refused_output(reference, "still too large", "dead")
+    assert (keyless.key, keyless.headers) == (None, reference.headers)
+    assert refused_output(keyless, "even so", "dead") == keyless
+
+
+def test_a_reference_to_a_result_loses_its_key_if_that_is_too_large() -> None:
+    reference = refused_output(Output("0-ab/4", "results", b"k" * 10, b"x"), "too large", "dead")
+    assert refused_output(reference, "the key", "dead") == Output(reference.id, "dead", None, None, reference.headers)
