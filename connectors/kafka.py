@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from penstock.connectors.clock import MachineClock
-from penstock.connectors.kafka_client import BATCH_BYTES, KafkaClients, abandon, stop_within
+from penstock.connectors.kafka_client import BATCH_BYTES, REQUEST_BYTES_MAX, KafkaClients, abandon, stop_within
 from penstock.connectors.kafka_inputs import read
 from penstock.connectors.kafka_keys import check_keys
 from penstock.connectors.kafka_log import KafkaTaskLog
@@ -85,7 +85,10 @@ class KafkaBroker:
         await self._clients.probe()
         self._admin = self._clients.admin()
         topics = await self._topics(self._admin)
-        self._limits = {topic: topics[topic].message_bytes_max for topic in self._layout.outputs}
+        # What a topic would take and our producers would not send is refused here, too, or it would be tried for ever.
+        self._limits = {
+            topic: min(topics[topic].message_bytes_max, REQUEST_BYTES_MAX) for topic in self._layout.outputs
+        }
         if self._layout.previews is not None:
             self._preview_partitions = topics[self._layout.previews].partitions
         partitions = topics[self._layout.log].partitions

@@ -234,3 +234,12 @@ async def abandon(producer: AIOKafkaProducer) -> None:
         await producer.client.close()
         await asyncio.wait([sender], timeout=0.2)
     await producer.client.close()
+    _forget_transaction(producer)
+
+
+def _forget_transaction(producer: AIOKafkaProducer) -> None:
+    """A fence is noted in the future of the transaction's end, too; asyncio complains where nobody came to wait for that."""
+    manager = producer._txn_manager
+    ending = None if manager is None else manager._transaction_waiter
+    if ending is not None and ending.done() and not ending.cancelled():
+        ending.exception()

@@ -37,7 +37,7 @@ class Membership(ConsumerRebalanceListener):
     def __init__(self, clients: KafkaClients, group: str, topic: str, session_ms: int, clock: WallClock) -> None:
         self._clients, self._group, self._topic = clients, group, topic
         self._session_ms, self._clock = session_ms, clock
-        self._changes: asyncio.Queue[Assignment | Unreachable] = asyncio.Queue()
+        self._changes: asyncio.Queue[Assignment | Exception] = asyncio.Queue()
         self._owned: frozenset[int] = frozenset()
         self._heard_at = float("-inf")
         self._positions: dict[TopicPartition, int] = {}
@@ -51,10 +51,13 @@ class Membership(ConsumerRebalanceListener):
             self._serving = asyncio.create_task(self._serve(await self._join()), name="kafka-membership")
 
     async def changes(self) -> AsyncIterator[Assignment]:
-        """For as long as the process lives. Raises Unreachable when the group cannot be used; `start` begins again."""
+        """For as long as the process lives. Raises Unreachable when the group cannot be used; `start` begins again.
+
+        Raises whatever is a bug, too: unsaid, the process would go on as a member and fight for what others were given.
+        """
         while True:
             change = await self._changes.get()
-            if isinstance(change, Unreachable):
+            if isinstance(change, Exception):
                 raise change
             yield change
 
@@ -128,16 +131,23 @@ class Membership(ConsumerRebalanceListener):
 
     async def _serve(self, consumer: AIOKafkaConsumer) -> None:
         """Polls, which keeps the membership alive, brings errors to light, and is the occasion for reports."""
-        while True:
-            try:
-                await self._poll(consumer)
-            except KafkaError as error:
-                if not error.retriable:
-                    self._changes.put_nowait(self._clients.unreachable(error, "taking part in the group"))
-                    break
-                _log.info("group %s: %s; going on", self._group, error)
-                await self._clock.sleep(RETRY_SECONDS)
+        try:
+            while True:
+                await self._poll_patiently(consumer)
+        except KafkaError as error:
+            self._changes.put_nowait(self._clients.unreachable(error, "taking part in the group"))
+        except Exception as bug:  # noqa: BLE001 - it is raised where somebody listens
+            self._changes.put_nowait(bug)
         await self._leave()
+
+    async def _poll_patiently(self, consumer: AIOKafkaConsumer) -> None:
+        try:
+            await self._poll(consumer)
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            _log.info("group %s: %s; going on", self._group, error)
+            await self._clock.sleep(RETRY_SECONDS)
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
         await consumer.getmany(timeout_ms=POLL_MS)

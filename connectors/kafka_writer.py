@@ -94,6 +94,7 @@ class Writer:
         self, topic: str, value: bytes | None, key: bytes | None, headers: Sequence[tuple[str, bytes]]
     ) -> Sending:
         sending: Sending = await self._producer.send(topic, value, key, self._partition, headers=list(headers))
+        sending.add_done_callback(_retrieve)
         return sending
 
     def _lost(self, error: Exception) -> Fenced | Indefinite:
@@ -111,6 +112,12 @@ class Writer:
         """Nothing more leaves this writer. What was begun and not decided is aborted by the next who opens the task."""
         self._given_up = True
         await abandon(self._producer)
+
+
+def _retrieve(sending: Sending) -> None:
+    """The first send that fails ends the transaction; asyncio would complain of the others, which nobody awaits any more."""
+    if not sending.cancelled():
+        sending.exception()
 
 
 def _size(output: Output) -> int:

@@ -200,7 +200,10 @@ class Broker(Protocol):
 
 @dataclass(slots=True)
 class Piece:
-    """A piece of generated text; the last one of a stream carries `finish`, `usage` and what the server called itself."""
+    """A piece of generated text; the last one of a stream carries `finish`, `usage` and what the server called itself.
+
+    `simulated`, on every piece: the server says that it is no model.
+    """
 
     text: str = ""
     finish: str | None = None

@@ -118,7 +118,7 @@ class ScriptedModel:
             for piece in self._until_cut(generated, step, timeout):
                 await self._sleep(self._seconds_per_piece)
                 call.text += piece
-                yield Piece(piece)
+                yield Piece(piece, simulated=True)
             call.state = "finished"
             yield Piece("", step.finish if isinstance(step, Say) else "stop", usage, request.model, simulated=True)
         except ModelError:

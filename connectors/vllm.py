@@ -33,6 +33,8 @@ _KEPT_CONNECTION_S = 4.0  # below the 5 s after which vLLM's own server closes i
 _ERROR_BYTES_MAX = 1 << 16
 _LIST_BYTES_MAX = 1 << 22
 _CLOSING_S = 0.05
+ANSWER_CHARACTERS_MAX = 4 << 20
+"""Far beyond what `max_tokens` allows: a server that goes on has lost its mind, and would fill our memory."""
 _GIVEN_UP = frozenset({"abort", "error"})
 EVERY_MODEL = "*"
 """Gateways that serve whatever is asked for list this as the model's name."""
@@ -102,9 +104,12 @@ class VllmModel:
                 reads.limit_silence(self._deadlines.first)
                 data = await reads.next()
                 reads.limit_silence(self._deadlines.idle)
+                length = 0
                 while data:
                     if text := reader.feed(data):
-                        yield Piece(text)
+                        length += len(text)
+                        self._refuse_endless(length)
+                        yield Piece(text, simulated=reader.simulated)
                     if reader.done:
                         await reads.to_end()
                         break
@@ -115,6 +120,10 @@ class VllmModel:
         if reader.finish is None or reader.finish in _GIVEN_UP:
             raise CallFailed(f"{self._endpoint} ended the stream before the answer was complete")
         yield reader.last()
+
+    def _refuse_endless(self, length: int) -> None:
+        if length > ANSWER_CHARACTERS_MAX:
+            raise CallInvalid(f"{self._endpoint} does not stop: more than {ANSWER_CHARACTERS_MAX} characters came")
 
     async def probe(self) -> str:
         status, body = await self._models()

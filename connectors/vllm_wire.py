@@ -95,13 +95,13 @@ def encode_request(request: ChatRequest) -> bytes:
 class AnswerReader:
     """One streamed answer, read incrementally. `finish` is None until the server said why it stopped."""
 
-    __slots__ = ("_model", "_parser", "_simulated", "_usage", "done", "finish")
+    __slots__ = ("_model", "_parser", "_usage", "done", "finish", "simulated")
 
     def __init__(self) -> None:
         self._parser = EventParser()
         self._usage: Usage | None = None
         self._model = ""
-        self._simulated = False
+        self.simulated = False
         self.finish: str | None = None
         self.done = False
 
@@ -115,7 +115,7 @@ class AnswerReader:
 
     def last(self) -> Piece:
         """The closing piece: why it stopped, what it cost, who answered."""
-        return Piece("", self.finish, self._usage, self._model, self._simulated)
+        return Piece("", self.finish, self._usage, self._model, self.simulated)
 
     def _text(self, event: bytes) -> str:
         if self.done or event == b"[DONE]":
@@ -127,7 +127,7 @@ class AnswerReader:
         if chunk.usage is not None:
             self._usage = _usage(chunk.usage)
         if not self._model:
-            self._model, self._simulated = chunk.model or "", chunk.simulated
+            self._model, self.simulated = chunk.model or "", chunk.simulated
         text = ""
         for choice in chunk.choices:
             if choice.index == 0:

@@ -111,7 +111,7 @@ def feed_run(run: Run, event: Streamed | Answered | CallLost, plan: RunPlan, con
     agent = plan.agents[run.agent]
     match event:
         case Streamed():
-            return _show(run, plan, agent, _encodable(event.text))
+            return _show(run, plan, agent, _encodable(event.text), simulated=event.simulated)
         case Answered():
             return _read(run, plan, agent, context, event)
         case CallLost():
@@ -192,10 +192,10 @@ def _call(run: Run, agent: AgentPlan, context: Context) -> Ask:
 
 
 def _forget_stream(run: Run) -> None:
-    run.streamed, run.answer, run.text = "", None, None
+    run.streamed, run.answer, run.text, run.simulated = "", None, None, False
 
 
-def _show(run: Run, plan: RunPlan, agent: AgentPlan, text: str) -> list[Action]:
+def _show(run: Run, plan: RunPlan, agent: AgentPlan, text: str, *, simulated: bool) -> list[Action]:
     """A partial record, if there is anything new to see. A stream that does not go on from what was seen began afresh."""
     if agent.partial_every is None:
         return []
@@ -211,7 +211,7 @@ def _show(run: Run, plan: RunPlan, agent: AgentPlan, text: str) -> list[Action]:
         run.answer = fields or None
     if not changed:
         return []
-    suffix, run.streamed = text[len(run.streamed) :], text
+    suffix, run.streamed, run.simulated = text[len(run.streamed) :], text, simulated
     return [_publish(run, plan, "partial", suffix)]
 
 

@@ -236,9 +236,9 @@ class Context:
             self._expire(now)
         segments = self._segments
         summary = "" if self._summary is None else self._summary.text()
-        if not segments:
-            return View(self._next, self._next - 1, None, None, summary)
         beyond = 0 if until is None else sum(segment.beyond(until) for segment in segments)
+        if beyond == self._events:
+            return View(self._next, self._next - 1, None, None, summary)
         if until is not None and beyond:
             times = [time for segment in segments for time in segment.times if time <= until]
         else:

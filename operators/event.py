@@ -56,10 +56,11 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Streamed(msgspec.Struct, frozen=True):
-    """`text` is everything generated so far by this call."""
+    """`text` is everything generated so far by this call; `simulated` as in `Answered`."""
 
     call_id: str
     text: str
+    simulated: bool = False
 
 
 class Answered(msgspec.Struct, frozen=True):

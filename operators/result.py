@@ -75,7 +75,7 @@ def result_record(run: Run, plan: ResultPlan, state: State) -> dict[str, Any]:
         "why": _why(run),
         "usage": _usage(run.calls, plan.currency),
         "degraded": [{"step": entry.step, "because": entry.because, "would_have_cost": None} for entry in run.degraded],
-        "simulated": any(call.simulated for call in run.calls),
+        "simulated": run.simulated or any(call.simulated for call in run.calls),
         "end": firing.end,
         "supersedes": None,
         "corrects": None,

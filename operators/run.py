@@ -65,7 +65,8 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     `attempt` counts the streams that a consumer may have seen the beginning of, `rev` the records written. `endpoint` is the
     place of the model being asked in the agent's list, `spent` what its calls used of the agent's time (ms). `streamed` is what
-    the call under way has been seen to say; `answer` (or `text`, for an agent without fields) is what records show of it.
+    the call under way has been seen to say; `answer` (or `text`, for an agent without fields) is what records show of it,
+    and `simulated` whether what was streamed comes from no model.
     """
 
     firing: Firing
@@ -86,6 +87,7 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
     streamed: str = ""
     answer: dict[str, Any] | None = None
     text: str | None = None
+    simulated: bool = False
     calls: list[CallEntry] = []
     degraded: list[Degradation] = []
     reason: str | None = None

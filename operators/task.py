@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, assert_never, cast
 from zlib import crc32
 
+import msgspec
+
 from penstock.operators.agent import open_run
 from penstock.operators.context import Context
 from penstock.operators.dead import dead_letter
@@ -60,6 +62,7 @@ class Task:
         self._occasions = Occasions(plan, partition)
         self._positions: dict[str, Position] = {}
         self._last_read: dict[str, Raw] = {}
+        self._progress: Mapping[str, Progress] = {}
         self._watermark = NEVER
         self._tick = 0
 
@@ -142,8 +145,9 @@ class Task:
 
     def _let_silence_pass(self, progress: Mapping[str, Progress]) -> None:
         """Protocol rule 13: what is idle does not hold time back."""
+        self._progress = dict(progress)
         for topic, origin in self._origins.items():
-            if topic in progress and not (self._merge is not None and self._merge.holds(topic)):
+            if topic in progress and not self._holds(topic):
                 origin.fall_silent(progress[topic])
         self._pass_time(least(self._origins))
 
@@ -232,14 +236,22 @@ class Task:
 
     @property
     def positions(self) -> dict[str, Position]:
-        """Per input the next offset to read, behind the last record that was fed."""
+        """Per input the next offset to read: behind the last record that was fed, and what follows it and is no record."""
         for topic, raw in self._last_read.items():
             generation = self._positions[topic].generation if topic in self._positions else 0
             self._positions[topic] = Position(
                 raw.offset + 1, raw.offset, raw.timestamp, crc32(raw.value or b""), generation
             )
         self._last_read.clear()
+        for topic, position in self._positions.items():
+            if topic in self._progress and not self._holds(topic):
+                offset = max(position.offset, self._progress[topic].position)
+                self._positions[topic] = msgspec.structs.replace(position, offset=offset)
         return dict(self._positions)
+
+    def _holds(self, topic: str) -> bool:
+        """Records of this input were handed over and not fed yet."""
+        return self._merge is not None and self._merge.holds(topic)
 
     # --- restoring ----------------------------------------------------------------------------------------------
 

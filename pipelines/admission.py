@@ -181,7 +181,7 @@ class Admission:
                 async for piece in pieces:
                     last = piece
                     if piece.text:
-                        growing.add(piece.text)
+                        growing.add(piece.text, simulated=piece.simulated)
                         if not growing.silent:
                             await growing.show(self._clock.monotonic())
         except TimeoutError:

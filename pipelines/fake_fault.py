@@ -12,8 +12,9 @@ from typing import Literal, get_args
 
 from penstock.operators.error import Rejected
 
-Fault = Literal["busy", "cut", "garbage", "slow"]
-"""503 · the connection breaks within the answer · text that is no answer · a tenth of the speed."""
+Fault = Literal["busy", "cut", "empty", "endless", "garbage", "slow", "wrong"]
+"""503 · the connection breaks within the answer · nothing · no end before `max_tokens` · no JSON · a tenth of the speed ·
+JSON that the schema does not allow."""
 _REMEMBERED_PROMPTS_MAX = 10_000
 
 

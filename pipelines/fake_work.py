@@ -8,12 +8,13 @@ from typing import Literal
 
 from penstock.operators.prefix import BLOCK, PrefixCache, pieces, prompt_ids
 from penstock.pipelines.fake_answer import Rule, simulated_answer
-from penstock.pipelines.fake_fault import NO_FAULTS, FaultRates, FaultSource
+from penstock.pipelines.fake_fault import NO_FAULTS, Fault, FaultRates, FaultSource
 from penstock.pipelines.fake_protocol import ChatCall, Counts, Rejection, bad_request, check_call
 from penstock.pipelines.fake_schema import Unsupported
 
 EVERY_MODEL = "*"
 _GARBAGE = "I am sorry, but {as a simulated model: I had rather not"
+_WRONG = '{"not_asked_for": "simulated"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,10 @@ class Planner:
         if fault == "busy":
             raise Rejection(503, "ServiceUnavailableError", "The server is busy on purpose.")
         try:
-            text = _GARBAGE if fault == "garbage" else simulated_answer(prompt, call.schema, options.answers)
+            text = simulated_answer(prompt, call.schema, options.answers)
         except Unsupported as error:
             raise bad_request(f"The json_schema cannot be satisfied: {error}", "response_format") from error
-        tokens, finish = limited(text, call, room)
+        tokens, finish = limited(_spoilt(text, fault), call, room, endless=fault == "endless")
         self._planned += 1
         return Work(
             call_id=f"chatcmpl-{self._planned:016x}",
@@ -96,18 +97,34 @@ class Planner:
         )
 
 
-def limited(text: str, call: ChatCall, room: int) -> tuple[list[str], str]:
+def _spoilt(text: str, fault: Fault | None) -> str:
+    match fault:
+        case "empty":
+            return ""
+        case "garbage":
+            return _GARBAGE
+        case "wrong":
+            return _WRONG
+        case "endless":
+            return text[: len(text) // 2]
+        case _:
+            return text
+
+
+def limited(text: str, call: ChatCall, room: int, *, endless: bool = False) -> tuple[list[str], str]:
     """The text's tokens up to a stop text and within the request's and the model's length, and the reason for stopping.
 
     `ignore_eos` runs on to the very limit: into spaces behind JSON, as grammars allow, and into more of the same behind text.
+    So does `endless`, whatever was asked for.
     """
     stops = [call.stop] if isinstance(call.stop, str) else call.stop or []
     ends = [position for stop in stops if stop and (position := text.find(stop)) >= 0]
     tokens = [piece.decode() for piece in pieces(text[: min(ends)] if ends else text)] or [""]
     limit = room if call.token_limit is None else min(call.token_limit, room)
-    if call.ignore_eos and call.token_limit is not None:
+    runs_on = endless or (call.ignore_eos and call.token_limit is not None)
+    if runs_on:
         tokens += _filling(tokens, limit - len(tokens), constrained=call.schema is not None)
-    if len(tokens) > limit or (call.ignore_eos and len(tokens) == limit):
+    if len(tokens) > limit or (runs_on and len(tokens) == limit):
         return tokens[:limit], "length"
     return tokens, "stop"
 

@@ -39,6 +39,7 @@ class Growing:
         self._previewed = 0
         self._preview_due = now
         self._pieces: list[str] = []
+        self._simulated = False
 
     @property
     def silent(self) -> bool:
@@ -57,8 +58,9 @@ class Growing:
             self._pieces = ["".join(self._pieces)]
         return self._pieces[0] if self._pieces else ""
 
-    def add(self, text: str) -> None:
+    def add(self, text: str, *, simulated: bool = False) -> None:
         self._pieces.append(text)
+        self._simulated = simulated
 
     async def show(self, now: float) -> None:
         """Tell what is due at `now` (monotonic seconds)."""
@@ -71,7 +73,7 @@ class Growing:
     def _tell_task(self) -> None:
         if self.text != self._told:
             self._told = self.text
-            self._call.deliver(Streamed(self._call.ask.call_id, self._told))
+            self._call.deliver(Streamed(self._call.ask.call_id, self._told, self._simulated))
 
     async def tell_onlookers(self) -> None:
         """Publish what they have not seen of this attempt yet. Best effort: a preview may be lost."""
@@ -79,10 +81,11 @@ class Growing:
         if self._previews is None or len(text) <= seen:
             return
         self._previewed = len(text)
-        await self._outlet.preview(preview(self._call, self._previews, seen, text[seen:]), self._call.owner.partition)
+        output = preview(self._call, self._previews, seen, text[seen:], simulated=self._simulated)
+        await self._outlet.preview(output, self._call.owner.partition)
 
 
-def preview(call: Call, topic: str, offset: int, text: str) -> Output:
+def preview(call: Call, topic: str, offset: int, text: str, *, simulated: bool) -> Output:
     """Characters from `offset` on of the answer that a call is about to give."""
     ask = call.ask
     body = {
@@ -92,6 +95,7 @@ def preview(call: Call, topic: str, offset: int, text: str) -> Output:
         "call": ask.call_id,
         "from": offset,
         "text": text,
+        "simulated": simulated,
     }
     headers = (("content-type", b"application/json"),)
     return Output(f"{ask.call_id}/{offset}", topic, ask.key.encode(), orjson.dumps(body), headers)

@@ -129,9 +129,11 @@ class Session:
 
     async def _leave(self) -> None:
         self._process.admission.cancel_all(self._log.task)
-        await self._saving.end()
-        await self._fetching.end()
-        await self._log.close()
+        try:
+            await self._saving.end()
+            await self._fetching.end()
+        finally:  # also when the time for leaving is over
+            await self._log.close()
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         if self._ending is not None:

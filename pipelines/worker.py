@@ -125,6 +125,8 @@ class Worker:
             problems = _leaves(group)
         finally:
             await self.process.admission.close()
+        if self._bug is not None and not problems:
+            problems = [self._bug]  # it showed while the tasks were released
         exit_code, problem = _verdict(problems)
         ledgers = {name: endpoint.ledger for name, endpoint in self.process.admission.endpoints.items()}
         return Summary(exit_code, problem, self.process.tally, ledgers, self._clock.monotonic() - began)
@@ -174,9 +176,9 @@ class Worker:
         self._kept[task] = Kept(keeper, work)
 
     async def _tend(self, keeper: Keeper, former: asyncio.Task[None] | None) -> None:
-        if former is not None:
-            await asyncio.wait([former])
         try:
+            if former is not None:
+                await _end_of(former)
             await keeper.run()
         finally:
             kept = self._kept.get(keeper.task)
@@ -218,6 +220,19 @@ class Worker:
     def _note_bug(self, bug: BaseException) -> None:
         self._bug = self._bug or bug
         self._stop.set()
+
+
+async def _end_of(former: asyncio.Task[None]) -> None:
+    """Until the former session of a task is over: two at once would cancel each other's calls.
+
+    Whoever is cancelled here has no time left, and so neither has the former.
+    """
+    try:
+        await asyncio.wait([former])
+    except asyncio.CancelledError:
+        former.cancel()
+        await asyncio.wait([former])
+        raise
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

@@ -18,7 +18,7 @@ from tests.bench.figure import CannotRun, Figure, middle
 from tests.bench.part import run_part
 from tests.kafka_cluster import NoKafka, any_kafka
 
-EVENTS, EVENTS_QUICK, ROUNDS = 200_000, 40_000, 3
+EVENTS, EVENTS_QUICK, ROUNDS = 200_000, 40_000, 5
 KEYS = 1_000
 STEP_MS = 5
 BEGINNING_MS = 1_790_000_000_000

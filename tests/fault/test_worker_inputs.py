@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 from tests.stage import WATCH, Stage
+from tests.virtual_time import BEGINNING_MS
 
+from penstock.connectors.embedded_store import Trim, Write
 from penstock.connectors.fault import FaultyBroker, FaultyLog
 from penstock.connectors.port import Batch, Limits, TaskId
 
@@ -49,3 +52,15 @@ async def test_a_broker_that_is_away_for_a_minute_is_no_silence_of_its_inputs() 
     broker.blind = False
     assert (await working).counts["late", "auth"] == 0
     assert len((await stage.told()).results) == 2
+
+
+async def test_a_transactional_input_may_be_emptied_up_to_its_last_marker_by_its_retention() -> None:
+    """The marker behind the last record is nothing that could be lost: position and beginning of the topic meet there."""
+    stage = await Stage().open()
+    writer = await stage.cluster.fence("somebody's producer")
+    value = json.dumps({"host": "host-1", "outcome": "odd"}).encode()
+    [offset] = await stage.cluster.commit(writer, [Write("auth", 0, b"host-1", value, (), BEGINNING_MS)], None)
+    assert (await stage.play()).exit_code == 0
+    await stage.cluster.commit(writer, [], Trim("auth", 0, before=offset + 2))
+    summary = await stage.play()
+    assert (summary.exit_code, summary.problem) == (0, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -69,6 +70,24 @@ async def test_who_opens_later_fences_who_opened_before(kafka: KafkaWorld) -> No
     assert await kafka.committed(kafka.results) == [b"before", b"after"]
 
 
+async def test_a_fence_is_raised_and_said_nowhere_else(kafka: KafkaWorld) -> None:
+    """asyncio logs a traceback for every future whose exception nobody looked at, and aiokafka notes a fence in several."""
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    await kafka.create()
+    broker = await kafka.broker()
+    log, _, _ = await kafka.open(broker)
+    await kafka.fence(broker)
+    with pytest.raises(Fenced):
+        await log.commit(delta(log, cells={"k": {"noise": [hash((i, "noise")) for i in range(200_000)]}}), [])
+    await log.close()
+    kafka.logs.remove(log)
+    del log
+    gc.collect()
+    await asyncio.sleep(0)
+    assert complaints == []
+
+
 async def test_two_tasks_of_one_pipeline_do_not_disturb_each_other(kafka: KafkaWorld) -> None:
     topic = await kafka.create(partitions=2)
     await kafka.write(topic, b"0", partition=0)
@@ -111,6 +130,7 @@ async def test_a_write_between_reading_and_declaring_sends_the_opener_back(kafka
 
 async def test_an_output_that_is_too_large_is_refused_and_the_log_goes_on(kafka: KafkaWorld) -> None:
     await kafka.create()
+    await kafka.create("p.results")
     broker = await kafka.broker()
     log, _, _ = await kafka.open(broker)
     large = Output("a/1", kafka.results, b"k", bytes(1_100_000))
@@ -119,6 +139,19 @@ async def test_an_output_that_is_too_large_is_refused_and_the_log_goes_on(kafka:
     assert refused.value.output == large
     await commit(log, "fits", topic=kafka.results)
     assert await kafka.committed(kafka.results) == [b"fits"]
+
+
+async def test_an_output_that_its_topic_would_take_and_our_producer_would_not_send_is_refused_too(
+    kafka: KafkaWorld,
+) -> None:
+    await kafka.create()
+    await kafka.create("p.results", settings={"max.message.bytes": "20000000"})
+    broker = await kafka.broker()
+    log, _, _ = await kafka.open(broker)
+    large = Output("a/1", kafka.results, b"k", bytes(9_000_000))
+    with pytest.raises(Refused, match="takes at most 8388608"):
+        await log.commit(delta(log, outputs=[large]), [large])
+    await commit(log, "fits", topic=kafka.results)
 
 
 async def test_the_largest_output_that_passes_the_check_passes_the_broker(kafka: KafkaWorld) -> None:

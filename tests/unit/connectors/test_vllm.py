@@ -363,6 +363,7 @@ async def test_an_answer_that_is_no_stream_is_refused() -> None:
         ([b"data: {broken\n\n"], CallFailed, "no stream of answers"),
         ([b"data: \xff\n\n"], CallFailed, "no stream of answers"),
         ([b"data: " + b"x" * (1 << 20)] * 2, CallFailed, "more than 1048576 bytes"),
+        ([chunk("x" * (1 << 19))] * 9, CallInvalid, "does not stop: more than 4194304 characters"),
         (
             [chunk("a"), b'data: {"error": {"message": "engine died", "code": 500}}\n\n', DONE],
             CallFailed,

@@ -237,6 +237,14 @@ def test_completed_fields_are_shown_as_they_come_and_nothing_twice() -> None:
     assert [publish.outcome for publish in bench.published] == [False, False, True]
 
 
+def test_what_no_model_says_is_labelled_from_its_first_word_on() -> None:
+    bench = Bench(pipeline(2)).start()
+    bench.feed(Streamed(bench.asks[-1].call_id, '{"verdict": "attack", ', simulated=True))
+    assert bench.record()["simulated"] is True
+    bench.lost().streamed('{"verdict": "benign", ')
+    assert bench.record()["simulated"] is False
+
+
 def test_partials_of_a_repair_are_a_new_attempt() -> None:
     bench = Bench(pipeline()).start().streamed('{"verdict": "attack", ').answered('{"verdict": "attack"}')
     bench.streamed('{"verdict": "benign", ')

@@ -181,3 +181,13 @@ def test_a_view_up_to_an_instant_leaves_out_what_happened_after_it() -> None:
     assert (view.events, view.from_time, view.to_time) == (2, 10, 20)
     assert target.lines(view.first, view.last, view.until) == [b"a", b"c"]
     assert target.view(30, 40).until is None
+
+
+def test_a_view_before_everything_that_was_fed_shows_nothing_whatever_is_evicted_since() -> None:
+    """A timer of long ago fires after the event that showed that its time has passed."""
+    target = small(events=2)
+    target.append(30_000, b"a", 30_000)
+    view = target.view(30_000, 20_000)
+    assert (view.events, view.from_time, view.to_time) == (0, None, None)
+    fill(target, 40, start=31)
+    assert target.lines(view.first, view.last, view.until) == []

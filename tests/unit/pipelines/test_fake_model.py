@@ -15,10 +15,11 @@ import pytest
 
 from penstock.connectors.port import Piece
 from penstock.connectors.vllm import VllmModel
+from penstock.operators.answer import Unusable, shape_of_fields
 from penstock.operators.error import Busy, CallFailed, CallInvalid, Unreachable
 from penstock.operators.event import ChatRequest, Message, Usage
 from penstock.pipelines.fake_answer import Rule
-from penstock.pipelines.fake_fault import FaultRates, parse_faults
+from penstock.pipelines.fake_fault import Fault, FaultRates, parse_faults
 from penstock.pipelines.fake_model import FakeModelServer
 from penstock.pipelines.fake_work import FakeModelOptions
 
@@ -322,6 +323,25 @@ async def test_faults_come_at_their_rates() -> None:
         text, _ = await whole(model)
         with pytest.raises(json.JSONDecodeError):
             json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("empty", "it was empty"),
+        ("endless", "it was cut before the JSON object ended"),
+        ("garbage", "it holds no JSON object"),
+        ("wrong", "lacks 'verdict'"),
+    ],
+)
+async def test_every_kind_of_unusable_answer_can_be_had(fault: Fault, reason: str) -> None:
+    shape = shape_of_fields({"verdict": {"enum": ["attack", "benign"]}})
+    asked = request(schema=shape.schema, parameters={"max_tokens": 50})
+    async with fake(faults=FaultRates(((fault, 1.0),))) as (_, model):
+        text, last = await whole(model, asked)
+    found = shape.parse(text, last.finish or "")
+    assert isinstance(found, Unusable)
+    assert reason in found.reason
 
 
 async def test_a_slow_stream_takes_its_time() -> None:
