@@ -127,10 +127,13 @@ class Inputs:
         if (position, end, seen_at) != (before.position, before.end_seen, before.seen_at):
             self._progress[topic] = Progress(position, max(end, position), seen_at)
 
-    async def _out_of_range(self, error: OffsetOutOfRangeError) -> Damaged:
+    async def _out_of_range(self, error: OffsetOutOfRangeError) -> Damaged | Unreachable:
         ((partition, offset),) = error.args[0].items()
-        start = (await self._ends.beginning_offsets([partition]))[partition]
-        end = (await self._ends.end_offsets([partition]))[partition]
+        try:
+            start = (await self._ends.beginning_offsets([partition]))[partition]
+            end = (await self._ends.end_offsets([partition]))[partition]
+        except KafkaError as away:
+            return self._clients.unreachable(away, "reading the inputs")
         return _out_of_range(partition, offset, start, end)
 
     def pause(self, topic: str) -> None:

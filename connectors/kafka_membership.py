@@ -20,7 +20,6 @@ from aiokafka.protocol.commit import OffsetCommitRequest
 
 from penstock.connectors.kafka_client import KafkaClients, stop_within
 from penstock.connectors.port import MAIN, Assignment, Given, Taken, TaskId, WallClock
-from penstock.operators.error import Unreachable
 
 LEASE_MARGIN_SECONDS = 3.0
 POLL_MS = 500

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, SecretStr, StrictBool, Tag
+from pydantic import AfterValidator, Discriminator, Field, SecretStr, StrictBool, Tag
 
 from penstock.operators.setting import Duration, Settings, Text
 from penstock.operators.tls import TlsSettings
@@ -39,10 +40,21 @@ AnySasl = Annotated[
 ]
 
 
+_BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>[0-9]{1,5}))?")
+
+
+def _brokers(text: str) -> str:
+    for address in text.split(","):
+        match = _BROKER.fullmatch(address.strip())
+        if match is None or not 0 < int(match["port"] or 9092) < 65_536:
+            raise ValueError(f"{address.strip()!r} is not a broker's address; write host:port, several with commas")
+    return text
+
+
 class KafkaSettings(Settings):
     """The cluster that holds the topics. Of this, the embedded broker looks at `session_timeout` only."""
 
-    bootstrap: Text = Field(
+    bootstrap: Annotated[Text, AfterValidator(_brokers)] = Field(
         default="localhost:9092",
         min_length=1,
         description="Brokers to begin with, host:port, separated by commas.",

@@ -15,7 +15,6 @@ import ssl
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -25,6 +24,7 @@ from penstock.connectors.vllm_error import Endpoint, redirection, refusal, retry
 from penstock.connectors.vllm_wire import AnswerReader, ErrorInStream, ReservedParameter, encode_request
 from penstock.operators.error import CallFailed, CallInvalid, ModelError, Rejected, TimedOut, Unreachable
 from penstock.operators.event import ChatRequest
+from penstock.operators.model import checked_address
 
 if TYPE_CHECKING:
     import aiohttp
@@ -272,18 +272,11 @@ _PROBE_REMEDIES = {
 
 
 def _checked_address(name: str, base_url: str) -> str:
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Rejected(
-            f"base_url {base_url!r} is no HTTP address", where=f"model {name}", remedy="write http://host:port/v1"
-        )
-    if parts.username is not None or parts.query or parts.fragment:
-        raise Rejected(
-            "base_url holds credentials, a query or a fragment",
-            where=f"model {name}",
-            remedy="write a key as `api_key`",
-        )
-    return base_url.rstrip("/")
+    try:
+        return checked_address(base_url).rstrip("/")
+    except ValueError as error:
+        what, _, remedy = str(error).partition("; ")
+        raise Rejected(f"base_url: {what}", where=f"model {name}", remedy=remedy) from error
 
 
 def _introduction(model: str, entry: _Listed, *, simulated: bool) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from ipaddress import ip_address
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from penstock.operators.event import Usage
 from penstock.operators.setting import Settings, Text
@@ -20,8 +21,24 @@ RESERVED_PARAMETERS = frozenset(
 TOKENS_MAX = 1024
 """What bounds an answer where the file does not."""
 TOKENS_PER_PRICE = 1_000_000
-_PLAIN_HOST = re.compile(r"http://(?:[^@/]*@)?(?P<host>\[[^]]*\]|[^:/?#]*)")
-"""The host of an address without encryption."""
+_BLANK = re.compile(r"\s")
+
+
+def checked_address(text: str) -> str:
+    """A server's address that every client can take. Raises ValueError, without what may be a password in the text."""
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not _BLANK.search(text)
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("this is no HTTP address; write it as http://host:port/v1")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("it holds credentials, a query or a fragment; write a key as `api_key`")
+    return text
+
+
+Address = Annotated[Text, AfterValidator(checked_address)]
 
 
 class PriceSettings(Settings):
@@ -44,8 +61,10 @@ class PriceSettings(Settings):
 class ModelSettings(Settings):
     """An OpenAI-compatible endpoint."""
 
-    base_url: Text = Field(
-        pattern=r"^https?://[^/\s]+", description="Up to and including `/v1`.", examples=["http://localhost:8000/v1"]
+    base_url: Address = Field(
+        json_schema_extra={"pattern": r"^https?://[^/\s]+"},
+        description="Up to and including `/v1`.",
+        examples=["http://localhost:8000/v1"],
     )
     model: Text = Field(min_length=1, description="The name that the server knows it by.", examples=["Qwen/Qwen3-4B"])
     api_key: SecretStr | None = Field(
@@ -73,8 +92,8 @@ class ModelSettings(Settings):
 
     @model_validator(mode="after")
     def _protected(self) -> ModelSettings:
-        plain = _PLAIN_HOST.match(self.base_url)
-        if plain is not None and self.location == "cloud" and not _is_loopback(plain["host"].strip("[]")):
+        address = urlsplit(self.base_url)
+        if address.scheme == "http" and self.location == "cloud" and not _is_loopback(address.hostname or ""):
             raise ValueError(
                 f"base_url {self.base_url} is not encrypted but `location` is cloud; "
                 "use https, or write `location: local` if the server is in your own network"

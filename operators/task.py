@@ -34,7 +34,7 @@ from penstock.operators.runs import Runs
 from penstock.operators.source import Source
 from penstock.operators.trigger import Fired, Resolved, Suppressed, Transition
 from penstock.operators.unsaved import Unsaved
-from penstock.operators.watermark import END_OF_TIME, NEVER, Origin, least
+from penstock.operators.watermark import END_OF_TIME, NEVER, Origin, least, reached
 from penstock.state.delta import Bucket, Delta, Entry, EntryKind, Header, Position
 
 
@@ -266,6 +266,7 @@ class Task:
         header = delta.header
         self._positions = dict(header.positions)
         self._tick = max(self._tick, header.tick)
+        self._watermark = max(self._watermark, reached(header.clocks))
         for topic, clock in header.clocks.items():
             if topic in self._origins:
                 self._origins[topic].restore(clock)
@@ -289,13 +290,15 @@ class Task:
     def opened(self, positions: Mapping[str, Position], now: int) -> list[Effect]:
         """The log was read to its end: take up the inputs at `positions`, arm the timers, ask again what was under way.
 
-        An input that the file does not name any more keeps its position: it may come back.
+        An input that the file does not name any more keeps its position: it may come back. One that is new does not take
+        time back: what was due has fired.
         """
         self._positions = {**self._positions, **positions}
         self._tick = max(self._tick, now)
         for origin in self._origins.values():
             if origin.event_time is None:
                 origin.heard(self._tick)
+            origin.watermark = max(origin.watermark, self._watermark)
         self._watermark = least(self._origins)
         self._keys.arm_all(self._watermark)
         self._runs.reopen()

@@ -78,3 +78,9 @@ class Origin:
 def least(origins: Mapping[str, Origin]) -> int:
     """The task's watermark: the minimum over the origins that take part."""
     return min((origin.watermark for origin in origins.values() if not origin.left_out), default=NEVER)
+
+
+def reached(clocks: Mapping[str, Clock]) -> int:
+    """The task's watermark when these were saved: none of them lies behind it, and one is there."""
+    saved = [NEVER if clock.watermark is None else clock.watermark for clock in clocks.values()]
+    return min(saved, default=NEVER)

@@ -65,7 +65,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 Fact = tuple[str, int, int, bytes | None, tuple[Any, ...] | None]
 """(key, event time, N − event time, line for the prompt or None if hidden, (slot, value, slot, value, …) or None).
 
-N is the key's *now* after the event was fed (SEMANTICS, Time): stored, so that restoring needs no watermark.
+N is the key's *now* after the event was fed, its largest event time or the watermark: restoring needs no watermark.
 """
 
 

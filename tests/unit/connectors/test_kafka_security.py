@@ -102,3 +102,14 @@ async def test_a_server_that_gives_no_token_is_a_failed_authentication(
     url, _ = token_server
     with pytest.raises(AuthenticationFailedError, match="no token from http"):
         await oauth(url, "wrong").token()
+
+
+@pytest.mark.parametrize("bootstrap", ["b:9092", "b", "127.0.0.1:1,[::1]:9093", "a.b-c.example:9092, d:1"])
+def test_brokers_are_hosts_with_ports(bootstrap: str) -> None:
+    assert settings(bootstrap=bootstrap).bootstrap == bootstrap
+
+
+@pytest.mark.parametrize("bootstrap", ["", "b:abc", "b:0", "b:65536", "a:1,,b:2", "kafka://b:9092", "me:pw@b:9092"])
+def test_what_is_no_broker_is_refused_before_anything_is_opened(bootstrap: str) -> None:
+    with pytest.raises(ValidationError):
+        settings(bootstrap=bootstrap)

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from penstock.operators.event import Usage
-from penstock.operators.model import ModelSettings, PriceSettings, request_parameters
+from penstock.operators.model import ModelSettings, PriceSettings, checked_address, request_parameters
 
 
 def model(**settings: Any) -> ModelSettings:
@@ -55,9 +55,7 @@ def test_a_server_on_this_machine_needs_no_encryption(url: str) -> None:
     assert model(base_url=url).location == "cloud"
 
 
-@pytest.mark.parametrize(
-    "url", ["http://localhost.evil.example/v1", "http://localhost@evil.example/v1", "http://[::2]/v1"]
-)
+@pytest.mark.parametrize("url", ["http://localhost.evil.example/v1", "http://[::2]/v1"])
 def test_an_address_that_only_looks_like_this_machine_needs_it(url: str) -> None:
     with pytest.raises(ValidationError, match="is not encrypted"):
         model(base_url=url)
@@ -82,3 +80,16 @@ def test_another_machine_without_encryption_must_be_called_local() -> None:
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         model(**settings)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["ftp://host/v1", "http:///v1", "https://:80/v1", "https://host:99999/v1", "https://host:x/v1", "https://a b/v1",
+     "https://me:hunter2@host/v1", "https://host/v1?key=hunter2", "http://[::1/v1"],
+)  # fmt: skip
+def test_an_address_that_no_client_can_take_is_refused_and_not_repeated(base_url: str) -> None:
+    with pytest.raises(ValueError, match=r"write (it as http|a key as)") as refused:
+        checked_address(base_url)
+    assert "hunter2" not in str(refused.value)
+    with pytest.raises(ValidationError):
+        model(base_url=base_url)
