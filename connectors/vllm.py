@@ -275,8 +275,7 @@ def _checked_address(name: str, base_url: str) -> str:
     try:
         return checked_address(base_url).rstrip("/")
     except ValueError as error:
-        what, _, remedy = str(error).partition("; ")
-        raise Rejected(f"base_url: {what}", where=f"model {name}", remedy=remedy) from error
+        raise Rejected("base_url is no address of a server", where=f"model {name}", remedy=str(error)) from error
 
 
 def _introduction(model: str, entry: _Listed, *, simulated: bool) -> str:

@@ -6,7 +6,6 @@ import re
 from decimal import Decimal
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
@@ -21,20 +20,18 @@ RESERVED_PARAMETERS = frozenset(
 TOKENS_MAX = 1024
 """What bounds an answer where the file does not."""
 TOKENS_PER_PRICE = 1_000_000
-_BLANK = re.compile(r"\s")
+_ADDRESS = re.compile(
+    r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/:?#@\[\]]+)(:(?P<port>[0-9]{1,5}))?(/[^\s?#]*)?", re.ASCII
+)
 
 
 def checked_address(text: str) -> str:
     """A server's address that every client can take. Raises ValueError, without what may be a password in the text."""
-    try:
-        parts = urlsplit(text)
-        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not _BLANK.search(text)
-    except ValueError:
-        good = False
-    if not good:
-        raise ValueError("this is no HTTP address; write it as http://host:port/v1")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("it holds credentials, a query or a fragment; write a key as `api_key`")
+    match = _ADDRESS.fullmatch(text)
+    if match is None or not 0 < int(match["port"] or 80) < 65_536:
+        raise ValueError(
+            "write it as http://host:port/v1, without credentials and query; a key is written as `api_key`"
+        )
     return text
 
 
@@ -92,8 +89,10 @@ class ModelSettings(Settings):
 
     @model_validator(mode="after")
     def _protected(self) -> ModelSettings:
-        address = urlsplit(self.base_url)
-        if address.scheme == "http" and self.location == "cloud" and not _is_loopback(address.hostname or ""):
+        address = _ADDRESS.match(self.base_url)
+        assert address is not None, "the field was checked"
+        plain = address["scheme"] == "http" and not _is_loopback(address["host"].strip("[]"))
+        if plain and self.location == "cloud":
             raise ValueError(
                 f"base_url {self.base_url} is not encrypted but `location` is cloud; "
                 "use https, or write `location: local` if the server is in your own network"

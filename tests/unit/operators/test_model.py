@@ -88,7 +88,7 @@ def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any]) -> No
      "https://me:hunter2@host/v1", "https://host/v1?key=hunter2", "http://[::1/v1"],
 )  # fmt: skip
 def test_an_address_that_no_client_can_take_is_refused_and_not_repeated(base_url: str) -> None:
-    with pytest.raises(ValueError, match=r"write (it as http|a key as)") as refused:
+    with pytest.raises(ValueError, match="write it as http://host:port/v1") as refused:
         checked_address(base_url)
     assert "hunter2" not in str(refused.value)
     with pytest.raises(ValidationError):
