@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 IMPURE = {
     "aiohttp", "aiokafka", "asyncio", "concurrent", "logging", "multiprocessing", "os", "pathlib", "random", "secrets",
-    "shutil", "signal", "socket", "sqlite3", "subprocess", "sys", "tempfile", "threading", "time", "urllib.request", "uuid", "uvloop",
+    "shutil", "signal", "socket", "sqlite3", "subprocess", "sys", "tempfile", "threading", "time", "urllib.request", "uuid",
+    "uvloop",
 }  # fmt: skip
 FORBIDDEN = {
     "operators": IMPURE | {"penstock.connectors", "penstock.pipelines"},
