@@ -140,10 +140,4 @@ class Cancel(msgspec.Struct, frozen=True):
     call_id: str
 
 
-class Wake(msgspec.Struct, frozen=True):
-    """Send a `Ticked` at this processing time (ms) or soon after; a later Wake of the same task replaces it."""
-
-    at: int
-
-
-Effect = Ask | Cancel | Wake
+Effect = Ask | Cancel

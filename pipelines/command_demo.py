@@ -34,8 +34,7 @@ from penstock.pipelines.brokers import make_missing_sources, member_name
 from penstock.pipelines.command_feed import generated, recorded, write_all
 from penstock.pipelines.command_run import stop_on_signals
 from penstock.pipelines.compile import Pipeline
-from penstock.pipelines.endpoint import EndpointLimits
-from penstock.pipelines.endpoints import opened_models
+from penstock.pipelines.endpoints import limits_of, opened_models
 from penstock.pipelines.fake_model import FakeModelServer
 from penstock.pipelines.fake_work import FakeModelOptions
 from penstock.pipelines.load import Loaded
@@ -128,7 +127,7 @@ class Stage:
         await self._broker.start()
         self._produced = await write_all(self._broker, self._source, self._records)
         models = await stack.enter_async_context(opened_models(self._pipeline.models))
-        limits = {name: EndpointLimits(settings.concurrency) for name, settings in self._pipeline.models.items()}
+        limits = limits_of(self._pipeline.models)
         options = WorkerOptions(
             owner=member_name(), build=version("penstock"), until_idle=QUIET_SECONDS, limits=limits, bounded=True
         )

@@ -23,8 +23,7 @@ from penstock.pipelines.backoff import Backoff
 from penstock.pipelines.brokers import Wanted, make_missing_sources, member_name, open_broker
 from penstock.pipelines.collector import spare_collector
 from penstock.pipelines.compile import Pipeline
-from penstock.pipelines.endpoint import EndpointLimits
-from penstock.pipelines.endpoints import opened_models
+from penstock.pipelines.endpoints import limits_of, opened_models
 from penstock.pipelines.load import Loaded
 from penstock.pipelines.loading import usable
 from penstock.pipelines.observe import serve
@@ -104,7 +103,7 @@ async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
                 build=version("penstock"),
                 until_idle=options.until_idle,
                 batch=options.batch,
-                limits={name: EndpointLimits(settings.concurrency) for name, settings in pipeline.models.items()},
+                limits=limits_of(pipeline.models),
                 claimed=tuple(TaskId("main", partition) for partition in range(options.claim)),
             ),
         )

@@ -10,6 +10,7 @@ from penstock.connectors.tls import tls_context
 from penstock.connectors.vllm import VllmModel
 from penstock.operators.model import ModelSettings
 from penstock.operators.tls import TlsSettings
+from penstock.pipelines.endpoint import EndpointLimits
 
 
 def model_of(name: str, settings: ModelSettings) -> VllmModel:
@@ -22,6 +23,11 @@ def model_of(name: str, settings: ModelSettings) -> VllmModel:
         concurrency=settings.concurrency,
         tls=None if settings.tls == TlsSettings() else tls_context(settings.tls, f"models.{name}.tls"),
     )
+
+
+def limits_of(models: Mapping[str, ModelSettings]) -> dict[str, EndpointLimits]:
+    """How many calls each of the file's endpoints may have under way."""
+    return {name: EndpointLimits(settings.concurrency) for name, settings in models.items()}
 
 
 @asynccontextmanager

@@ -26,38 +26,40 @@ def _closed(properties: dict[str, Any], description: str = "") -> dict[str, Any]
     return {"description": description, **closed} if description else closed
 
 
+_USAGE = {
+    "input_tokens": _COUNT,
+    "cached_input_tokens": _COUNT,
+    "output_tokens": _COUNT,
+    "cost": _or_null({"type": "number"}),
+}
+_CALL = {
+    "model": _TEXT,
+    "attempt": _COUNT,
+    "outcome": _TEXT,
+    "because": _or_null(_TEXT),
+    "simulated": {"type": "boolean"},
+}
+_EPISODE = {
+    "id": _TEXT,
+    "status": {"enum": ["firing", "resolved"]},
+    "starts_at": _TIME,
+    "ends_at": _or_null(_TIME),
+}
+_WHY = {
+    "fired_by": _TEXT,
+    "condition": _TEXT,
+    "values": {"type": "object"},
+    "events": _COUNT,
+    "from": _or_null(_TIME),
+    "to": _or_null(_TIME),
+    "route": {"type": "array", "items": _closed({**_CALL, **_USAGE}, "One model call.")},
+}
+_DEGRADATION = {"step": _TEXT, "because": _TEXT, "would_have_cost": _or_null({"type": "number"})}
+_LABELS = {"type": "object", "additionalProperties": _TEXT}
+
+
 def result_schema(answer: dict[str, Any] | None = None) -> dict[str, Any]:
     """Draft 2020-12 schema of `penstock.result/1`; `answer` is the schema of a known agent's answers."""
-    usage = {
-        "input_tokens": _COUNT,
-        "cached_input_tokens": _COUNT,
-        "output_tokens": _COUNT,
-        "cost": _or_null({"type": "number"}),
-    }
-    call = {
-        "model": _TEXT,
-        "attempt": _COUNT,
-        "outcome": _TEXT,
-        "because": _or_null(_TEXT),
-        "simulated": {"type": "boolean"},
-    }
-    episode = {
-        "id": _TEXT,
-        "status": {"enum": ["firing", "resolved"]},
-        "starts_at": _TIME,
-        "ends_at": _or_null(_TIME),
-    }
-    why = {
-        "fired_by": _TEXT,
-        "condition": _TEXT,
-        "values": {"type": "object"},
-        "events": _COUNT,
-        "from": _or_null(_TIME),
-        "to": _or_null(_TIME),
-        "route": {"type": "array", "items": _closed({**call, **usage}, "One model call.")},
-    }
-    degradation = {"step": _TEXT, "because": _TEXT, "would_have_cost": _or_null({"type": "number"})}
-    labels = {"type": "object", "additionalProperties": _TEXT}
     properties: dict[str, Any] = {
         "schema": {"const": SCHEMA},
         "pipeline": _TEXT,
@@ -72,15 +74,15 @@ def result_schema(answer: dict[str, Any] | None = None) -> dict[str, Any]:
         "key": _TEXT,
         "by": _or_null(_TEXT),
         "tenant": _or_null(_TEXT),
-        "episode": _or_null(_closed(episode)),
+        "episode": _or_null(_closed(_EPISODE)),
         "triggers": {"type": "array", "items": _TEXT, "minItems": 1},
-        "labels": labels,
-        "annotations": labels,
+        "labels": _LABELS,
+        "annotations": _LABELS,
         "answer": _or_null({**answer, "required": []} if answer else {"type": "object"}),
         "text": _or_null(_TEXT),
-        "why": _closed(why),
-        "usage": _closed({"calls": _COUNT, **usage, "currency": _or_null(_TEXT)}),
-        "degraded": {"type": "array", "items": _closed(degradation)},
+        "why": _closed(_WHY),
+        "usage": _closed({"calls": _COUNT, **_USAGE, "currency": _or_null(_TEXT)}),
+        "degraded": {"type": "array", "items": _closed(_DEGRADATION)},
         "simulated": {"type": "boolean"},
         "end": {"type": "boolean"},
         "supersedes": _or_null(_TEXT),

@@ -17,7 +17,7 @@ from enum import Enum, auto
 from typing import assert_never
 
 from penstock.connectors.port import TaskLog
-from penstock.operators.event import Arrived, Ask, Cancel, Effect, Ended, Progress, Ticked, Wake
+from penstock.operators.event import Arrived, Ask, Cancel, Effect, Ended, Progress, Ticked
 from penstock.operators.task import Task
 from penstock.pipelines.bell import Bell
 from penstock.pipelines.endpoint import Heard
@@ -56,7 +56,6 @@ class Session:
         self._heard: deque[Heard] = deque()
         self._ending: Ending | None = None
         self._ticked_at = 0
-        self._wake_at: int | None = None
         self._input_ended = False
         self.progress: dict[str, Progress] = {}
         self.working_since: float | None = None
@@ -144,8 +143,6 @@ class Session:
                     self._process.admission.ask(effect, self._log.task, self._hear)
                 case Cancel():
                     self._process.admission.cancel(effect.call_id)
-                case Wake():
-                    self._wake_at = effect.at
                 case _:
                     assert_never(effect)
 
@@ -177,8 +174,6 @@ class Session:
         now = self._process.clock.now()
         if now >= self._next_tick():
             self._ticked_at = now
-            if self._wake_at is not None and self._wake_at <= now:
-                self._wake_at = None
             self._perform(self.core.feed(Ticked(now, self.progress)))
 
     def _end_if_read(self) -> None:
@@ -192,8 +187,7 @@ class Session:
         return not self._fetching.ready and all(topic in progress and progress[topic].caught_up for topic in inputs)
 
     def _next_tick(self) -> int:
-        regular = self._ticked_at + TICK_MS
-        return regular if self._wake_at is None else min(regular, self._wake_at)
+        return self._ticked_at + TICK_MS
 
     def _patience(self) -> float:
         """Seconds until something has to be done although nothing happened."""
