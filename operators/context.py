@@ -78,20 +78,27 @@ class ContextSettings(Settings):
 
 
 class Segment:
-    """Lines `first`, `first + 1`, … in the order in which they were fed; `start` is the event time of the first one (ms)."""
+    """Lines `first`, `first + 1`, … in the order in which they were fed; `start` is the event time of the first one (ms).
 
-    __slots__ = ("first", "lines", "newest", "oldest", "size", "start", "times")
+    While it is open, `size_max`, `lines_max` and `until` (event time, exclusive) say what it takes without a closer look.
+    """
+
+    __slots__ = ("first", "lines", "lines_max", "oldest", "size", "size_max", "start", "times", "until")
 
     def __init__(self, first: int, start: int) -> None:
         self.first = first
-        self.start = self.oldest = self.newest = start
-        self.size = 0
+        self.start = self.oldest = self.until = start
+        self.size = self.size_max = self.lines_max = 0
         self.lines: list[bytes] = []
         self.times = array("q")
 
     @property
     def last(self) -> int:
         return self.first + len(self.lines) - 1
+
+    @property
+    def newest(self) -> int:
+        return max(self.times)
 
     def dump(self) -> list[Any]:
         return [self.first, self.times.tolist(), self.lines.copy()]
@@ -104,7 +111,7 @@ class Segment:
     def load(cls, dumped: Sequence[Any]) -> Segment:
         first, times, lines = dumped
         segment = cls(first, times[0])
-        segment.oldest, segment.newest = min(times), max(times)
+        segment.oldest = min(times)
         segment.lines, segment.times = list(lines), array("q", times)
         segment.size = sum(map(len, lines)) + len(lines)
         return segment
@@ -136,19 +143,31 @@ class Context:
     those events evict is kept. The other way round the lines of a run that is asked again would be gone.
     """
 
-    __slots__ = ("_events", "_expires", "_kept", "_limits", "_next", "_open", "_pins", "_segments", "_size", "_summary")
+    __slots__ = ("_closed_size", "_expires", "_first", "_kept", "_limits", "_open", "_pins", "_segments", "_summary")
 
     def __init__(self, settings: ContextSettings) -> None:
         self._limits = settings.limits
         self._segments: list[Segment] = []
         self._open: Segment | None = None
-        self._next = 0
-        self._events = 0
-        self._size = 0
+        self._closed_size = 0
+        self._first = 0
         self._expires = _NEVER_EXPIRES
         self._summary: Summary | None = None
         self._kept: list[Segment] | None = None
         self._pins: dict[str, int] | None = None
+
+    @property
+    def _next(self) -> int:
+        """The number of the next line."""
+        return self._first if self._open is None else self._open.last + 1
+
+    @property
+    def _events(self) -> int:
+        return self._next - self._segments[0].first if self._segments else 0
+
+    @property
+    def _size(self) -> int:
+        return self._closed_size if self._open is None else self._closed_size + self._open.size
 
     def append(self, time: int, line: bytes, now: int) -> None:
         """Remember a line, whatever order its event time comes in. O(1) amortised.
@@ -156,6 +175,20 @@ class Context:
         An event that is older than the window already is evicted at once. A line larger than the whole window becomes
         `{"cut": <its beginning>, "bytes": <its size>}`.
         """
+        segment = self._open
+        if segment is None or now >= self._expires or not segment.oldest <= time < segment.until:
+            self._append_carefully(time, line, now)
+            return
+        size = segment.size + len(line) + 1
+        if size > segment.size_max or len(segment.lines) >= segment.lines_max:
+            self._append_carefully(time, line, now)
+            return
+        segment.lines.append(line)
+        segment.times.append(time)
+        segment.size = size
+
+    def _append_carefully(self, time: int, line: bytes, now: int) -> None:
+        """Nothing is known: something may have to go before, or a new segment to begin, or the line to be cut."""
         limits = self._limits
         if now >= self._expires:
             self._expire(now)
@@ -179,21 +212,24 @@ class Context:
         segment.lines.append(line)
         segment.times.append(time)
         segment.size += size
-        if time < segment.oldest:
-            segment.oldest = time
-            self._expires = min(self._expires, time + limits.last)
-        elif time > segment.newest:
-            segment.newest = time
-        self._next += 1
-        self._events += 1
-        self._size += size
+        segment.oldest = min(segment.oldest, time)
+        self._expires = min(self._expires, time + limits.last)
+        self._bound(segment)
 
     def _begin_segment(self, time: int) -> Segment:
         """The open one would hold more than its share: a new one, which begins at event time `time`."""
-        segment = self._open = Segment(self._next, time)
+        segment = Segment(self._next, time)
+        self._closed_size = self._size
+        self._open = segment
         self._segments.append(segment)
-        self._expires = min(self._expires, time + self._limits.last)
         return segment
+
+    def _bound(self, segment: Segment) -> None:
+        """What the open segment takes from here on: its own share, as far as the window has room for it."""
+        limits = self._limits
+        segment.until = segment.start + limits.segment_span
+        segment.size_max = min(limits.segment_size, limits.size - self._closed_size)
+        segment.lines_max = min(limits.segment_events, limits.events - (segment.first - self._segments[0].first))
 
     def _make_room(self, size: int) -> None:
         limits, count = self._limits, 0
@@ -212,13 +248,13 @@ class Context:
 
     def _evict(self, count: int) -> None:
         evicted = self._segments[:count]
+        size, self._first = self._size, self._next
         del self._segments[:count]
         if not self._segments:
             self._open = None
-        needed = min(self._pins.values()) if self._pins else self._next
+        self._closed_size = size - sum(segment.size for segment in evicted) - (self._open.size if self._open else 0)
+        needed = min(self._pins.values()) if self._pins else self._first
         for segment in evicted:
-            self._events -= len(segment.lines)
-            self._size -= segment.size
             self._fold(segment.lines, segment.oldest, segment.newest)
             if segment.last >= needed:
                 self._kept = [*(self._kept or ()), segment]
@@ -289,14 +325,13 @@ class Context:
 
     def load(self, dumped: Sequence[Any]) -> None:
         """Become what was dumped. Under narrower limits than it was dumped with, the excess goes at once."""
-        self._next, segments, kept, pins, summary = dumped
+        self._first, segments, kept, pins, summary = dumped
         self._segments = [Segment.load(segment) for segment in segments]
         self._open = self._segments[-1] if self._segments else None
+        self._closed_size = sum(segment.size for segment in self._segments[:-1])
         self._kept = [Segment.load(segment) for segment in kept] or None
         self._pins = dict(pins) or None
         self._summary = None if summary is None else Summary.load(summary)
-        self._events = sum(len(segment.lines) for segment in self._segments)
-        self._size = sum(segment.size for segment in self._segments)
         self._evict(self._excess())
 
     def _excess(self) -> int:

@@ -25,12 +25,14 @@ class KeyState:
 
     `now` is N of the key: the largest time among its kept events and the watermark; it never goes back (ms).
     `slots` are its aggregates and `cells` its triggers' memories (None: nothing to remember), both in the plan's order.
-    `fresh`: no trigger has looked at it since it was made or restored.
+    `fresh`: no trigger has looked at it since it was made or restored. `resting`: none need look before an aggregate takes
+    an event.
     `deadline` is the next N, `watermark_deadline` the next watermark, at which a trigger wants to look.
     """
 
     __slots__ = (
-        "cells", "context", "deadline", "event", "fresh", "moment", "name", "now", "slots", "watermark_deadline",
+        "cells", "context", "deadline", "event", "fresh", "moment", "name", "now", "resting", "slots",
+        "watermark_deadline",
     )  # fmt: skip
 
     def __init__(self, name: str, context: Context, slots: Sequence[Aggregate], triggers: int) -> None:
@@ -41,6 +43,7 @@ class KeyState:
         self.cells: list[Any] = [None] * triggers
         self.event: Any = None
         self.fresh = True
+        self.resting = False
         self.moment: Moment | None = None
         self.deadline: int | None = None
         self.watermark_deadline: int | None = None

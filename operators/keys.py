@@ -40,6 +40,7 @@ class Keys:
         self._watchers = tuple(
             (index, planned, planned.trigger.idle_unless) for index, planned in enumerate(plan.triggers)
         )
+        self._may_rest = all(planned.trigger.idle_unless is not None for planned in plan.triggers)
         self._slots = tuple(
             (
                 slot,
@@ -89,20 +90,23 @@ class Keys:
         ]
 
     def keep(
-        self, key: KeyState, time: int, event: Any, moment: Moment | None, line: bytes | None, raw: Raw, watermark: int
+        self, name: str, time: int, event: Any, moment: Moment | None, line: bytes | None, raw: Raw, watermark: int
     ) -> None:
-        """Take in one event of the key: event time `time`, `line` for the prompt (None: hidden)."""
+        """Take in one event of the key `name`: event time `time`, `line` for the prompt (None: hidden)."""
+        key = self._states.get(name) or self.get_or_new(name)
         due = _NOTHING if key.deadline is None else self._settle(key, time)
-        if time > key.now:
-            key.now = time
-        if watermark > key.now:
-            key.now = watermark
-        key.event, key.moment = event, moment
+        now = key.now if key.now > time else time
+        if watermark > now:
+            now = watermark
+        key.now, key.event, key.moment = now, event, moment
+        unsaved = self._unsaved
         if line is not None:
-            key.context.append(time, line, key.now)
-            self._unsaved.bytes += len(line)
+            key.context.append(time, line, now)
+            unsaved.bytes += len(line)
         values = self._add(key, time, event, moment)
-        self._unsaved.facts.append((key.name, time, key.now - time, line, values))
+        unsaved.facts.append((name, time, now - time, line, values))
+        if key.resting and values is None:
+            return
         if self._look(key, time, watermark, due, () if values is None else values[::2], raw):
             self._rearm(key)
 
@@ -118,19 +122,20 @@ class Keys:
             looked = True
             cell, transition = planned.trigger.fed(key, cell, time, watermark, key.now if index in due else None)
             self._replace(key, index, planned, cell, transition, raw)
+        key.resting = self._may_rest and key.cells.count(None) == len(key.cells)
         return looked
 
     def _add(self, key: KeyState, time: int, event: Any, moment: Moment | None) -> tuple[Any, ...] | None:
         """Every aggregate takes its part of the event; what it took, as (slot, value, …)."""
-        taken: list[Any] = []
+        taken: tuple[Any, ...] | None = None
         for slot, where, value_of in self._slots:
             if where is not None and where(event, (), moment) is not True:
                 continue
             value = None if value_of is None else value_of(event, (), moment)
             if value.__class__ is not Unknown:
                 key.slots[slot].add(time, value, key.now)
-                taken += (slot, value)
-        return tuple(taken) if taken else None
+                taken = (slot, value) if taken is None else (*taken, slot, value)
+        return taken
 
     def _replace(
         self,
@@ -142,7 +147,7 @@ class Keys:
         raw: Raw | None,
     ) -> None:
         if cell is not key.cells[index]:
-            key.cells[index] = cell
+            key.cells[index], key.resting = cell, False
             self._unsaved.cells.add((key.name, index))
         if transition is not None:
             self._on_transition(key, planned, index, transition, raw)

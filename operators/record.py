@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, final
 
 import msgspec
 
@@ -59,8 +59,12 @@ class Output(msgspec.Struct, frozen=True, array_like=True):
     headers: Headers = ()
 
 
+@final
 class DeadLetter(msgspec.Struct, frozen=True, array_like=True):
-    """A record that cannot be used, and why. `reason` is a code (`undecodable`, `keyless`, …), `detail` a sentence."""
+    """A record that cannot be used, and why. `reason` is a code (`undecodable`, `keyless`, …), `detail` a sentence.
+
+    Ask `type(…) is DeadLetter` once per record: `isinstance` takes 0.1 µs for a class with a metaclass.
+    """
 
     reason: str
     detail: str

@@ -48,7 +48,7 @@ from penstock.operators.key_state import Moment
 from penstock.operators.record import DeadLetter, Raw
 from penstock.operators.setting import Condition, Duration, Settings, Text, Value
 from penstock.operators.source_key import KeyOf, Look, composite_key, expression_key, field_key, record_key
-from penstock.operators.source_time import TimeOf, record_time, value_time
+from penstock.operators.source_time import TimeOf, field_ms, record_time, value_time
 from penstock.operators.timestamp import TimeSettings, instant
 
 NEVER = "never"
@@ -163,8 +163,8 @@ class Source:
     """Never raises for bad data."""
     ignores: Holds | None
     """Leave the event out of triggers and prompts."""
-    line: Callable[[Raw, Event], bytes | None]
-    """What a prompt shows of the event, before `render_line`; None: nothing."""
+    line: Callable[[Raw, Event], bytes | None] | None
+    """What a prompt shows of the event, before `render_line` (None: nothing). No function: the record's value as it came."""
 
 
 def build_source(
@@ -271,8 +271,13 @@ def _key_of(settings: str | tuple[str, ...] | None, compiler: _Compiler) -> KeyO
 def _time_of(settings: SourceSettings, compiler: _Compiler) -> TimeOf:
     if settings.time is None:
         return record_time
-    time = TimeSettings(at=settings.time) if isinstance(settings.time, str) else settings.time
-    return value_time(compiler.look(time.at), time, settings.watermark.ahead)
+    time, ahead = (
+        TimeSettings(at=settings.time) if isinstance(settings.time, str) else settings.time,
+        settings.watermark.ahead,
+    )
+    time_of = value_time(compiler.look(time.at), time, ahead)
+    plain = _PLAIN_FIELD.fullmatch(time.at)
+    return field_ms(attribute_of(plain[1]), ahead, time_of) if plain and time.unit == "ms" else time_of
 
 
 def _start(text: str) -> Start:
@@ -311,10 +316,13 @@ def _decoder(
     return decode
 
 
-def _line(encode: Encode | None, hides: Hides | None) -> Callable[[Raw, Event], bytes | None]:
-    def shown(raw: Raw, event: Event) -> bytes | None:
+def _line(encode: Encode | None, hides: Hides | None) -> Callable[[Raw, Event], bytes | None] | None:
+    if hides is None:
+        return None if encode is None else lambda raw, event: encode(event)
+
+    def line(raw: Raw, event: Event) -> bytes | None:
+        if hides(raw, event):
+            return None
         return raw.value if encode is None else encode(event)
 
-    if hides is None:
-        return shown
-    return lambda raw, event: None if hides(raw, event) else shown(raw, event)
+    return line

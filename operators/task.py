@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, assert_never, cast
+from typing import Any, NamedTuple, assert_never
 from zlib import crc32
 
 import msgspec
@@ -120,10 +120,10 @@ class Task:
 
     def _take(self, source: Source, origin: Origin, raw: Raw, read: Read | DeadLetter) -> None:
         """One record: dead letter, ignored, late, or kept by its key; then whatever its time made due."""
-        if read.__class__ is DeadLetter:  # isinstance costs 0.1 µs more for a class with a metaclass
+        if type(read) is DeadLetter:
             self._bury(raw, read)
             return
-        name, time, event = cast(Read, read)
+        name, time, event = read
         before = self._watermark
         if origin.event_time is None or time > origin.event_time:
             origin.advance(time)
@@ -134,8 +134,8 @@ class Task:
             self.counters["late", source.name] += 1
         else:
             moment = Moment(name, source.name, raw, time, self.plan.labels) if self.plan.uses_moment else None
-            key = self._keys.get_or_new(name)
-            self._keys.keep(key, time, event, moment, source.line(raw, event), raw, self._watermark)
+            line = raw.value if source.line is None else source.line(raw, event)
+            self._keys.keep(name, time, event, moment, line, raw, self._watermark)
         if self._keys.next_timer <= self._watermark:
             self._keys.advance(self._watermark)
 

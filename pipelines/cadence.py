@@ -60,11 +60,16 @@ class Cadence:
         return max(INTERVAL_MIN, COMMIT_SHARE * (self._commit_seconds or 0.0), tasks / COMMITS_PER_SECOND)
 
     def wait(self, now: float, waiting: Waiting, tasks: int) -> float:
-        """Seconds until the next commit is due; 0 or less: now. Only asked while none is in flight."""
+        """Seconds until the next commit is due; 0 or less: now. Only asked while none is in flight.
+
+        When nothing more may be fed before the next commit, sparing commits would only be waiting.
+        """
         if not waiting.dirty:
             return self._began + HEARTBEAT - now
         if self._dirty_since is None:
             self._dirty_since = now
+        if waiting.size >= UNSAVED_BYTES_MAX:
+            return 0.0
         allowed = self._began + self.interval(tasks)
         if waiting.urgent or waiting.size >= UNSAVED_BYTES_DUE:
             return allowed - now

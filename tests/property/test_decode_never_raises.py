@@ -74,7 +74,7 @@ def test_any_record_becomes_an_event_or_a_dead_letter(
         name, time, event = outcome
         name.encode()
         assert EARLIEST_MS <= time <= LATEST_MS
-        shown = each.line(raw, event)
+        shown = raw.value if each.line is None else each.line(raw, event)
         assert shown is not None
         rendered = render_line(shown)
         assert b"\n" not in rendered

@@ -46,7 +46,8 @@ def refusal(of: Source, raw: Record) -> DeadLetter:
 
 def line(of: Source, value: bytes) -> bytes | None:
     raw = record(value)
-    return of.line(raw, read(of, raw)[2])
+    event = read(of, raw)[2]
+    return value if of.line is None else of.line(raw, event)
 
 
 # --- defaults ---------------------------------------------------------------------------------------------------------
@@ -257,6 +258,7 @@ def test_conditions_may_ask_for_key_time_and_labels() -> None:
     key, time, event = read(auth, raw)
     assert auth.ignores is not None
     assert auth.ignores(event, raw, key, time)
+    assert auth.line is not None
     assert auth.line(raw, event) is None
 
 

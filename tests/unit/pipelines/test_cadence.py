@@ -11,6 +11,7 @@ from penstock.pipelines.cadence import (
     IMAGE_PRICE_MIN,
     INTERVAL_MIN,
     UNSAVED_BYTES_DUE,
+    UNSAVED_BYTES_MAX,
     Cadence,
     PartialPace,
     Rotation,
@@ -69,6 +70,12 @@ def test_half_a_second_begins_anew_with_the_first_event_after_a_commit() -> None
 def test_many_unsaved_bytes_do_not_wait_for_half_a_second() -> None:
     cadence = warm()
     assert cadence.wait(1.0, EVENTS._replace(size=UNSAVED_BYTES_DUE), tasks=1) <= 0
+
+
+def test_a_task_that_may_not_be_fed_before_its_next_commit_does_not_wait_to_spare_commits() -> None:
+    cadence = warm()
+    committed(cadence, 10.0, 0.1)
+    assert cadence.wait(10.1, EVENTS._replace(size=UNSAVED_BYTES_MAX), tasks=1) <= 0
 
 
 def test_an_idle_task_commits_once_an_hour() -> None:
