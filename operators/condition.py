@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from penstock.operators.expression import UNKNOWN, Compiled
+from penstock.operators.expression import UNKNOWN, Compiled, Unknown
+from penstock.operators.expression_value import TYPE_ERROR
 
 if TYPE_CHECKING:
-    from penstock.operators.key_state import KeyState
+    from penstock.operators.key_state import Counts, KeyState
 
 Evaluate = Callable[[Any, Sequence[Any], Any], Any]
+
+
+def count_doubt(counters: Counts, text: str, doubt: Unknown) -> None:
+    """An expression could not be told: something was missing, or its type was wrong."""
+    counters["expression_errors" if doubt is TYPE_ERROR else "expression_unknown", text] += 1
 
 
 class Condition:
@@ -35,6 +41,13 @@ class Condition:
             return UNKNOWN
         now, slots = key.now, key.slots
         return self.evaluate(key.event, [slots[slot].value(now) for slot in self.slots], key.moment)
+
+    def asked(self, key: KeyState) -> Any:
+        """`value`, because of an event or an instant; what is neither true nor false is counted."""
+        value = self.value(key)
+        if value.__class__ is Unknown:
+            count_doubt(key.counters, self.text, value)
+        return value
 
     def next_change(self, key: KeyState) -> int | None:
         """The earliest instant after which the value may differ without a further event; None: it will not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,9 @@ from penstock.operators.aggregate import Aggregate
 from penstock.operators.context import Context
 from penstock.operators.record import Raw
 from penstock.operators.watermark import NEVER
+
+Counts = Counter[tuple[str, ...]]
+"""Monotone counts of what happened, by (what, which)."""
 
 
 class Moment:
@@ -27,16 +31,20 @@ class KeyState:
     `slots` are its aggregates and `cells` its triggers' memories (None: nothing to remember), both in the plan's order.
     `fresh`: no trigger has looked at it since it was made or restored. `resting`: none need look before an aggregate takes
     an event.
+    `counters` are its task's.
     `deadline` is the next N, `watermark_deadline` the next watermark, at which a trigger wants to look.
     """
 
     __slots__ = (
-        "cells", "context", "deadline", "event", "fresh", "moment", "name", "now", "resting", "slots",
+        "cells", "context", "counters", "deadline", "event", "fresh", "moment", "name", "now", "resting", "slots",
         "watermark_deadline",
     )  # fmt: skip
 
-    def __init__(self, name: str, context: Context, slots: Sequence[Aggregate], triggers: int) -> None:
+    def __init__(
+        self, name: str, context: Context, slots: Sequence[Aggregate], triggers: int, counters: Counts
+    ) -> None:
         self.name = name
+        self.counters = counters
         self.now = NEVER
         self.context = context
         self.slots = slots

@@ -11,9 +11,10 @@ from typing import Any
 from zlib import crc32
 
 from penstock.operators.aggregate import new_aggregate
+from penstock.operators.condition import count_doubt
 from penstock.operators.context import Context
 from penstock.operators.expression import Unknown
-from penstock.operators.key_state import KeyState, Moment
+from penstock.operators.key_state import Counts, KeyState, Moment
 from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.record import Raw
 from penstock.operators.timers import Timers
@@ -32,8 +33,9 @@ OnTransition = Callable[[KeyState, PlannedTrigger, int, Transition, Raw | None],
 class Keys:
     """States by key. Feeding one event costs O(triggers + aggregates), plus O(log keys) where a timer is set."""
 
-    def __init__(self, plan: Plan, unsaved: Unsaved, on_transition: OnTransition) -> None:
+    def __init__(self, plan: Plan, unsaved: Unsaved, on_transition: OnTransition, counters: Counts) -> None:
         self._plan = plan
+        self._counters = counters
         self._unsaved = unsaved
         self._on_transition = on_transition
         self._triggers = tuple(enumerate(plan.triggers))
@@ -71,7 +73,7 @@ class Keys:
         state = self._states.get(name)
         if state is None:
             slots = [new_aggregate(call) for call in self._plan.slots]
-            state = KeyState(name, Context(self._plan.context), slots, len(self._plan.triggers))
+            state = KeyState(name, Context(self._plan.context), slots, len(self._plan.triggers), self._counters)
             self._states[name] = state
             self._by_bucket.setdefault(finest_bucket(name), {})[name] = None
         return state
@@ -129,13 +131,22 @@ class Keys:
         """Every aggregate takes its part of the event; what it took, as (slot, value, …)."""
         taken: tuple[Any, ...] | None = None
         for slot, where, value_of in self._slots:
-            if where is not None and where(event, (), moment) is not True:
+            if where is not None and (held := where(event, (), moment)) is not True:
+                if held is not False:
+                    self._doubt(slot, held)
                 continue
             value = None if value_of is None else value_of(event, (), moment)
-            if value.__class__ is not Unknown:
-                key.slots[slot].add(time, value, key.now)
-                taken = (slot, value) if taken is None else (*taken, slot, value)
+            if value.__class__ is Unknown:
+                self._doubt(slot, value)
+                continue
+            key.slots[slot].add(time, value, key.now)
+            taken = (slot, value) if taken is None else (*taken, slot, value)
         return taken
+
+    def _doubt(self, slot: int, value: Any) -> None:
+        """An aggregate could not tell whether an event is for it."""
+        if value.__class__ is Unknown:
+            count_doubt(self._counters, self._plan.slots[slot].identity, value)
 
     def _replace(
         self,

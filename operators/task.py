@@ -25,7 +25,7 @@ from penstock.operators.decode import Read
 from penstock.operators.event import Answered, Arrived, CallLost, Effect, Ended, Event, Progress, Streamed, Ticked
 from penstock.operators.image import EVENT_CELL, Images, apply_fact
 from penstock.operators.intake import Merge
-from penstock.operators.key_state import KeyState, Moment
+from penstock.operators.key_state import Counts, KeyState, Moment
 from penstock.operators.keys import Keys
 from penstock.operators.occasion import Occasions
 from penstock.operators.plan import Plan, PlannedTrigger
@@ -50,14 +50,14 @@ class Task:
 
     def __init__(self, plan: Plan, partition: int) -> None:
         self.plan, self.partition = plan, partition
-        self.counters: Counter[tuple[str, ...]] = Counter()
+        self.counters: Counts = Counter()
         """Monotone counts of what happened, by (what, which): exported as metrics."""
         self._unsaved = Unsaved()
         self._sources = {source.topic: source for source in plan.sources}
         self._origins = {source.topic: Origin(source.delay, source.idle) for source in plan.sources}
         self._merge = Merge(plan.sources) if len(plan.sources) > 1 else None
         self._images = Images(plan)
-        self._keys = Keys(plan, self._unsaved, self._transit)
+        self._keys = Keys(plan, self._unsaved, self._transit, self.counters)
         self._runs = Runs(plan, self._unsaved, self._context_of)
         self._occasions = Occasions(plan, partition)
         self._positions: dict[str, Position] = {}

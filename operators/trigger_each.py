@@ -36,7 +36,7 @@ class Each(Trigger):
     def fed(
         self, key: KeyState, cell: int | None, time: int, watermark: int, due: int | None
     ) -> tuple[int | None, Transition | None]:
-        if self.matches.value(key) is not True:
+        if self.matches.asked(key) is not True:
             return cell, None
         if cell is not None and key.now < cell:
             return cell, Suppressed()

@@ -76,7 +76,7 @@ class When(Trigger):
     ) -> tuple[WhenCell | None, Transition | None]:
         if cell is not None and cell.run is not None:
             return self._while_on(key, cell, cell.run)
-        value = self.when.value(key)
+        value = self.when.asked(key)
         if value is True:
             return self._rise(key, cell, due)
         if cell is not None and cell.waiting:
@@ -84,7 +84,7 @@ class When(Trigger):
         return (None if cell is not None and key.now >= cell.quiet_until else cell), None
 
     def _while_on(self, key: KeyState, cell: WhenCell, run: str) -> tuple[WhenCell | None, Transition | None]:
-        over = self.when.value(key) is False if self.until is None else self.until.value(key) is True
+        over = self.when.asked(key) is False if self.until is None else self.until.asked(key) is True
         if not over:
             return cell, None
         return cell._replace(run=None), Resolved(run, key.now)

@@ -39,6 +39,8 @@ COUNTED: Mapping[str, Counted] = {
     "ignored": Counted("ignored_events", "source", "Events that `ignore` took out."),
     "late": Counted("late_events", "source", "Events later than `watermark.lateness` allows."),
     "dead": Counted("dead_letters", "reason", "Records that could not be used."),
+    "expression_unknown": Counted("expression_unknown", "expression", "Evaluations that missed a value: never true."),
+    "expression_errors": Counted("expression_errors", "expression", "Evaluations that met a value of the wrong type."),
 }
 """What the core counts under a name that is not here is exported under that very name, labelled `which`."""
 

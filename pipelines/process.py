@@ -6,13 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from penstock.connectors.port import Broker, Layout, WallClock
+from penstock.operators.key_state import Counts
 from penstock.operators.plan import Plan
 from penstock.pipelines.admission import Admission
 from penstock.pipelines.fetching import RECORDS_MAX
 from penstock.pipelines.meters import Meters
-
-Counts = Counter[tuple[str, ...]]
-"""(what, which) → how often, as the core counts it."""
 
 
 @dataclass(slots=True)

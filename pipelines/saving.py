@@ -19,10 +19,11 @@ import msgspec
 from penstock.connectors.port import Committed, TaskLog
 from penstock.operators.dead import refused_output
 from penstock.operators.error import Refused, Rejected
+from penstock.operators.key_state import Counts
 from penstock.operators.keys import BUCKETS_MAX
 from penstock.operators.task import Cut, Task
 from penstock.pipelines.cadence import UNSAVED_BYTES_MAX, Cadence, Rotation, Waiting
-from penstock.pipelines.process import Counts, Process
+from penstock.pipelines.process import Process
 from penstock.state.delta import Bucket, Delta, Entry, EntryKind
 
 LAST_COMMIT_SECONDS = 5.0

@@ -17,6 +17,7 @@ from typing import assert_never
 
 from penstock.connectors.port import Asked, Assignment, Broker, Given, Layout, Model, Taken, TaskId, WallClock
 from penstock.operators.error import PenstockError, Unreachable
+from penstock.operators.key_state import Counts
 from penstock.operators.plan import Plan
 from penstock.pipelines.admission import Admission
 from penstock.pipelines.backoff import Backoff
@@ -24,7 +25,7 @@ from penstock.pipelines.endpoint import EndpointLimits, Ledger
 from penstock.pipelines.fetching import RECORDS_MAX
 from penstock.pipelines.keeper import Keeper
 from penstock.pipelines.meters import Meters
-from penstock.pipelines.process import Counts, Process
+from penstock.pipelines.process import Process
 from penstock.pipelines.run import Ending
 
 log = logging.getLogger("penstock.worker")

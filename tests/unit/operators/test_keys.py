@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -89,8 +90,22 @@ def test_instants_that_were_looked_at_are_not_looked_at_again_after_a_restart() 
     assert after == ["restless h R@5"]
 
 
+def test_what_an_expression_cannot_tell_is_counted_by_its_text() -> None:
+    stand = Stand(pipeline(
+        "any: {each: 'event.size > 5', agent: none}", "many: {when: 'count(event.size > 5, 5s) >= 9', agent: none}"
+    ))  # fmt: skip
+    stand.feed(stand.event(0, size=7), stand.event(1), stand.event(2, size="large"))
+    counted = {name: count for name, count in stand.task.counters.items() if name[0].startswith("expression")}
+    assert counted == {
+        ("expression_unknown", "event.size > 5"): 1,
+        ("expression_errors", "event.size > 5"): 1,
+        ("expression_unknown", "count(event.size > 5, 5s)"): 1,
+        ("expression_errors", "count(event.size > 5, 5s)"): 1,
+    }
+
+
 def keys_of(*names: str) -> Keys:
-    keys = Keys(plan_of(pipeline(QUIET)), Unsaved(), lambda *_: None)
+    keys = Keys(plan_of(pipeline(QUIET)), Unsaved(), lambda *_: None, Counter())
     for name in names:
         keys.get_or_new(name)
     return keys

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from tests.oracle.product import plan_of
 
 from penstock.operators.context import Context, ContextSettings
@@ -44,7 +46,7 @@ def firing(
 ) -> Firing:
     occasions = Occasions(PLAN, partition)
     occasions.ended = ended
-    state = KeyState(key, Context(ContextSettings()), [], len(PLAN.triggers))
+    state = KeyState(key, Context(ContextSettings()), [], len(PLAN.triggers), Counter())
     return occasions.firing(state, planned(name), fired or Fired(1_000, None), raw)
 
 
