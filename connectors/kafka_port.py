@@ -29,6 +29,11 @@ REQUEST_BYTES_MAX = 8 << 20
 BATCH_BYTES = 256 << 10
 """What our producers put into one batch, unless one record is larger."""
 
+REQUEST_SECONDS = 10.0
+"""So long an answer is waited for, and what has to be asked again."""
+
+Headers = list[tuple[str, bytes]]
+
 Sending = asyncio.Future[RecordMetadata]
 """A record under way: done when the brokers acknowledged it, with its coordinates, or failed with a KafkaError."""
 
@@ -49,14 +54,14 @@ class Reader(Protocol):
         """Close the connections. Does nothing when it never started or was stopped before."""
         ...
 
-    def assign(self, partitions: Iterable[TopicPartition]) -> None:
+    def assign(self, partitions: Sequence[TopicPartition], /) -> None:
         """Read exactly these from now on: replaces everything, also what was buffered, and positions and pauses.
 
         Seek each before the next `getmany`, in the same step of the loop: a partition without position is an error.
         """
         ...
 
-    def seek(self, partition: TopicPartition, offset: int) -> None:
+    def seek(self, partition: TopicPartition, offset: int, /) -> None:
         """Go on at `offset`; what was buffered of the partition is dropped. Whether the offset exists shows later."""
         ...
 
@@ -65,9 +70,10 @@ class Reader(Protocol):
     ) -> Mapping[TopicPartition, Sequence[Raw]]:
         """What is buffered of these partitions (none named: of all) in offset order, at most `max_records` in all.
 
-        Waits up to `timeout_ms` for the first record, and is empty after that; also when it was woken by an answer
-        without records, it waits on. Partitions without records are left out. Of a paused partition nothing is returned,
-        and what was buffered of it is dropped and fetched again after `resume`. Whoever awaits it must not cancel it.
+        Waits up to `timeout_ms` for a first record, and is empty without one. Partitions without records are left out.
+        Those whose answers came first come first: one with more than `max_records` keeps the others waiting. Of a paused
+        partition nothing is returned, and what was buffered of it is dropped and fetched again after `resume`.
+        Not to be cancelled.
 
         Raises OffsetOutOfRangeError({partition: offset}) for a position outside of [start, end], once per fetch that
         met it, and not while other partitions have records to return; TopicAuthorizationFailedError(topic) likewise;
@@ -77,34 +83,34 @@ class Reader(Protocol):
         """
         ...
 
-    async def position(self, partition: TopicPartition) -> int:
+    async def position(self, partition: TopicPartition, /) -> int:
         """Offset of the next record to hand over. Moves past markers and aborted records without returning anything.
 
         It moves with `getmany` alone, never with what is fetched ahead.
         """
         ...
 
-    def highwater(self, partition: TopicPartition) -> int | None:
+    def highwater(self, partition: TopicPartition, /) -> int | None:
         """High watermark (also for committed readers) in the newest answer to a fetch; None before the first one.
 
         An answer that came for a position that was left meanwhile does not count, nor one that is an error.
         """
         ...
 
-    def last_poll_timestamp(self, partition: TopicPartition) -> int | None:
+    def last_poll_timestamp(self, partition: TopicPartition, /) -> int | None:
         """When `highwater` was learned, wall clock, ms since the epoch. A paused partition is not fetched: it stands still."""
         ...
 
-    async def beginning_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+    async def beginning_offsets(self, partitions: Sequence[TopicPartition], /) -> Mapping[TopicPartition, int]:
         """First offset that is retained, asked of the leaders now; needs no assignment.
 
-        Tries again until the request time-out (10 s), then raises KafkaTimeoutError, also for a topic that is not there.
+        Tries again for REQUEST_SECONDS, then raises KafkaTimeoutError, also for a topic that is not there.
         Raises TopicAuthorizationFailedError. The classic mistake: asking for a topic that may not exist creates it where
         the brokers create topics by themselves.
         """
         ...
 
-    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+    async def end_offsets(self, partitions: Sequence[TopicPartition], /) -> Mapping[TopicPartition, int]:
         """Committed: the last stable offset. Uncommitted: the high watermark. Otherwise as `beginning_offsets`.
 
         The classic mistake: asking a committed reader how far a log goes, while a transaction is open there.
@@ -112,16 +118,16 @@ class Reader(Protocol):
         ...
 
     async def offsets_for_times(
-        self, times: dict[TopicPartition, int]
+        self, times: dict[TopicPartition, int], /
     ) -> Mapping[TopicPartition, OffsetAndTimestamp | None]:
         """First record at or after a time (ms since the epoch); None where there is none. Otherwise as `beginning_offsets`."""
         ...
 
-    def pause(self, partition: TopicPartition) -> None:
+    def pause(self, partition: TopicPartition, /) -> None:
         """Fetch and return nothing of an assigned partition; its position stands. A fetch under way is not called back."""
         ...
 
-    def resume(self, partition: TopicPartition) -> None: ...
+    def resume(self, partition: TopicPartition, /) -> None: ...
 
 
 class TransactionalProducer(Protocol):
@@ -165,15 +171,17 @@ class TransactionalProducer(Protocol):
         key: bytes | None,
         partition: int,
         *,
-        headers: Sequence[tuple[str, bytes]],
+        headers: Headers,
     ) -> Sending:
         """Put a record into the transaction; key or value has to be there. Returns when it is buffered.
 
         Records of one partition are written in the order of the calls, each once, however often a request is repeated.
         The partition is added to the transaction before (AddPartitionsToTxn). What the brokers have against it, the future
-        raises: MessageSizeTooLargeError, TopicAuthorizationFailedError, the fence. Raises MessageSizeTooLargeError itself
-        for more than REQUEST_BYTES_MAX, UnknownTopicOrPartitionError, and the fence once that is known. Brokers that are
-        away are waited for without end.
+        raises: MessageSizeTooLargeError, TopicAuthorizationFailedError, the fence; a partition that has no leader for
+        REQUEST_SECONDS fails it, too. Brokers that are merely away are waited for without end.
+
+        Raises itself: MessageSizeTooLargeError for more than REQUEST_BYTES_MAX, UnknownTopicOrPartitionError,
+        KafkaTimeoutError when there was no room for REQUEST_SECONDS, and the fence once it is known.
         """
         ...
 
@@ -194,7 +202,7 @@ class TransactionalProducer(Protocol):
         """
         ...
 
-    def batch_bytes(self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> int:
+    def batch_bytes(self, key: bytes | None, value: bytes | None, headers: Headers, /) -> int:
         """Bytes of a batch that holds this record alone, at most: a topic's `max.message.bytes` is compared with that."""
         ...
 
@@ -212,9 +220,9 @@ class PlainProducer(Protocol):
 
     async def send(
         self, topic: str, value: bytes | None, key: bytes | None, partition: int | None = None, *,
-        timestamp_ms: int | None = None, headers: Sequence[tuple[str, bytes]] = (),
+        timestamp_ms: int | None = None, headers: Headers | None = None,
     ) -> Sending:  # fmt: skip
-        """As `TransactionalProducer.send`, but a batch that is not acknowledged within the request time-out fails.
+        """As `TransactionalProducer.send`, but what is not acknowledged for REQUEST_SECONDS fails.
 
         `partition` None: murmur2 of the key, any for a record without one. `timestamp_ms` None: now.
         """
@@ -246,7 +254,9 @@ class GroupMember(Protocol):
         ...
 
     async def poll(self, seconds: float) -> None:
-        """Wait so long, and say what went wrong meanwhile. Not polled for 5 minutes, the member leaves by itself.
+        """Wait so long, or for the end of a rebalance, and say what went wrong meanwhile.
+
+        Not polled for 5 minutes, the member leaves by itself.
 
         Raises KafkaError: one that is `retriable` passes; after another one it is only to be left.
         """
