@@ -1,7 +1,7 @@
 """The Kafka broker: Kafka's own partitions, groups and transactions are the distributed engine (`docs/protocol.md`).
 
-Every task has its own producer, because the transactional id is its fence, and its own consumer (`kafka_inputs.py` says
-why). What a process shares: the membership, one admin client, one consumer that looks up ends, one plain producer.
+Every task has its own producer, because the transactional id is its fence, and its own reader (`kafka_inputs.py` says
+why). What a process shares: the membership, one admin client, one reader that looks up ends, one plain producer.
 """
 
 from __future__ import annotations

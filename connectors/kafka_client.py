@@ -20,7 +20,17 @@ from penstock.connectors.kafka_aiokafka_admin import AiokafkaAdmin
 from penstock.connectors.kafka_aiokafka_member import AiokafkaMember, sticky_assignor
 from penstock.connectors.kafka_aiokafka_producer import AiokafkaProducer
 from penstock.connectors.kafka_error import unreachable
-from penstock.connectors.kafka_port import BATCH_BYTES, PARTITION_FETCH_BYTES, REQUEST_BYTES_MAX, REQUEST_SECONDS
+from penstock.connectors.kafka_port import (
+    BATCH_BYTES,
+    PARTITION_FETCH_BYTES,
+    REQUEST_BYTES_MAX,
+    REQUEST_SECONDS,
+    Admin,
+    GroupMember,
+    PlainProducer,
+    Reader,
+    TransactionalProducer,
+)
 from penstock.connectors.kafka_records import AiokafkaReader
 from penstock.connectors.kafka_security import security
 from penstock.connectors.kafka_settings import KafkaSettings
@@ -50,7 +60,7 @@ class KafkaClients:
             return ["aiokafka has no C extension here and reads 17 times slower; install a wheel for this platform"]
         return []
 
-    def reader(self, *, committed: bool = True, partition_bytes: int = PARTITION_FETCH_BYTES) -> AiokafkaReader:
+    def reader(self, *, committed: bool = True, partition_bytes: int = PARTITION_FETCH_BYTES) -> Reader:
         return AiokafkaReader(  # type: ignore[no-untyped-call]  # aiokafka says no types here
             **self._common(),
             isolation_level="read_committed" if committed else "read_uncommitted",
@@ -60,7 +70,7 @@ class KafkaClients:
             max_partition_fetch_bytes=partition_bytes,
         )
 
-    def member(self, group: str, topic: str, session_ms: int, clock: WallClock) -> AiokafkaMember:
+    def member(self, group: str, topic: str, session_ms: int, clock: WallClock) -> GroupMember:
         consumer = AIOKafkaConsumer(
             **self._common(),
             group_id=group,
@@ -73,7 +83,7 @@ class KafkaClients:
         )
         return AiokafkaMember(consumer, group, topic, clock)
 
-    def transactional(self, transactional_id: str, batch_bytes: int) -> AiokafkaProducer:
+    def transactional(self, transactional_id: str, batch_bytes: int) -> TransactionalProducer:
         return AiokafkaProducer(
             **self._common(),
             transactional_id=transactional_id,
@@ -84,12 +94,12 @@ class KafkaClients:
             max_request_size=REQUEST_BYTES_MAX,
         )
 
-    def producer(self) -> AIOKafkaProducer:
+    def producer(self) -> PlainProducer:
         return AIOKafkaProducer(
             **self._common(), acks="all", linger_ms=2, max_batch_size=BATCH_BYTES, max_request_size=REQUEST_BYTES_MAX
         )
 
-    def admin(self) -> AiokafkaAdmin:
+    def admin(self) -> Admin:
         return AiokafkaAdmin(AIOKafkaAdminClient(**self._common()))
 
     def _common(self) -> dict[str, Any]:

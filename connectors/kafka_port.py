@@ -147,7 +147,7 @@ class TransactionalProducer(Protocol):
 
         The transaction stays the current one until the next begins. A copy of such a request may still be under way, and
         end a later transaction (protocol rule 4). Not counted: a request that was answered "not yet" or "not here", and was
-        asked again; nothing of it is under way any more, and nearly every second commit meets one.
+        asked again. Nothing of it is under way any more, and nearly every commit that follows another closely meets one.
         """
         ...
 

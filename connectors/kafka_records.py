@@ -49,7 +49,7 @@ class _SmallRecords(PartitionRecords):
         )
 
 
-class _Fetches(OrderedDict[TopicPartition, Any]):
+class Fetches(OrderedDict[TopicPartition, Any]):
     """The fetcher's buffer by partition: what comes in is made to give small records."""
 
     def __setitem__(self, tp: TopicPartition, fetched: Any) -> None:
@@ -64,4 +64,4 @@ class AiokafkaReader(AIOKafkaConsumer):
     async def start(self) -> None:
         await super().start()  # type: ignore[no-untyped-call]  # aiokafka says no types here
         assert self._fetcher is not None
-        self._fetcher._records = _Fetches(self._fetcher._records)
+        self._fetcher._records = Fetches(self._fetcher._records)

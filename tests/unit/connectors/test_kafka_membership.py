@@ -43,7 +43,7 @@ class Clients(KafkaClients):
         super().__init__(KafkaSettings(bootstrap="127.0.0.1:1"), "test")
         self._member = member
 
-    def member(self, group: str, topic: str, session_ms: int, clock: WallClock) -> GroupMember:  # type: ignore[override]  # a fake
+    def member(self, group: str, topic: str, session_ms: int, clock: WallClock) -> GroupMember:
         return self._member
 
 
