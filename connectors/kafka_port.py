@@ -196,7 +196,7 @@ class TransactionalProducer(Protocol):
         ...
 
     async def abandon(self) -> None:
-        """From the moment it is called nothing more leaves; returns within a second, whatever the brokers do.
+        """From the moment it is called nothing more leaves. Also for one that never started; needs no broker to return.
 
         The transaction is neither ended nor aborted: who starts the id next does that, or the time-out of transactions.
         """
@@ -215,7 +215,7 @@ class PlainProducer(Protocol):
         ...
 
     async def stop(self) -> None:
-        """Send what is buffered, and close. Bound it: brokers that are away are waited for."""
+        """Send what is buffered, and close; also after a start that failed. Bound it: it waits for brokers that are away."""
         ...
 
     async def send(
