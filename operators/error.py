@@ -2,6 +2,7 @@
 
     PenstockError                     what, where, what to do: one sentence, never a bare traceback
     ├── Rejected          exit 1      the file, the data or a gate says no: mend it
+    ├── Misused           exit 2      the command line asks for something that there is not: correct it
     ├── Unreachable       exit 3      the outside world is not there or not as needed: a retry may help
     ├── StateRefused      exit 4      going on would damage state: page somebody
     │   ├── Damaged                   the log has a hole, a wrong checksum, or lies behind its outputs
@@ -46,6 +47,12 @@ class PenstockError(Exception):
 
 class Rejected(PenstockError):
     """The file, the data or a gate says no."""
+
+
+class Misused(PenstockError):
+    """An option or an argument has a value that it cannot have. `where` is its name, `remedy` what it may be."""
+
+    exit_code = 2
 
 
 class Unreachable(PenstockError):

@@ -12,7 +12,10 @@ from typing import NamedTuple
 from penstock.connectors.clock import MachineClock
 from penstock.connectors.kafka_settings import KafkaSettings
 from penstock.connectors.port import Broker, Layout
-from penstock.operators.error import Rejected, Unreachable
+from penstock.operators.error import Misused, Unreachable
+
+OPTION = "--broker (or PENSTOCK_BROKER)"
+"""How messages call it: the variable has the same meaning."""
 
 
 class Wanted(NamedTuple):
@@ -31,12 +34,17 @@ def member_name() -> str:
 
 
 def open_broker(url: str, wanted: Wanted) -> Broker:
-    """The broker that `--broker` names, not started yet. Raises Rejected for a word that is not in the table."""
+    """The broker that `--broker` names, not started yet. Raises Misused for a word that is not in the table."""
+    kind, address = known_broker(url)
+    return BROKERS[kind](address, wanted)
+
+
+def known_broker(url: str) -> tuple[str, str]:
+    """The word before the colon and what follows it. Raises Misused for a word that is not in the table."""
     kind, _, address = url.partition(":")
     if kind not in BROKERS:
-        known = ", ".join(BROKERS)
-        raise Rejected(f"there is no broker {kind!r}", where="--broker", remedy=f"write one of: {known}")
-    return BROKERS[kind](address, wanted)
+        raise Misused(f"there is no broker {kind!r}", where=OPTION, remedy=f"write one of: {', '.join(BROKERS)}")
+    return kind, address
 
 
 async def make_missing_sources(broker: Broker, sources: Iterable[str]) -> None:
@@ -53,9 +61,7 @@ def _kafka(address: str, wanted: Wanted) -> Broker:
     from penstock.connectors.kafka import KafkaBroker
 
     if address:
-        raise Rejected(
-            "kafka takes no address here", where="--broker", remedy="write it into the file: kafka.bootstrap"
-        )
+        raise Misused("kafka takes no address here", where=OPTION, remedy="write it into the file: kafka.bootstrap")
     return KafkaBroker(
         wanted.layout,
         wanted.kafka,
@@ -70,7 +76,7 @@ def _sqlite(address: str, wanted: Wanted) -> Broker:
     from penstock.connectors.sqlite import SqliteBroker
 
     if not address:
-        raise Rejected("sqlite needs a file", where="--broker", remedy="write sqlite:PATH")
+        raise Misused("sqlite needs a file", where=OPTION, remedy="write sqlite:PATH")
     terms = Terms(session=wanted.kafka.session_timeout)
     return SqliteBroker(Path(address), wanted.layout, wanted.member, MachineClock(), terms=terms)
 

@@ -2,8 +2,8 @@
 
 Modules are imported when their command runs: `penstock --help` has to be there at once.
 
-Exit codes: 0 fine, and after a clean SIGTERM; 1 the file, the data or a gate says no; 2 usage; 3 the outside world (a retry
-may help); 4 refused for the sake of the state (it does not); 130 second Ctrl-C.
+Exit codes: 0 fine, and after a clean SIGTERM; 1 the file, the data or a gate says no; 2 usage, an option's value among it;
+3 the outside world (a retry may help); 4 refused for the sake of the state (it does not); 130 second Ctrl-C.
 """
 
 from __future__ import annotations

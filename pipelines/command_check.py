@@ -13,9 +13,9 @@ import typer
 from rich.table import Table
 from ruamel.yaml import YAML
 
-from penstock.operators.error import PenstockError, Rejected
+from penstock.operators.error import Misused, PenstockError
 from penstock.operators.expression import TYPE_ERROR, UNKNOWN
-from penstock.pipelines.brokers import Wanted, member_name, open_broker
+from penstock.pipelines.brokers import Wanted, known_broker, member_name, open_broker
 from penstock.pipelines.compile import Pipeline
 from penstock.pipelines.endpoints import opened_models
 from penstock.pipelines.load import Loaded
@@ -38,8 +38,9 @@ def check(
     broker: str,
 ) -> None:
     """Ends the process with 1 if the file has errors, with 3 if `connect` found something missing."""
+    known_broker(broker)
     if format not in ("text", "github"):
-        raise Rejected(f"there is no format {format!r}", where="--format", remedy="write text or github")
+        raise Misused(f"there is no format {format!r}", where="--format", remedy="write text or github")
     if has_errors(loaded.problems):
         _print_problems(loaded, json=json, format=format)
         raise typer.Exit(1)

@@ -26,7 +26,7 @@ from penstock.pipelines.compile import Pipeline
 from penstock.pipelines.endpoints import limits_of, opened_models
 from penstock.pipelines.load import Loaded
 from penstock.pipelines.loading import usable
-from penstock.pipelines.observe import serve
+from penstock.pipelines.observe import parse_listen, serve
 from penstock.pipelines.spec import Spec
 from penstock.pipelines.worker import Summary, Worker, WorkerOptions
 
@@ -49,6 +49,8 @@ class RunOptions:
 
 def run(loaded: Loaded, options: RunOptions) -> None:
     """Ends the process with the worker's exit code."""
+    if options.listen is not None:
+        parse_listen(options.listen)  # before anything is opened
     spec, pipeline = usable(loaded)
     set_up_logging()
     spare_collector()

@@ -12,7 +12,7 @@ import orjson
 import typer
 
 from penstock.connectors.port import Broker
-from penstock.operators.error import Rejected
+from penstock.operators.error import Misused
 from penstock.operators.record import Raw
 from penstock.pipelines.brokers import Wanted, member_name, open_broker
 from penstock.pipelines.compile import Pipeline
@@ -30,7 +30,8 @@ def tail(loaded: Loaded, *, topic: str, json: bool, broker: str, until_idle: flo
         "dead": spec.output_topics.dead,
     }
     if topic not in names:
-        raise Rejected(f"there is no topic {topic!r} to follow", where="--topic", remedy=f"write {', '.join(names)}")
+        known = ", ".join(names)
+        raise Misused(f"there is no topic {topic!r} to follow", where="--topic", remedy=f"write one of: {known}")
     opened = open_broker(broker, Wanted(pipeline.layout, spec.kafka, member_name()))
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_follow(opened, names[topic], _shower(pipeline, topic, json=json), until_idle))

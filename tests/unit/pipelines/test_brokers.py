@@ -12,7 +12,7 @@ from penstock.connectors.kafka_settings import KafkaSettings
 from penstock.connectors.memory import MemoryBroker, MemoryCluster
 from penstock.connectors.port import Broker, Layout
 from penstock.connectors.sqlite import SqliteBroker
-from penstock.operators.error import Rejected, Unreachable
+from penstock.operators.error import Misused, Unreachable
 from penstock.pipelines.brokers import Wanted, make_missing_sources, member_name, open_broker
 
 LAYOUT = Layout("dev", "watch", {"auth": "earliest", "web": "earliest"}, frozenset({"out"}))
@@ -39,7 +39,7 @@ def test_each_word_opens_its_broker(tmp_path: Path) -> None:
     ],
 )
 def test_any_other_word_is_refused_with_what_to_write(url: str, said: str) -> None:
-    with pytest.raises(Rejected, match=said):
+    with pytest.raises(Misused, match=said):
         open_broker(url, WANTED)
 
 

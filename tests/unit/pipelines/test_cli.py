@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.command_line import COMMAND, RULES, commands, failures, penstock, recording, written
 
-from penstock.operators.error import Damaged, Rejected, Unreachable
+from penstock.operators.error import Damaged, Misused, Rejected, Unreachable
 from penstock.pipelines.cli import _explain
 
 COMMANDS = commands()
@@ -47,7 +47,8 @@ def test_wrong_usage_is_exit_code_2() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(Rejected("no", where="x"), 1), (Unreachable("gone"), 3), (Damaged("torn"), 4)]
+    ("error", "code"),
+    [(Rejected("no", where="x"), 1), (Misused("no", where="--x"), 2), (Unreachable("gone"), 3), (Damaged("torn"), 4)],
 )
 def test_what_goes_wrong_in_a_known_way_is_a_sentence_with_its_exit_code(
     error: Exception, code: int, capsys: pytest.CaptureFixture[str]
@@ -100,7 +101,6 @@ def test_check_speaks_to_machines(tmp_path: Path) -> None:
     told = penstock("check", file, "--json").json
     assert (told["ok"], [problem["code"] for problem in told["problems"]]) == (False, ["PS014"])
     assert penstock("check", file, "--format", "github").out.startswith("::error file=")
-    assert penstock("check", file, "--format", "xml").code == 1
 
 
 def test_check_shows_the_file_as_it_takes_effect_without_its_secrets(tmp_path: Path) -> None:
@@ -204,22 +204,47 @@ def test_tail_of_a_file_that_nobody_runs_on_says_what_makes_its_topics(tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["tail", "--topic", "nothing"], "there is no topic 'nothing'"),
-        (["feed", "--source", "other"], "there is no source 'other'"),
         (["feed", "--input", "missing.jsonl"], "missing.jsonl: cannot be read"),
         (["feed"], "source auth: it cannot read the generated lines"),
-        (["tail", "--broker", "rabbit"], "there is no broker 'rabbit'"),
-        (["demo"], "name a recording for your pipeline"),
         (["render", "--sample", "missing.jsonl"], "missing.jsonl: cannot be read"),
     ],
 )
-def test_a_mistake_on_the_command_line_is_exit_code_1_and_a_sentence(
+def test_a_recording_that_cannot_be_used_is_exit_code_1_and_a_sentence(
     arguments: list[str], said: str, tmp_path: Path
 ) -> None:
     done = penstock(arguments[0], written(tmp_path, RULES), *arguments[1:])
     assert done.code == 1
     assert said in done.err
     assert "Traceback" not in done.err
+
+
+MISUSES = {
+    "check --format xml": "--format: there is no format 'xml' (write text or github)",
+    "check --broker nope:1": "--broker (or PENSTOCK_BROKER): there is no broker 'nope' (write one of: kafka, sqlite)",
+    "check --connect --broker sqlite:": "--broker (or PENSTOCK_BROKER): sqlite needs a file (write sqlite:PATH)",
+    "run --listen abc": "--listen: 'abc' is not an address (write :9464 or 127.0.0.1:9464)",
+    "run --broker nope:1": "there is no broker 'nope'",
+    "tail --topic nothing": "--topic: there is no topic 'nothing' to follow (write one of: results, partials, dead)",
+    "tail --broker rabbit": "there is no broker 'rabbit'",
+    "feed --source other": "--source: there is no source 'other' (name one of: auth)",
+    "demo": "name a recording for your pipeline with --input",
+}
+
+
+@pytest.mark.parametrize("words", MISUSES)
+def test_an_option_with_a_value_that_it_cannot_have_is_exit_code_2_and_a_sentence_that_names_it(
+    words: str, tmp_path: Path
+) -> None:
+    command, *options = words.split()
+    done = penstock(command, written(tmp_path, RULES), *options)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert MISUSES[words] in done.err
+
+
+@pytest.mark.parametrize("options", [["--listen", "abc"], ["--fault", "fire=0.1"], ["--fault", "cut=0.7,busy=0.7"]])
+def test_the_simulated_server_refuses_wrong_values_in_the_same_way(options: list[str]) -> None:
+    done = penstock("fake-model", *options)
+    assert (done.code, done.err.count("\n"), options[0] in done.err) == (2, 1, True)
 
 
 def test_render_shows_the_prompt_that_a_recording_leads_to(tmp_path: Path) -> None:
@@ -253,4 +278,4 @@ def test_the_demo_plays_a_recording_of_ones_own(tmp_path: Path) -> None:
 def test_the_schemas_are_those_of_the_file_and_of_results() -> None:
     assert "triggers" in penstock("schema").json["properties"]
     assert "verdict" not in penstock("schema", "result").json["properties"]
-    assert penstock("schema", "nothing").code == 1
+    assert penstock("schema", "nothing").code == 2
