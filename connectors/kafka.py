@@ -25,7 +25,7 @@ from penstock.connectors.kafka_log import KafkaTaskLog
 from penstock.connectors.kafka_membership import Membership
 from penstock.connectors.kafka_read import follow, read_range
 from penstock.connectors.kafka_settings import KafkaSettings
-from penstock.connectors.kafka_topics import Found, apply, look, plan, refuse
+from penstock.connectors.kafka_topics import Found, absent, apply, look, plan, refuse
 from penstock.connectors.kafka_writer import Writer
 from penstock.connectors.port import Assignment, Layout, TaskId, WallClock
 from penstock.operators.error import NotOurs, Unreachable
@@ -112,7 +112,7 @@ class KafkaBroker:
         missing = [each.topic for each in plans if each.action == "create"]
         if missing and not self._settings.create_topics:
             remedy = "run `penstock topics apply`, or set kafka.create_topics: true"
-            raise Unreachable(f"topic {', '.join(missing)} does not exist", where=where, remedy=remedy)
+            raise Unreachable(absent(missing), where=where, remedy=remedy)
         if missing:
             self.created = await apply(self._clients, admin, plans, world)
             world = await look(self._clients, admin, self._layout)

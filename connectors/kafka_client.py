@@ -35,7 +35,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from penstock.connectors.kafka_security import security
 from penstock.connectors.kafka_settings import KafkaSettings
-from penstock.operators.error import Unreachable
+from penstock.operators.error import Unanswered, Unreachable
 
 CONNECT_SECONDS = 10.0
 REQUEST_MS = 10_000
@@ -156,9 +156,10 @@ class KafkaClients:
             connection.close()
 
     def unreachable(self, error: BaseException, doing: str = "connecting") -> Unreachable:
-        """The same, as a sentence that says what to do."""
+        """The same, as a sentence that says what to do: Unanswered where it is only that no broker answers."""
         what, remedy = self._explained(error, doing)
-        return Unreachable(what, where=f"kafka {self.address}", remedy=remedy)
+        kind = Unanswered if _nobody_answers(error) else Unreachable
+        return kind(what, where=f"kafka {self.address}", remedy=remedy)
 
     def _explained(self, error: BaseException, doing: str) -> tuple[str, str]:
         match error:
@@ -187,6 +188,10 @@ class KafkaClients:
 
     def _kind(self) -> str:
         return str(self._security["security_protocol"])
+
+
+def _nobody_answers(error: BaseException) -> bool:
+    return isinstance(error, (*_AWAY, OSError)) and not isinstance(error, (ssl.SSLError, Stalled))
 
 
 def _permission(error: BaseException) -> str:

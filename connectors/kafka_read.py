@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 
 from penstock.connectors.kafka_client import KafkaClients, stop_within
 from penstock.connectors.kafka_inputs import read
-from penstock.connectors.kafka_topics import leaders
+from penstock.connectors.kafka_topics import absent, leaders
 from penstock.operators.error import Unreachable
 from penstock.operators.record import Raw
 
@@ -62,5 +62,5 @@ async def _partitions(clients: KafkaClients, admin: AIOKafkaAdminClient, topic: 
     found = (await leaders(admin, [topic])).get(topic)
     if found is None:
         where, remedy = f"kafka {clients.address}", "correct the name, or run the pipeline that writes it first"
-        raise Unreachable(f"topic {topic} does not exist", where=where, remedy=remedy)
+        raise Unreachable(absent([topic]), where=where, remedy=remedy)
     return sorted(found)

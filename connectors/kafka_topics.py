@@ -143,6 +143,11 @@ def _log_differences(topic: str, role: Role, found: Found) -> Iterable[str]:
         )
 
 
+def absent(topics: Sequence[str]) -> str:
+    """What to say of topics that are not there, of one or of several."""
+    return f"topic {topics[0]} does not exist" if len(topics) == 1 else f"topics {', '.join(topics)} do not exist"
+
+
 def refuse(plans: Iterable[TopicPlan], where: str) -> None:
     """Raises Unreachable with everything that stands in the way."""
     problems = [f"topic {each.topic} {why}" for each in plans if each.action == "refuse" for why in each.differences]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from penstock.operators.error import Damaged, PenstockError, Rejected, StateRefused, TooNew, Unreachable
+from penstock.operators.error import Damaged, PenstockError, Rejected, StateRefused, TooNew, Unanswered, Unreachable
 
 SCHEMA = 1
 APPLICATION_ID = 0x50535443
@@ -144,7 +144,7 @@ def explained(error: sqlite3.Error, path: Path) -> PenstockError:
                 remedy="make room and start again; the file is intact, and everything committed is in it",
             )  # fmt: skip
         case sqlite3.SQLITE_BUSY:
-            return Unreachable(
+            return Unanswered(
                 "another process has held the lock for too long", where=where, remedy="end what else has the file open"
             )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:

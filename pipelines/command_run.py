@@ -17,9 +17,8 @@ import typer
 import uvloop
 
 from penstock.connectors.clock import MachineClock
-from penstock.connectors.port import Broker, TaskId
-from penstock.operators.error import Rejected, Unreachable
-from penstock.pipelines.backoff import Backoff
+from penstock.connectors.port import TaskId
+from penstock.operators.error import Rejected
 from penstock.pipelines.brokers import Wanted, make_missing_sources, member_name, open_broker
 from penstock.pipelines.collector import spare_collector
 from penstock.pipelines.compile import Pipeline
@@ -28,12 +27,10 @@ from penstock.pipelines.load import Loaded
 from penstock.pipelines.loading import usable
 from penstock.pipelines.observe import parse_listen, serve
 from penstock.pipelines.spec import Spec
+from penstock.pipelines.starting import patiently
 from penstock.pipelines.worker import Summary, Worker, WorkerOptions
 
 log = logging.getLogger("penstock")
-
-START_ATTEMPTS = 5
-"""A broker that is not there yet (a container that starts beside us) is given a few tries; then it is exit 3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,7 @@ async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
         broker = open_broker(options.broker, wanted)
         stack.push_async_callback(broker.close)
         await make_missing_sources(broker, pipeline.layout.inputs)
-        await start_patiently(broker, clock)
+        await patiently(broker.start, clock, Random())
         models = await stack.enter_async_context(opened_models(pipeline.models))
         worker = Worker(
             pipeline.plan,
@@ -117,19 +114,6 @@ async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
         summary = await worker.run()
         log.info("ended after %.0f s, exit code %d", summary.seconds, summary.exit_code)
         return summary
-
-
-async def start_patiently(broker: Broker, clock: MachineClock) -> None:
-    backoff = Backoff(Random(), first=0.5, longest=5.0)
-    for attempt in range(1, START_ATTEMPTS + 1):
-        try:
-            await broker.start()
-            return
-        except Unreachable as error:
-            if attempt == START_ATTEMPTS:
-                raise
-            log.warning("%s; trying again", error)
-            await clock.sleep(backoff.draw())
 
 
 def stop_on_signals(worker: Worker) -> None:
