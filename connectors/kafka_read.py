@@ -25,7 +25,7 @@ async def read_range(
     """As `Broker.read`. Of records that are not there any more the first that is; raises Unreachable."""
     consumer, each = clients.consumer(committed=committed), TopicPartition(topic, partition)
     try:
-        await _partitions(clients, admin, topic)
+        await partitions_of(clients, admin, topic)
         await consumer.start()
         first = max(start, (await consumer.beginning_offsets([each]))[each])
         seen = (await consumer.end_offsets([each]))[each]
@@ -41,7 +41,7 @@ async def follow(clients: KafkaClients, admin: AIOKafkaAdminClient, topic: str) 
     """As `Broker.follow`; raises Unreachable."""
     consumer = clients.consumer()
     try:
-        partitions = [TopicPartition(topic, each) for each in await _partitions(clients, admin, topic)]
+        partitions = [TopicPartition(topic, each) for each in await partitions_of(clients, admin, topic)]
         await consumer.start()
         starts = await consumer.beginning_offsets(partitions)
         consumer.assign(partitions)
@@ -57,10 +57,13 @@ async def follow(clients: KafkaClients, admin: AIOKafkaAdminClient, topic: str) 
         await stop_within(STOP_SECONDS, consumer.stop)
 
 
-async def _partitions(clients: KafkaClients, admin: AIOKafkaAdminClient, topic: str) -> list[int]:
-    """Raises Unreachable for a topic that is not there: a consumer that merely asks for it may create it."""
+async def partitions_of(clients: KafkaClients, admin: AIOKafkaAdminClient, topic: str) -> list[int]:
+    """Raises Unreachable for a topic that is not there: a client that merely asks for it may create it."""
     found = (await leaders(admin, [topic])).get(topic)
     if found is None:
-        where, remedy = f"kafka {clients.address}", "correct the name, or run the pipeline that writes it first"
+        where, remedy = (
+            f"kafka {clients.address}",
+            "correct the name, create it, or run the pipeline that writes it first",
+        )
         raise Unreachable(absent([topic]), where=where, remedy=remedy)
     return sorted(found)

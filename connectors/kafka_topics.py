@@ -157,11 +157,10 @@ def refuse(plans: Iterable[TopicPlan], where: str) -> None:
 
 async def look(clients: KafkaClients, admin: AIOKafkaAdminClient, layout: Layout) -> World:
     """Raises Unreachable."""
-    wanted = {*layout.inputs, layout.log, *layout.outputs} | ({layout.previews} if layout.previews else set())
     try:
         await admin.start()
         cluster = await admin.describe_cluster()
-        partitions = await leaders(admin, wanted)
+        partitions = await leaders(admin, {*layout.inputs, *layout.own})
         settings = await _settings(admin, sorted(partitions))
     except (KafkaError, TimeoutError, OSError) as error:
         raise clients.unreachable(error, "looking at the topics") from error

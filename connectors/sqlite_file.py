@@ -6,6 +6,7 @@ have the file open, so network file systems are refused where the kernel says th
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -171,6 +172,18 @@ def refuse_network_file_system(path: Path, mounts: Path = MOUNTS) -> None:
     kind = file_system_of(path, mounts)
     if kind in NETWORK_FILE_SYSTEMS:
         raise Unreachable(f"the file lies on a network file system ({kind})", where=str(path), remedy=ELSEWHERE)
+
+
+def holds_anything(path: Path) -> bool:
+    """False for a file that is not there, or empty: opening it would make one of ours."""
+    return path.exists() and path.stat().st_size > 0
+
+
+def refuse_place(path: Path) -> None:
+    """Raises Unreachable where no file can be made."""
+    refuse_network_file_system(path)
+    if not os.access(path.parent, os.W_OK):
+        raise Unreachable("no file can be made here", where=str(path), remedy="check that its folder is there and ours")
 
 
 def file_system_of(path: Path, mounts: Path = MOUNTS) -> str | None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from penstock.connectors.clock import MachineClock
 from penstock.connectors.kafka_settings import KafkaSettings
 from penstock.connectors.port import Broker, Layout
-from penstock.operators.error import Misused, Unreachable
+from penstock.operators.error import Misused
 
 OPTION = "--broker (or PENSTOCK_BROKER)"
 """How messages call it: the variable has the same meaning."""
@@ -47,14 +46,19 @@ def known_broker(url: str) -> tuple[str, str]:
     return kind, address
 
 
-async def make_missing_sources(broker: Broker, sources: Iterable[str]) -> None:
-    """In an embedded broker nobody else makes topics: a source that is not there gets one partition. Kafka's are yours."""
+async def make_missing_sources(broker: Broker, sources: Iterable[str]) -> list[str]:
+    """In an embedded broker nobody else makes topics: a source that is not there gets one partition. Kafka's are yours.
+
+    Returns those that were made. Raises Unreachable.
+    """
     from penstock.connectors.embedded_broker import EmbeddedBroker
 
-    if isinstance(broker, EmbeddedBroker):
-        for topic in sources:
-            with suppress(Unreachable):  # it is there with more partitions; anything worse shows when the broker starts
-                await broker.create_topic(topic, 1)
+    if not isinstance(broker, EmbeddedBroker):
+        return []
+    missing = [topic for topic in sources if await broker.partitions(topic) is None]
+    for topic in missing:
+        await broker.create_topic(topic, 1)
+    return missing
 
 
 def _kafka(address: str, wanted: Wanted) -> Broker:

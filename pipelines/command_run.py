@@ -8,6 +8,7 @@ import os
 import signal
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from random import Random
 from typing import Any
@@ -17,7 +18,7 @@ import typer
 import uvloop
 
 from penstock.connectors.clock import MachineClock
-from penstock.connectors.port import TaskId
+from penstock.connectors.port import Broker, Layout, TaskId
 from penstock.operators.error import Rejected
 from penstock.pipelines.brokers import Wanted, make_missing_sources, member_name, open_broker
 from penstock.pipelines.collector import spare_collector
@@ -88,8 +89,7 @@ async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
     async with AsyncExitStack() as stack:
         broker = open_broker(options.broker, wanted)
         stack.push_async_callback(broker.close)
-        await make_missing_sources(broker, pipeline.layout.inputs)
-        await patiently(broker.start, clock, Random())
+        await patiently(partial(start, broker, pipeline.layout), clock, Random())
         models = await stack.enter_async_context(opened_models(pipeline.models))
         worker = Worker(
             pipeline.plan,
@@ -114,6 +114,12 @@ async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
         summary = await worker.run()
         log.info("ended after %.0f s, exit code %d", summary.seconds, summary.exit_code)
         return summary
+
+
+async def start(broker: Broker, layout: Layout) -> None:
+    if made := await make_missing_sources(broker, layout.inputs):
+        log.info("created topics %s", ", ".join(made))
+    await broker.start()
 
 
 def stop_on_signals(worker: Worker) -> None:

@@ -22,7 +22,7 @@ from penstock.pipelines.show import ResultPrinter, dead_line, screen
 
 
 def tail(loaded: Loaded, *, topic: str, json: bool, broker: str, until_idle: float | None) -> None:
-    """Until Ctrl-C, or `until_idle` seconds without a record."""
+    """Until Ctrl-C, or `until_idle` seconds without a record. Creates nothing; raises Unreachable for what is not there."""
     spec, pipeline = usable(loaded)
     names = {
         "results": spec.output_topics.results,
@@ -39,7 +39,7 @@ def tail(loaded: Loaded, *, topic: str, json: bool, broker: str, until_idle: flo
 
 async def _follow(broker: Broker, topic: str, show: Callable[[Raw], None], until_idle: float | None) -> None:
     try:
-        await broker.start()
+        await broker.connect(topic)
         records = aiter(broker.follow(topic))
         while True:
             show(await asyncio.wait_for(anext(records), until_idle))

@@ -113,6 +113,35 @@ def test_an_internal_topic_that_forgets_is_refused_with_the_command_that_mends_i
     assert {each["topic"]: each["action"] for each in json.loads(plan.stdout)}[log] == "refuse"
 
 
+def test_the_world_is_fine_before_the_first_run_and_nothing_is_created_by_looking(newcomer: Newcomer) -> None:
+    name = newcomer.deployment.name
+    newcomer.kafka.create(newcomer.deployment.source)
+    own = ", ".join(
+        [f"{name}.ssh-watch.log", *(f"{name}.{each}" for each in ("dead", "partials", "results", "previews"))]
+    )
+    for _ in range(2):
+        done = newcomer.ask("check", "--connect")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"broker kafka: fine; will be created: {own}\n" in done.stdout
+    refused = penstock("check", "--connect", *newcomer.arguments("kafka.create_topics=false"))
+    assert refused.returncode == OUTSIDE
+    assert f"topics {own} do not exist (run `penstock topics apply`" in refused.stderr
+
+
+def test_whoever_only_looks_or_feeds_creates_nothing_on_kafka(newcomer: Newcomer) -> None:
+    source, results = newcomer.deployment.source, newcomer.deployment.results
+    refused = newcomer.ask("feed", "--hours", "0.1")
+    assert (refused.returncode, f"topic {source} does not exist" in refused.stderr) == (OUTSIDE, True)
+    newcomer.kafka.create(source)
+    assert newcomer.ask("feed", "--hours", "0.1").returncode == 0
+    shown = newcomer.ask("tail")
+    assert (shown.returncode, f"topic {results} does not exist" in shown.stderr) == (OUTSIDE, True)
+    assert is_one_sentence(refused.stderr)
+    assert is_one_sentence(shown.stderr)
+    there = {each["topic"]: each["exists"] for each in json.loads(newcomer.ask("topics", "plan", "--json").stdout)}
+    assert [topic for topic, exists in there.items() if exists] == [source]
+
+
 def test_topics_are_planned_then_applied_and_then_there(newcomer: Newcomer) -> None:
     newcomer.kafka.create(newcomer.deployment.source)
     actions = [

@@ -137,12 +137,40 @@ def test_a_model_server_and_a_broker_that_are_away_are_exit_code_3(tmp_path: Pat
     assert "model m at http://127.0.0.1:9/v1: cannot be reached: connection refused" in done.err
 
 
+def test_before_the_first_run_the_check_of_the_world_says_what_will_be_created_and_creates_nothing(
+    tmp_path: Path,
+) -> None:
+    file, db = written(tmp_path, RULES), tmp_path / "watch.db"
+    ask = ["check", str(file), "--connect", "--broker", f"sqlite:{db}"]
+    own = "dev.rules.log, dev.rules.dead, dev.rules.partials, dev.rules.results, dev.rules.previews"
+    done = penstock(*ask)
+    assert (done.code, done.out) == (0, f"fine\nbroker sqlite:{db}: fine; will be created: auth, {own}\n")
+    assert list(tmp_path.iterdir()) == [file]
+    assert penstock("feed", file, "--input", recording(tmp_path, failures(1)), "--broker", f"sqlite:{db}").code == 0
+    assert penstock(*ask).out == f"fine\nbroker sqlite:{db}: fine; will be created: {own}\n"
+
+
+def test_a_file_for_topics_that_cannot_be_made_is_exit_code_3(tmp_path: Path) -> None:
+    broker = f"sqlite:{tmp_path / 'no' / 'watch.db'}"
+    done = penstock("check", written(tmp_path, RULES), "--connect", "--broker", broker)
+    assert (done.code, "watch.db: no file can be made here (check that its folder" in done.err) == (3, True)
+
+
+def test_warnings_stand_there_once_and_the_answers_of_the_world_leave_the_json_alone(tmp_path: Path) -> None:
+    share = "  share: {when: 'count(event.bad, 5m) / count(event.host != \"\", 5m) > 0.5', agent: none}\n"
+    ask = ["check", str(written(tmp_path, RULES + share)), "--connect", "--broker", f"sqlite:{tmp_path / 'watch.db'}"]
+    assert penstock(*ask).err.count("PS031") == 1
+    told = penstock(*ask, "--json")
+    assert [problem["code"] for problem in told.json["problems"]] == ["PS031"]
+    assert "will be created" in told.err
+
+
 def test_a_pipeline_runs_on_a_file_that_nobody_prepared(tmp_path: Path) -> None:
     """`feed` makes the source, `run` the rest; `tail` shows what came out, and what died."""
     file, broker = written(tmp_path, RULES), ("--broker", f"sqlite:{tmp_path / 'watch.db'}")
     events = [*failures(3), {"user": "root", "host": "web-2"}, {"user": "nobody"}]
     fed = penstock("feed", file, "--input", recording(tmp_path, events), *broker)
-    assert (fed.code, fed.out) == (0, "wrote 5 records to auth\n")
+    assert (fed.code, fed.out, fed.err) == (0, "wrote 5 records to auth\n", "created topic auth\n")
     run = subprocess.run(
         [*COMMAND, "run", str(file), *broker, "--until-idle", "0.2", "--json"],
         capture_output=True, text=True, timeout=60, check=False,
@@ -196,9 +224,20 @@ def test_a_level_of_the_log_that_there_is_not_is_refused(tmp_path: Path, monkeyp
     assert (done.code, "PENSTOCK_LOG: 'LOUD' is no level (write one of: " in done.err) == (1, True)
 
 
-def test_tail_of_a_file_that_nobody_runs_on_says_what_makes_its_topics(tmp_path: Path) -> None:
-    done = penstock("tail", written(tmp_path, RULES), "--broker", f"sqlite:{tmp_path / 'empty.db'}")
-    assert (done.code, "`penstock run`" in done.err) == (3, True)
+def test_tail_of_a_file_that_nobody_runs_on_says_what_makes_it_and_makes_nothing(tmp_path: Path) -> None:
+    file, db = written(tmp_path, RULES), tmp_path / "watch.db"
+    tail = ["tail", str(file), "--broker", f"sqlite:{db}"]
+    gone = penstock(*tail)
+    assert (gone.code, "`penstock run`" in gone.err, db.exists()) == (3, True, False)
+    db.touch()
+    empty = penstock(*tail)
+    assert (empty.code, "`penstock run`" in empty.err, db.stat().st_size) == (3, True, 0)
+    assert penstock("feed", file, "--input", recording(tmp_path, failures(1)), "--broker", f"sqlite:{db}").code == 0
+    missing = penstock(*tail)
+    assert missing.code == 3
+    assert "dev.rules.results: there is no such topic (`penstock run`" in missing.err
+    with closing(sqlite3.connect(db)) as looked_at:
+        assert looked_at.execute("SELECT name FROM topic").fetchall() == [("auth",)]
 
 
 @pytest.mark.parametrize(
