@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from io import StringIO
+from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def check(
         _print_problems(loaded, json=json, format=format)
         raise typer.Exit(1)
     if resolved:
-        typer.echo(_as_yaml(loaded.resolved), nl=False)
+        typer.echo(_as_json(loaded.resolved) if json else _as_yaml(loaded.resolved), nl=False)
         return
     if sample is not None:
         _, pipeline = usable(loaded)
@@ -71,6 +72,11 @@ def _print_problems(loaded: Loaded, *, json: bool, format: str) -> None:
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _as_json(document: dict[str, Any]) -> str:
+    """With numbers of any size, which orjson refuses."""
+    return dumps(document, ensure_ascii=False) + "\n"
 
 
 def _as_yaml(document: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import signal
@@ -104,13 +105,17 @@ def test_check_speaks_to_machines(tmp_path: Path) -> None:
 
 
 def test_check_shows_the_file_as_it_takes_effect_without_its_secrets(tmp_path: Path) -> None:
-    models = 'models:\n  m: {base_url: "https://h/v1", model: x, api_key: "hush"}\n'
+    models = f'models:\n  m: {{base_url: "https://h/v1", model: x, api_key: "hush", request: {{seed: {10**25}}}}}\n'
     overlay = written(tmp_path, "labels: {team: blue}", "overlay.yaml")
-    done = penstock("check", written(tmp_path, RULES + models), "-f", overlay, "--set", "namespace=prod", "--resolved")
-    assert (done.code, done.err) == (0, "")
+    ask = ["check", str(written(tmp_path, RULES + models)), "-f", str(overlay), "--set", "namespace=prod"]
+    done, told = penstock(*ask, "--resolved"), penstock(*ask, "--resolved", "--json")
+    assert (done.code, done.err, told.code, told.err) == (0, "", 0, "")
     assert "team: blue" in done.out
     assert "namespace: prod" in done.out
-    assert "hush" not in done.out
+    assert "hush" not in done.out + told.out
+    assert (told.json["labels"], told.json["namespace"]) == ({"team": "blue"}, "prod")
+    assert json.loads(told.out)["models"]["m"]["api_key"] == "***"
+    assert json.loads(told.out)["models"]["m"]["request"] == {"seed": 10**25}
 
 
 def test_check_counts_what_expressions_come_to_on_a_recording(tmp_path: Path) -> None:
