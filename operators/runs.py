@@ -6,7 +6,7 @@ firing ─▶ queued ─▶ (first in its queue) started ─▶ outcome ─▶ n
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -35,10 +35,15 @@ _decoder = msgspec.msgpack.Decoder(Run)
 
 
 class Runs:
-    """Open runs by id, and who waits for whom. Effects are collected in `effects` until the task takes them."""
+    """Open runs by id, and who waits for whom. Effects are collected in `effects` until the task takes them.
 
-    def __init__(self, plan: Plan, unsaved: Unsaved, context_of: Callable[[str], Context]) -> None:
-        self._plan, self._unsaved, self._context_of = plan, unsaved, context_of
+    `counters` are the task's: outcomes that are less than they should be are counted there.
+    """
+
+    def __init__(
+        self, plan: Plan, unsaved: Unsaved, context_of: Callable[[str], Context], counters: Counter[tuple[str, ...]]
+    ) -> None:
+        self._plan, self._unsaved, self._context_of, self._counters = plan, unsaved, context_of, counters
         self._runs: dict[str, Run] = {}
         self._queues: dict[tuple[str, str | None], Queue] = {}
         self._waiting = 0
@@ -117,6 +122,10 @@ class Runs:
         unsaved.publish(action.outputs, outcome=action.outcome)
         if action.suffix is not None:
             unsaved.partials.append((run.id, run.attempt, run.rev, action.suffix))
+        if action.state == "failed":
+            self._counters["failed", run.agent or ""] += 1
+        if action.state in ("final", "failed") and run.degraded:
+            self._counters["degraded", run.agent or ""] += 1
 
     def _leave_queue(self, run: Run) -> Run | None:
         """The run whose turn it is now, if this one was in its way."""

@@ -24,6 +24,7 @@ from penstock.pipelines.brokers import Wanted, make_missing_sources, member_name
 from penstock.pipelines.collector import spare_collector
 from penstock.pipelines.compile import Pipeline
 from penstock.pipelines.endpoints import limits_of, opened_models
+from penstock.pipelines.fail_on import judged
 from penstock.pipelines.load import Loaded
 from penstock.pipelines.loading import usable
 from penstock.pipelines.observe import parse_listen, serve
@@ -39,6 +40,7 @@ class RunOptions:
     broker: str = "kafka"
     listen: str | None = None
     until_idle: float | None = None
+    fail_on: tuple[str, ...] = ()
     batch: int = 2000
     claim: int = 0
     unsafe_read_before_fence: bool = False
@@ -111,7 +113,7 @@ async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
             address = await stack.enter_async_context(serve(worker, options.listen))
             log.info("health and metrics at %s", address)
         log.info("%s %s works on %s", pipeline.layout.prefix, pipeline.plan.digest[:19], options.broker)
-        summary = await worker.run()
+        summary = judged(await worker.run(), options.fail_on)
         log.info("ended after %.0f s, exit code %d", summary.seconds, summary.exit_code)
         return summary
 

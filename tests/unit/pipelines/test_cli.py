@@ -268,6 +268,7 @@ MISUSES = {
     "check --connect --broker sqlite:": "--broker (or PENSTOCK_BROKER): sqlite needs a file (write sqlite:PATH)",
     "run --listen abc": "--listen: 'abc' is not an address (write :9464 or 127.0.0.1:9464)",
     "run --broker nope:1": "there is no broker 'nope'",
+    "run --fail-on dead,odd": "--fail-on: there is nothing called 'odd' to fail on (write dead, failed or degraded",
     "tail --topic nothing": "--topic: there is no topic 'nothing' to follow (write one of: results, partials, dead)",
     "tail --broker rabbit": "there is no broker 'rabbit'",
     "feed --source other": "--source: there is no source 'other' (name one of: auth)",

@@ -57,6 +57,11 @@ def test_what_expressions_come_to_is_counted_per_event(tmp_path: Path) -> None:
     assert tally.counters["fired", "many"] == 1
 
 
+def test_that_no_model_is_asked_is_nothing_that_a_sample_tells(tmp_path: Path) -> None:
+    tally = tally_sample(plan_of(tmp_path, WATCH), recording(tmp_path, failures(3)), None)
+    assert {what for what, _ in tally.counters} == {"events", "fired", "resolved"}
+
+
 def test_an_expression_over_a_missing_field_is_unknown(tmp_path: Path) -> None:
     tally = tally_sample(plan_of(tmp_path, RULES), recording(tmp_path, [{"host": "web-1"}]), None)
     assert tally.expressions['triggers.root: event.user == "root"'] == Counter({UNKNOWN: 1})
