@@ -29,7 +29,7 @@ from penstock.pipelines.load import Loaded
 from penstock.pipelines.loading import usable
 from penstock.pipelines.observe import parse_listen, serve
 from penstock.pipelines.spec import Spec
-from penstock.pipelines.starting import patiently
+from penstock.pipelines.starting import find_models, patiently
 from penstock.pipelines.worker import Summary, Worker, WorkerOptions
 
 log = logging.getLogger("penstock")
@@ -79,7 +79,7 @@ def is_news(record: logging.LogRecord) -> bool:
 
 
 async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
-    """Until SIGTERM, SIGINT, idleness or refusal. Raises Unreachable if the broker cannot be reached at all."""
+    """Until SIGTERM, SIGINT, idleness or refusal. Raises Unreachable if it cannot begin: no broker, no model."""
     member, clock = member_name(), MachineClock()
     wanted = Wanted(
         layout=pipeline.layout,
@@ -93,6 +93,7 @@ async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
         stack.push_async_callback(broker.close)
         await patiently(partial(start, broker, pipeline.layout), clock, Random())
         models = await stack.enter_async_context(opened_models(pipeline.models))
+        await patiently(partial(find_models, pipeline.plan, models), clock, Random())
         worker = Worker(
             pipeline.plan,
             pipeline.layout,
