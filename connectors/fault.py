@@ -87,6 +87,12 @@ class FaultyBroker:
     async def start(self) -> None:
         await self._broker.start()
 
+    async def missing(self) -> list[str]:
+        return await self._broker.missing()
+
+    async def connect(self, topic: str) -> None:
+        await self._broker.connect(topic)
+
     def tasks(self) -> AsyncIterator[Assignment]:
         return self._broker.tasks()
 

@@ -20,7 +20,7 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
-from penstock.operators.error import Unreachable
+from penstock.operators.error import Unanswered, Unreachable
 
 _DENIED = (GroupAuthorizationFailedError, TopicAuthorizationFailedError, TransactionalIdAuthorizationFailed)
 _BAD_CREDENTIALS = (AuthenticationFailedError, SaslAuthenticationFailed)
@@ -38,9 +38,14 @@ class Stalled(TimeoutError):
 def unreachable(
     error: BaseException, doing: str, address: str, *, protocol: str = "PLAINTEXT", mechanism: str = ""
 ) -> Unreachable:
-    """`protocol` and `mechanism`: how we tried to get in."""
+    """`protocol` and `mechanism`: how we tried to get in. Unanswered where it is only that no broker answers."""
     what, remedy = _explained(error, doing, protocol, mechanism)
-    return Unreachable(what, where=f"kafka {address}", remedy=remedy)
+    kind = Unanswered if _nobody_answers(error) else Unreachable
+    return kind(what, where=f"kafka {address}", remedy=remedy)
+
+
+def _nobody_answers(error: BaseException) -> bool:
+    return isinstance(error, (*_AWAY, OSError)) and not isinstance(error, (ssl.SSLError, Stalled))
 
 
 def _explained(error: BaseException, doing: str, protocol: str, mechanism: str) -> tuple[str, str]:

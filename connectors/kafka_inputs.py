@@ -15,6 +15,7 @@ from aiokafka.structs import TopicPartition
 
 from penstock.connectors.kafka_error import Stalled
 from penstock.connectors.kafka_port import Admin, Clients, Reader
+from penstock.connectors.kafka_topics import absent
 from penstock.connectors.port import Batch, Layout, Limits, Start
 from penstock.operators.error import Damaged, Unreachable
 from penstock.operators.event import Progress
@@ -64,7 +65,7 @@ class Inputs:
         found = {topic: len(each) for topic, each in (await admin.leaders([self._log, *self._inputs])).items()}
         missing = [topic for topic in self._inputs if topic not in found]
         if missing:
-            raise Unreachable(f"topic {', '.join(missing)} does not exist any more", where=self._where)
+            raise Unreachable(f"{absent(missing)} any more", where=self._where)
         changed = [f"{topic} has {found[topic]}" for topic in self._inputs if found[topic] != found.get(self._log)]
         if changed:
             what = f"{self._log} has {found.get(self._log, 0)} partitions, but {', '.join(changed)}: keys have moved"

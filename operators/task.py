@@ -58,7 +58,7 @@ class Task:
         self._merge = Merge(plan.sources) if len(plan.sources) > 1 else None
         self._images = Images(plan)
         self._keys = Keys(plan, self._unsaved, self._transit, self.counters)
-        self._runs = Runs(plan, self._unsaved, self._context_of)
+        self._runs = Runs(plan, self._unsaved, self._context_of, self.counters)
         self._occasions = Occasions(plan, partition)
         self._positions: dict[str, Position] = {}
         self._last_read: dict[str, Raw] = {}

@@ -109,13 +109,17 @@ class Saving:
         return [msgspec.structs.replace(bucket, keys=keys)]
 
     async def _carry_out(self, cut: Cut, buckets: Sequence[Bucket], counts: Counts) -> Committed:
+        dead_topic, refused = self._process.plan.dead_topic, 0
         while True:
             try:
                 committed = await self._log.commit(cut.delta, cut.outputs, buckets)
             except Refused as refusal:
-                cut = without(cut, refusal, self._process.plan.dead_topic)
+                cut = without(cut, refusal, dead_topic)
+                refused += refusal.output.topic != dead_topic  # a dead letter was counted when it was written
                 continue
             self._process.tally.update(counts - self._counted)
+            if refused:
+                self._process.tally["dead", "refused"] += refused
             self._counted = counts
             return committed
 
