@@ -59,7 +59,7 @@ class Task:
         self._images = Images(plan)
         self._keys = Keys(plan, self._unsaved, self._transit, self.counters)
         self._runs = Runs(plan, self._unsaved, self._context_of, self.counters)
-        self._occasions = Occasions(plan, partition)
+        self._occasions = Occasions(plan, partition, self._generation_of)
         self._positions: dict[str, Position] = {}
         self._last_read: dict[str, Raw] = {}
         self._progress: Mapping[str, Progress] = {}
@@ -238,9 +238,8 @@ class Task:
     def positions(self) -> dict[str, Position]:
         """Per input the next offset to read: behind the last record that was fed, and what follows it and is no record."""
         for topic, raw in self._last_read.items():
-            generation = self._positions[topic].generation if topic in self._positions else 0
             self._positions[topic] = Position(
-                raw.offset + 1, raw.offset, raw.timestamp, crc32(raw.value or b""), generation
+                raw.offset + 1, raw.offset, raw.timestamp, crc32(raw.value or b""), self._generation_of(topic)
             )
         self._last_read.clear()
         for topic, position in self._positions.items():
@@ -248,6 +247,9 @@ class Task:
                 offset = max(position.offset, self._progress[topic].position)
                 self._positions[topic] = msgspec.structs.replace(position, offset=offset)
         return dict(self._positions)
+
+    def _generation_of(self, topic: str) -> int:
+        return self._positions[topic].generation if topic in self._positions else 0
 
     def _holds(self, topic: str) -> bool:
         """Records of this input were handed over and not fed yet."""
