@@ -239,12 +239,17 @@ async def abandon(producer: AIOKafkaProducer) -> None:
         await producer.client.close()
         await asyncio.wait([sender], timeout=0.2)
     await producer.client.close()
-    _forget_transaction(producer)
+    _forget_failures(producer)
 
 
-def _forget_transaction(producer: AIOKafkaProducer) -> None:
-    """A fence is noted in the future of the transaction's end, too; asyncio complains where nobody came to wait for that."""
-    manager = producer._txn_manager
-    ending = None if manager is None else manager._transaction_waiter
-    if ending is not None and ending.done() and not ending.cancelled():
-        ending.exception()
+def _forget_failures(producer: AIOKafkaProducer) -> None:
+    """A fence is noted in futures that perhaps nobody came to wait for, of which asyncio complains.
+
+    They are the transaction's end, and for every batch that had not left yet its leaving.
+    """
+    manager, waiting = producer._txn_manager, producer._message_accumulator._batches
+    futures = [batch._drain_waiter for batches in waiting.values() for batch in batches]
+    futures += [] if manager is None else [manager._transaction_waiter]
+    for future in futures:
+        if future is not None and future.done() and not future.cancelled():
+            future.exception()

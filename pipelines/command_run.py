@@ -69,13 +69,6 @@ def set_up_logging() -> None:
         raise Rejected(f"{level!r} is no level", where="PENSTOCK_LOG", remedy=f"write one of: {', '.join(levels)}")
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    logging.getLogger("asyncio").addFilter(is_news)
-
-
-def is_news(record: logging.LogRecord) -> bool:
-    """False for the futures that aiokafka drops when a producer is fenced: what ended the transaction was awaited and told."""
-    error = record.exc_info[1] if record.exc_info else None
-    return not type(error).__module__.startswith("aiokafka.")
 
 
 async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
