@@ -106,6 +106,7 @@ class KafkaBroker:
     async def missing(self) -> list[str]:
         world, plans = await self._looked(await self._reach())
         await self._look_for_doubts(world.topics)
+        self._tell()
         return [each.topic for each in plans if each.action == "create"]
 
     async def connect(self, topic: str) -> None:

@@ -69,13 +69,6 @@ def set_up_logging() -> None:
         raise Rejected(f"{level!r} is no level", where="PENSTOCK_LOG", remedy=f"write one of: {', '.join(levels)}")
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    logging.getLogger("asyncio").addFilter(is_news)
-
-
-def is_news(record: logging.LogRecord) -> bool:
-    """False for the futures that aiokafka drops when a producer is fenced: what ended the transaction was awaited and told."""
-    error = record.exc_info[1] if record.exc_info else None
-    return not type(error).__module__.startswith("aiokafka.")
 
 
 async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
@@ -91,24 +84,11 @@ async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
     async with AsyncExitStack() as stack:
         broker = open_broker(options.broker, wanted)
         stack.push_async_callback(broker.close)
-        await patiently(partial(start, broker, pipeline.layout), clock, Random())
+        await patiently(partial(_start, broker, pipeline.layout), clock, Random())
         models = await stack.enter_async_context(opened_models(pipeline.models))
         await patiently(partial(find_models, pipeline.plan, models), clock, Random())
-        worker = Worker(
-            pipeline.plan,
-            pipeline.layout,
-            broker,
-            models,
-            clock,
-            WorkerOptions(
-                owner=member,
-                build=version("penstock"),
-                until_idle=options.until_idle,
-                batch=options.batch,
-                limits=limits_of(pipeline.models),
-                claimed=tuple(TaskId("main", partition) for partition in range(options.claim)),
-            ),
-        )
+        settings = _settings(pipeline, options, member)
+        worker = Worker(pipeline.plan, pipeline.layout, broker, models, clock, settings)
         stop_on_signals(worker)
         if options.listen is not None:
             address = await stack.enter_async_context(serve(worker, options.listen))
@@ -119,7 +99,18 @@ async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
         return summary
 
 
-async def start(broker: Broker, layout: Layout) -> None:
+def _settings(pipeline: Pipeline, options: RunOptions, member: str) -> WorkerOptions:
+    return WorkerOptions(
+        owner=member,
+        build=version("penstock"),
+        until_idle=options.until_idle,
+        batch=options.batch,
+        limits=limits_of(pipeline.models),
+        claimed=tuple(TaskId("main", partition) for partition in range(options.claim)),
+    )
+
+
+async def _start(broker: Broker, layout: Layout) -> None:
     if made := await make_missing_sources(broker, layout.inputs):
         log.info("created topics %s", ", ".join(made))
     await broker.start()
