@@ -43,6 +43,7 @@ class Inputs:
         self._log = layout.log
         self._partitions = {topic: TopicPartition(topic, partition) for topic in layout.inputs}
         self._progress: dict[str, Progress] = {}
+        self.skipped: dict[str, int] = {}
 
     async def begin(
         self, admin: AIOKafkaAdminClient, positions: Mapping[str, Position], now: int
@@ -65,6 +66,8 @@ class Inputs:
         for topic, each in self._partitions.items():
             self._consumer.seek(each, resolved[topic].offset)
             self._progress[topic] = Progress(resolved[topic].offset, ends[each], now)
+            if topic not in known:
+                self.skipped[topic] = resolved[topic].offset - starts[each]
         return resolved
 
     async def _check_partitions(self, admin: AIOKafkaAdminClient) -> None:

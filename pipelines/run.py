@@ -11,6 +11,7 @@ Between two waits nothing awaits: what the core is fed, what it decides and what
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
@@ -18,6 +19,7 @@ from typing import assert_never
 
 from penstock.connectors.port import TaskLog
 from penstock.operators.event import Arrived, Ask, Cancel, Effect, Ended, Progress, Ticked
+from penstock.operators.instant import iso_text
 from penstock.operators.task import Task
 from penstock.pipelines.bell import Bell
 from penstock.pipelines.endpoint import Heard
@@ -27,6 +29,8 @@ from penstock.pipelines.process import Process
 from penstock.pipelines.saving import Saving
 from penstock.pipelines.trials import Trials
 from penstock.state.delta import Delta, Header
+
+log = logging.getLogger("penstock.task")
 
 TICK_MS = 1_000
 """Processing time is told to the core at least so often."""
@@ -117,11 +121,23 @@ class Session:
         self._saving.begin("opened", again=self._again)
         await self._saving.finish()
         self.working_since = self._process.clock.monotonic()
+        self._tell_starts()
         if self._deaths.suspicious:
             self._trials = Trials(self._process, self.core, self._saving, self._fetching, self._deaths)
             self._trials.postpone(re_asks)
         else:
             self._perform(re_asks)
+
+    def _tell_starts(self) -> None:
+        """What an input that was taken up for the first time leaves out."""
+        for topic, count in self._log.skipped.items():
+            if count > 0:
+                start = self._process.layout.inputs[topic]
+                where, name = (
+                    f"{topic}/{self._log.task.partition}",
+                    iso_text(start) if isinstance(start, int) else start,
+                )
+                log.info("%s starts at %s: %s records lie before it", where, name, f"{count:,}")
 
     async def _work(self) -> None:
         self._fetching.begin()
