@@ -146,6 +146,10 @@ class FaultyLog:
     async def begin(self, positions: Mapping[str, Position]) -> dict[str, Position]:
         return await self._log.begin(positions)
 
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        return self._log.skipped
+
     async def fetch(self, limits: Limits) -> Batch:
         match next(self._fetches, None):
             case None:

@@ -39,6 +39,7 @@ class Inputs:
         self._log = layout.log
         self._partitions = {topic: TopicPartition(topic, partition) for topic in layout.inputs}
         self._progress: dict[str, Progress] = {}
+        self.skipped: dict[str, int] = {}
 
     async def begin(self, admin: Admin, positions: Mapping[str, Position], now: int) -> dict[str, Position]:
         """As `TaskLog.begin`. Raises Damaged, Unreachable."""
@@ -59,6 +60,8 @@ class Inputs:
         for topic, each in self._partitions.items():
             self._reader.seek(each, resolved[topic].offset)
             self._progress[topic] = Progress(resolved[topic].offset, ends[each], now)
+            if topic not in known:
+                self.skipped[topic] = resolved[topic].offset - starts[each]
         return resolved
 
     async def _check_partitions(self, admin: Admin) -> None:

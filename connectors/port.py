@@ -139,6 +139,11 @@ class TaskLog(Protocol):
         """
         ...
 
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """How many records lie before the start of each input whose start `begin` resolved; counted by offsets."""
+        ...
+
     async def fetch(self, limits: Limits) -> Batch:
         """Next records of all inputs that are not paused. Paused inputs still report progress: `seen_at` says how fresh it is."""
         ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 from penstock.operators.record import DeadLetter, Headers, Output, Raw, coordinates
 
 PREFIX = "penstock-dead-"
+POISON = DeadLetter("poison", "the process that took it in, alone, ended before it could commit, again and again")
 DETAIL_CHARACTERS_MAX = 1000
 
 

@@ -27,18 +27,25 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Arrived(msgspec.Struct, frozen=True):
-    """Records per input topic, each list in offset order; `now` is processing time in ms."""
+    """Records per input topic, each list in offset order; `now` is processing time in ms.
+
+    `most` bounds how many records a merge of several inputs gives out; None: all whose turn has come. `poison`: do not even
+    read these records, they are dead letters (protocol rule 1).
+    """
 
     records: Mapping[str, Sequence[Raw]]
     progress: Mapping[str, Progress]
     now: int
+    most: int | None = None
+    poison: bool = False
 
 
 class Ticked(msgspec.Struct, frozen=True):
-    """Processing time passed. Only idleness of inputs and waiting merges depend on it."""
+    """Processing time passed. Only idleness of inputs and waiting merges depend on it; `most` as in `Arrived`."""
 
     now: int
     progress: Mapping[str, Progress]
+    most: int | None = None
 
 
 class Ended(msgspec.Struct, frozen=True):

@@ -24,7 +24,7 @@ from penstock.operators.keys import BUCKETS_MAX
 from penstock.operators.task import Cut, Task
 from penstock.pipelines.cadence import UNSAVED_BYTES_MAX, Cadence, Rotation, Waiting
 from penstock.pipelines.process import Process
-from penstock.state.delta import Bucket, Delta, Entry, EntryKind
+from penstock.state.delta import Bucket, Delta, Entry, EntryKind, Trial
 
 LAST_COMMIT_SECONDS = 5.0
 
@@ -73,7 +73,7 @@ class Saving:
         if self.wait() == 0:
             self.begin()
 
-    def begin(self, kind: EntryKind = "delta") -> None:
+    def begin(self, kind: EntryKind = "delta", *, trial: Trial | None = None, again: bool = False) -> None:
         """Cut, and commit what was cut. None may be in flight. The core may be fed on at once."""
         assert self._commit is None
         core, seq = self._core, self._log.seq + 1
@@ -85,6 +85,8 @@ class Saving:
             owner=self._process.owner,
             build=self._process.build,
             sent=self._sent,
+            trial=trial,
+            again=again,
         )
         self._rotation.delta_written(size)
         counts = Counter(core.counters)

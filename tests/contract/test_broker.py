@@ -158,6 +158,19 @@ async def test_an_input_without_a_position_begins_where_the_layout_says(world: W
         assert await begun(other, topic) == Position(offset)
 
 
+async def test_it_says_how_many_records_lie_before_an_input_that_begins_for_the_first_time(world: World) -> None:
+    one, two = topic_of(world, "one"), topic_of(world, "two")
+    broker = await started(world, layout_of(world, "one", "two"))
+    for number in range(5):
+        await broker.produce(one, b"k", b"%d" % number, timestamp=1_000_000 + 10 * number)
+    expected: dict[Start, int] = {"earliest": 0, "latest": 5, 1_000_011: 2}
+    for start, before in expected.items():
+        log = await (await started(world, layout_of(world, "one", "two", start=start))).open(TASK)
+        await restored(log)
+        await log.begin({two: Position(0)})
+        assert log.skipped == {one: before}
+
+
 async def test_a_position_is_taken_up_where_it_was(world: World) -> None:
     topic = topic_of(world)
     broker = await started(world)
