@@ -19,6 +19,7 @@ import msgspec
 from penstock.connectors.port import Committed, TaskLog
 from penstock.operators.dead import refused_output
 from penstock.operators.error import Refused, Rejected
+from penstock.operators.event import Answered
 from penstock.operators.keys import BUCKETS_MAX
 from penstock.operators.task import Cut, Task
 from penstock.pipelines.cadence import UNSAVED_BYTES_MAX, Cadence, Rotation, Waiting
@@ -41,6 +42,8 @@ class Saving:
         self._sent: Mapping[str, int] = {}
         self._counted: Counts = Counter()
         self._commit: asyncio.Task[Committed] | None = None
+        self._answers_fed: list[str] = []
+        self._answers_cut: list[str] = []
 
     def met(self, entry: Entry) -> None:
         """An entry of the log, while restoring."""
@@ -50,6 +53,10 @@ class Saving:
             self._rotation.delta_written(size)
         else:
             self._rotation.image_written(entry.index, entry.of, size)
+
+    def fed(self, answer: Answered) -> None:
+        """What follows from this answer is part of the next cut."""
+        self._answers_fed.append(answer.call_id)
 
     @property
     def in_flight(self) -> bool:
@@ -87,6 +94,7 @@ class Saving:
             trial=trial,
             again=again,
         )
+        self._answers_cut, self._answers_fed = self._answers_fed, []
         self._rotation.delta_written(size)
         counts = Counter(core.counters)
         buckets = self._image(seq) if kind == "delta" else []
@@ -125,6 +133,8 @@ class Saving:
         if self._commit is not None and self._commit.done():
             committed, self._commit = self._commit.result(), None
             self._sent = committed.sent
+            for call_id in self._answers_cut:
+                self._process.admission.kept.forget(call_id)
             self._process.meters.commit_seconds.observe(self._cadence.ended(self._clock.monotonic()))
 
     async def finish(self) -> None:
