@@ -127,11 +127,13 @@ class ChatRequest(msgspec.Struct, frozen=True):
 class Ask(msgspec.Struct, frozen=True):
     """Ask the endpoint that the file calls `endpoint`. The answer comes back as an event with the same `call_id`.
 
+    `question` is the same for every attempt of a run to ask this of this model: an answer that was paid for answers them all.
     `time_limit` in ms bounds the whole call with its retries; `partial_every` in ms asks for `Streamed` events, `preview`
     for token deltas on the previews topic.
     """
 
     call_id: str
+    question: str
     run: str
     key: str
     endpoint: str

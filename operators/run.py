@@ -138,10 +138,15 @@ def run_id(partition: int, pipeline: str, trigger: str, key: str, cause: Cause) 
     return f"{partition}-{_digest([pipeline, trigger, key, kind, *cause])}"
 
 
-def call_id(run: Run, request: ChatRequest) -> str:
-    """Protocol rule 11: an answer belongs to the run, step, attempt, model, parameters and prompt that it was asked with."""
+def question_id(run: Run, endpoint: str, request: ChatRequest) -> str:
+    """What is asked: run, step, model, parameters and prompt."""
     step = "ask" if run.refused_text is None else "repair"
-    return _digest([run.id, step, run.attempt, request])
+    return _digest([run.id, step, endpoint, request])
+
+
+def call_id(question: str, attempt: int) -> str:
+    """Protocol rule 11: an answer belongs to the question and the attempt that it was asked with."""
+    return _digest([question, attempt])
 
 
 def _digest(parts: list[Any]) -> str:

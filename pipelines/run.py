@@ -18,7 +18,7 @@ from enum import Enum, auto
 from typing import assert_never
 
 from penstock.connectors.port import TaskLog
-from penstock.operators.event import Arrived, Ask, Cancel, Effect, Ended, Progress, Ticked
+from penstock.operators.event import Answered, Arrived, Ask, Cancel, Effect, Ended, Progress, Ticked
 from penstock.operators.instant import iso_text
 from penstock.operators.task import Task
 from penstock.pipelines.bell import Bell
@@ -186,7 +186,10 @@ class Session:
 
     def _feed_heard(self) -> None:
         for _ in range(min(len(self._heard), HEARD_MAX)):
-            self._perform(self.core.feed(self._heard.popleft()))
+            heard = self._heard.popleft()
+            if isinstance(heard, Answered):
+                self._saving.fed(heard)
+            self._perform(self.core.feed(heard))
         if self._heard:
             self._bell.ring()
 

@@ -19,6 +19,7 @@ import msgspec
 from penstock.connectors.port import Committed, TaskLog
 from penstock.operators.dead import refused_output
 from penstock.operators.error import Refused, Rejected
+from penstock.operators.event import Answered
 from penstock.operators.key_state import Counts
 from penstock.operators.keys import BUCKETS_MAX
 from penstock.operators.task import Cut, Task
@@ -42,6 +43,8 @@ class Saving:
         self._sent: Mapping[str, int] = {}
         self._counted: Counts = Counter()
         self._commit: asyncio.Task[Committed] | None = None
+        self._answers_fed: list[str] = []
+        self._answers_cut: list[str] = []
 
     def met(self, entry: Entry) -> None:
         """An entry of the log, while restoring."""
@@ -51,6 +54,10 @@ class Saving:
             self._rotation.delta_written(size)
         else:
             self._rotation.image_written(entry.index, entry.of, size)
+
+    def fed(self, answer: Answered) -> None:
+        """What follows from this answer is part of the next cut."""
+        self._answers_fed.append(answer.call_id)
 
     @property
     def in_flight(self) -> bool:
@@ -88,6 +95,7 @@ class Saving:
             trial=trial,
             again=again,
         )
+        self._answers_cut, self._answers_fed = self._answers_fed, []
         self._rotation.delta_written(size)
         counts = Counter(core.counters)
         buckets = self._image(seq) if kind == "delta" else []
@@ -130,6 +138,8 @@ class Saving:
         if self._commit is not None and self._commit.done():
             committed, self._commit = self._commit.result(), None
             self._sent = committed.sent
+            for call_id in self._answers_cut:
+                self._process.admission.kept.forget(call_id)
             self._process.meters.commit_seconds.observe(self._cadence.ended(self._clock.monotonic()))
 
     async def finish(self) -> None:

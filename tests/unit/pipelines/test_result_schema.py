@@ -122,7 +122,7 @@ def test_every_dead_letter_has_the_headers_that_its_message_describes() -> None:
 
 def test_a_preview_is_as_its_message_says() -> None:
     message = penstock("schema", "--asyncapi", EXAMPLE).json["components"]["messages"]["preview"]
-    ask = Ask("c", "r", "k", "small", ChatRequest("m", (), {}, None), 1000, 100, True)
+    ask = Ask("c", "q", "r", "k", "small", ChatRequest("m", (), {}, None), 1000, 100, True)
     output = preview(Call(ask, TaskId("main", 0), lambda _: None), "previews", 3, "text", simulated=True)
     shown = orjson.loads(output.value or b"")
     Draft202012Validator.check_schema(message["payload"])
