@@ -1,30 +1,37 @@
 """The Kafka broker: Kafka's own partitions, groups and transactions are the distributed engine (`docs/protocol.md`).
 
-Every task has its own producer, because the transactional id is its fence, and its own consumer (`kafka_inputs.py` says
-why). What a process shares: the membership, one admin client, one consumer that looks up ends, one plain producer.
+Every task has its own producer, because the transactional id is its fence, and its own reader (`kafka_inputs.py` says
+why). What a process shares: the membership, one admin client, one reader that looks up ends, one plain producer.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 from collections.abc import AsyncIterator, Awaitable
 from typing import TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from aiokafka.structs import RecordMetadata
+from aiokafka.structs import TopicPartition
 
 from penstock.connectors.clock import MachineClock
-from penstock.connectors.kafka_client import BATCH_BYTES, REQUEST_BYTES_MAX, KafkaClients, abandon, stop_within
+from penstock.connectors.kafka_client import KafkaClients
 from penstock.connectors.kafka_inputs import read
 from penstock.connectors.kafka_keys import check_keys
 from penstock.connectors.kafka_log import KafkaTaskLog
 from penstock.connectors.kafka_membership import Membership
+from penstock.connectors.kafka_port import (
+    BATCH_BYTES,
+    REQUEST_BYTES_MAX,
+    Admin,
+    Clients,
+    PlainProducer,
+    Reader,
+    Sending,
+)
 from penstock.connectors.kafka_read import follow, read_range
 from penstock.connectors.kafka_settings import KafkaSettings
+from penstock.connectors.kafka_stop import stop_within
 from penstock.connectors.kafka_topics import Found, apply, look, plan, refuse
 from penstock.connectors.kafka_writer import Writer
 from penstock.connectors.port import Assignment, Layout, TaskId, WallClock
@@ -45,6 +52,7 @@ _T = TypeVar("_T")
 class KafkaBroker:
     """One process's view of a cluster, for one pipeline. `member` names the process to the brokers.
 
+    `clients` reaches the cluster; without it aiokafka's are made as the settings say.
     `created` and `warnings` say after `start` which topics were made, and what a person should know.
     The options that begin with `unsafe` break the protocol on purpose, for tests that must catch it: opening tasks that
     the group gave to others, and reading the log before the fence stands.
@@ -52,20 +60,21 @@ class KafkaBroker:
 
     def __init__(
         self, layout: Layout, settings: KafkaSettings, member: str = "penstock", clock: WallClock | None = None,
-        *, trim_seconds: float = TRIM_SECONDS, unsafe_open_any_task: bool = False, unsafe_read_before_fence: bool = False,
+        clients: Clients | None = None, *, trim_seconds: float = TRIM_SECONDS, unsafe_open_any_task: bool = False,
+        unsafe_read_before_fence: bool = False,
     ) -> None:  # fmt: skip
         """Connects to nothing. Raises Unreachable for certificates that cannot be read."""
         self._layout, self._settings = layout, settings
-        self._clients = KafkaClients(settings, member)
+        self._clients: Clients = clients or KafkaClients(settings, member)
         self._clock = clock or MachineClock()
         self._trim_seconds = trim_seconds
         self._open_any_task, self._read_before_fence = unsafe_open_any_task, unsafe_read_before_fence
         self._membership = Membership(self._clients, layout.group, layout.log, settings.session_timeout, self._clock)
         self._joined = False
-        self._admin: AIOKafkaAdminClient | None = None
-        self._ends: AIOKafkaConsumer | None = None
-        self._plain: AIOKafkaProducer | None = None
-        self._logs: set[KafkaTaskLog] = set()
+        self._admin: Admin | None = None
+        self._ends: Reader | None = None
+        self._plain: PlainProducer | None = None
+        self._logs: dict[KafkaTaskLog, None] = {}  # in the order of opening, so that a simulated run can be repeated
         self._limits: dict[str, int] = {}
         self._preview_partitions = 1
         self._previews_under_way = 0
@@ -81,7 +90,7 @@ class KafkaBroker:
             raise
 
     async def _start(self) -> None:
-        self.warnings = _slow_parser()
+        self.warnings = list(self._clients.warnings)
         await self._clients.probe()
         self._admin = self._clients.admin()
         topics = await self._topics(self._admin)
@@ -92,8 +101,8 @@ class KafkaBroker:
         if self._layout.previews is not None:
             self._preview_partitions = topics[self._layout.previews].partitions
         partitions = topics[self._layout.log].partitions
-        self.warnings += await check_keys(self._clients, sorted(self._layout.inputs), partitions)
-        self._ends, self._plain = self._clients.consumer(committed=False), self._clients.producer()
+        self.warnings += await check_keys(self._clients, self._clock, sorted(self._layout.inputs), partitions)
+        self._ends, self._plain = self._clients.reader(committed=False), self._clients.producer()
         await self._reached(self._ends.start(), "connecting")
         await self._reached(self._plain.start(), "connecting")
         self._tell()
@@ -104,7 +113,7 @@ class KafkaBroker:
         for warning in self.warnings:
             _log.warning("%s", warning)
 
-    async def _topics(self, admin: AIOKafkaAdminClient) -> dict[str, Found]:
+    async def _topics(self, admin: Admin) -> dict[str, Found]:
         """Every topic of the layout, created where it is missing and may be."""
         world = await look(self._clients, admin, self._layout)
         plans, where = plan(self._layout, world), f"kafka {self._clients.address}"
@@ -137,36 +146,39 @@ class KafkaBroker:
         assert self._ends is not None, "start the broker first"
         batch_bytes = min(self._limits.values(), default=BATCH_BYTES)
         producer = self._clients.transactional(f"{self._layout.prefix}.{task.stage}.{task.partition}", batch_bytes)
-        consumer = self._clients.consumer()
+        reader = self._clients.reader()
         partition = TopicPartition(self._layout.log, task.partition)
         try:
-            await self._reached(consumer.start(), "connecting")
-            careless = await self._careless(consumer, partition) if self._read_before_fence else None
+            await self._reached(reader.start(), "connecting")
+            careless = await self._careless(reader, partition) if self._read_before_fence else None
             await self._reached(producer.start(), f"opening task {task.partition}")
             self._check_ours(task)
             start = (await self._reached(self._ends.beginning_offsets([partition]), "looking for the log"))[partition]
             end = (await self._reached(self._ends.end_offsets([partition]), "looking for the log"))[partition]
         except BaseException:
-            await stop_within(CLOSE_SECONDS, lambda: abandon(producer), consumer.stop)
+            await stop_within(CLOSE_SECONDS, producer.abandon, reader.stop)
             raise
         seconds = self._settings.transaction_timeout / 1_000
         writer = Writer(producer, self._layout.log, task.partition, self._limits, seconds)
         log = KafkaTaskLog(
             task, self._layout, self._clients, self._clock, self._membership,
-            consumer=consumer, ends=self._ends, admin=self._admin, writer=writer,
-            start=start, end=end, trim_seconds=self._trim_seconds, before_fence=careless, on_closed=self._logs.discard,
+            reader=reader, ends=self._ends, admin=self._admin, writer=writer,
+            start=start, end=end, trim_seconds=self._trim_seconds, before_fence=careless, on_closed=self._forget,
         )  # fmt: skip
-        self._logs.add(log)
+        self._logs[log] = None
         return log
+
+    def _forget(self, log: KafkaTaskLog) -> None:
+        self._logs.pop(log, None)
 
     def _check_ours(self, task: TaskId) -> None:
         if self._joined and not self._open_any_task and not self._membership.owns(task):
             raise NotOurs("the task was given to another process", where=f"{self._layout.log}/{task.partition}")
 
-    async def _careless(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> list[Raw]:
-        start = (await consumer.beginning_offsets([partition]))[partition]
-        end = (await consumer.end_offsets([partition]))[partition]
-        return [raw async for raw in read(consumer, partition, start, end)]
+    async def _careless(self, reader: Reader, partition: TopicPartition) -> list[Raw]:
+        start = (await reader.beginning_offsets([partition]))[partition]
+        end = (await reader.end_offsets([partition]))[partition]
+        return [raw async for raw in read(reader, partition, start, end)]
 
     async def _reached(self, doing: Awaitable[_T], what: str) -> _T:
         """The result; what the cluster says against it becomes Unreachable."""
@@ -192,7 +204,7 @@ class KafkaBroker:
         else:
             sending.add_done_callback(self._preview_ended)
 
-    def _preview_ended(self, sending: asyncio.Future[RecordMetadata]) -> None:
+    def _preview_ended(self, sending: Sending) -> None:
         self._previews_under_way -= 1
         if not sending.cancelled() and sending.exception() is not None:
             _log.debug("a preview was not sent: %r", sending.exception())
@@ -208,8 +220,11 @@ class KafkaBroker:
         return follow(self._clients, self._admin, topic)
 
     async def produce(self, topic: str, key: bytes | None, value: bytes | None, timestamp: int | None = None) -> None:
+        await self._reached(self._acknowledged(topic, value, key, timestamp), f"writing to {topic}")
+
+    async def _acknowledged(self, topic: str, value: bytes | None, key: bytes | None, timestamp: int | None) -> None:
         assert self._plain is not None, "start the broker first"
-        await self._reached(self._plain.send_and_wait(topic, value, key, timestamp_ms=timestamp), f"writing to {topic}")
+        await (await self._plain.send(topic, value, key, timestamp_ms=timestamp))
 
     async def close(self) -> None:
         await asyncio.gather(*(log.close() for log in list(self._logs)))
@@ -217,15 +232,6 @@ class KafkaBroker:
         await self._disconnect()
 
     async def _disconnect(self) -> None:
-        stops = [each.stop for each in (self._ends, self._plain) if each is not None]
-        stops += [self._admin.close] if self._admin is not None else []
+        stops = [each.stop for each in (self._ends, self._plain, self._admin) if each is not None]
         self._ends = self._plain = self._admin = None
         await stop_within(CLOSE_SECONDS, *stops)
-
-
-def _slow_parser() -> list[str]:
-    try:
-        importlib.import_module("aiokafka.record._crecords")
-    except ImportError:
-        return ["aiokafka has no C extension here and reads 17 times slower; install a wheel for this platform"]
-    return []

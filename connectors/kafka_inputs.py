@@ -1,6 +1,6 @@
 """Reading the inputs of one task: manual assignment, all of them at once, never reset (protocol rules 7 and 8).
 
-Every task has a consumer of its own. One shared consumer would disturb the others with every `assign`, which replaces
+Every task has a reader of its own. One shared reader would disturb the others with every `assign`, which replaces
 everything, and its fetcher lets unread records of one partition hold back all others of that broker. What it costs,
 measured with 30 tasks on one broker: 90 connections with the producers', 0.4 s to open all, 4 % of a core when idle.
 """
@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from zlib import crc32
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import TopicPartition
 
-from penstock.connectors.kafka_client import KafkaClients, Stalled
-from penstock.connectors.kafka_records import give_small_records
-from penstock.connectors.kafka_topics import leaders
+from penstock.connectors.kafka_error import Stalled
+from penstock.connectors.kafka_port import Admin, Clients, Reader
 from penstock.connectors.port import Batch, Layout, Limits, Start
 from penstock.operators.error import Damaged, Unreachable
 from penstock.operators.event import Progress
@@ -31,22 +29,17 @@ ANEW = "bring the records back, or begin anew under another namespace or name"
 
 
 class Inputs:
-    """Partition `partition` of every input. `consumer` is started, reads committed records and is the caller's to stop."""
+    """Partition `partition` of every input. `reader` is started, reads committed records and is the caller's to stop."""
 
-    def __init__(
-        self, clients: KafkaClients, consumer: AIOKafkaConsumer, ends: AIOKafkaConsumer, layout: Layout, partition: int
-    ) -> None:
-        """`ends` tells high watermarks: a consumer that reads uncommitted records."""
-        give_small_records(consumer)
-        self._clients, self._consumer, self._ends = clients, consumer, ends
+    def __init__(self, clients: Clients, reader: Reader, ends: Reader, layout: Layout, partition: int) -> None:
+        """`ends` tells high watermarks: it reads uncommitted records."""
+        self._clients, self._reader, self._ends = clients, reader, ends
         self._inputs: Mapping[str, Start] = layout.inputs
         self._log = layout.log
         self._partitions = {topic: TopicPartition(topic, partition) for topic in layout.inputs}
         self._progress: dict[str, Progress] = {}
 
-    async def begin(
-        self, admin: AIOKafkaAdminClient, positions: Mapping[str, Position], now: int
-    ) -> dict[str, Position]:
+    async def begin(self, admin: Admin, positions: Mapping[str, Position], now: int) -> dict[str, Position]:
         """As `TaskLog.begin`. Raises Damaged, Unreachable."""
         try:
             await self._check_partitions(admin)
@@ -61,14 +54,14 @@ class Inputs:
             resolved = {topic: known.get(topic) or await self._resolve(topic, starts) for topic in self._inputs}
         except (KafkaError, TimeoutError, OSError) as error:
             raise self._clients.unreachable(error, "taking up the inputs") from error
-        self._consumer.assign(wanted)
+        self._reader.assign(wanted)
         for topic, each in self._partitions.items():
-            self._consumer.seek(each, resolved[topic].offset)
+            self._reader.seek(each, resolved[topic].offset)
             self._progress[topic] = Progress(resolved[topic].offset, ends[each], now)
         return resolved
 
-    async def _check_partitions(self, admin: AIOKafkaAdminClient) -> None:
-        found = {topic: len(each) for topic, each in (await leaders(admin, [self._log, *self._inputs])).items()}
+    async def _check_partitions(self, admin: Admin) -> None:
+        found = {topic: len(each) for topic, each in (await admin.leaders([self._log, *self._inputs])).items()}
         missing = [topic for topic in self._inputs if topic not in found]
         if missing:
             raise Unreachable(f"topic {', '.join(missing)} does not exist any more", where=self._where)
@@ -85,7 +78,7 @@ class Inputs:
         """The last record read must still look so, if it is still there: else the topic was deleted and made again."""
         if position.last < start:
             return
-        async for raw in read(self._consumer, partition, position.last, position.last + 1):
+        async for raw in read(self._reader, partition, position.last, position.last + 1):
             if raw.offset == position.last and (raw.timestamp, _crc(raw)) != (position.timestamp, position.crc):
                 raise Damaged(
                     "the record read last looks different now: the topic was deleted and made again",
@@ -97,16 +90,16 @@ class Inputs:
         if start == "earliest":
             return Position(starts[each])
         if start != "latest":
-            found = (await self._consumer.offsets_for_times({each: start}))[each]
+            found = (await self._reader.offsets_for_times({each: start}))[each]
             if found is not None:
                 return Position(found.offset)
         # The last stable offset: what an open transaction has written is still to come.
-        return Position((await self._consumer.end_offsets([each]))[each])
+        return Position((await self._reader.end_offsets([each]))[each])
 
     async def fetch(self, limits: Limits) -> Batch:
-        """As `TaskLog.fetch`. Records come as the consumer makes them: nothing more is done per record here."""
+        """As `TaskLog.fetch`. Records come as the reader makes them: nothing more is done per record here."""
         try:
-            got = await self._consumer.getmany(
+            got = await self._reader.getmany(
                 *self._partitions.values(), timeout_ms=int(limits.wait * 1_000), max_records=limits.records
             )
             for topic, each in self._partitions.items():
@@ -119,8 +112,8 @@ class Inputs:
 
     async def _note_progress(self, topic: str, partition: TopicPartition) -> None:
         """The end is what the newest answer of the broker said, and when that came: the high watermark."""
-        position = await self._consumer.position(partition)
-        end, seen_at = self._consumer.highwater(partition), self._consumer.last_poll_timestamp(partition)
+        position = await self._reader.position(partition)
+        end, seen_at = self._reader.highwater(partition), self._reader.last_poll_timestamp(partition)
         before = self._progress[topic]
         if end is None or seen_at is None:  # nothing was fetched yet
             end, seen_at = before.end_seen, before.seen_at
@@ -137,29 +130,29 @@ class Inputs:
         return _out_of_range(partition, offset, start, end)
 
     def pause(self, topic: str) -> None:
-        self._consumer.pause(self._partitions[topic])
+        self._reader.pause(self._partitions[topic])
 
     def resume(self, topic: str) -> None:
-        self._consumer.resume(self._partitions[topic])
+        self._reader.resume(self._partitions[topic])
 
 
 async def read(
-    consumer: AIOKafkaConsumer, partition: TopicPartition, start: int, end: int, stalled_max: int = STALLED_READS_MAX
+    reader: Reader, partition: TopicPartition, start: int, end: int, stalled_max: int = STALLED_READS_MAX
 ) -> AsyncIterator[Raw]:
-    """Records from `start` up to `end` (exclusive), with the consumer assigned to this partition alone.
+    """Records from `start` up to `end` (exclusive), with the reader assigned to this partition alone.
 
     Positions are compared, because control records and aborted batches move them silently: an empty answer says nothing.
     Raises Stalled when nothing moves for `stalled_max` reads, OffsetOutOfRangeError when `start` is not there.
     """
-    consumer.assign([partition])
-    consumer.seek(partition, start)
+    reader.assign([partition])
+    reader.seek(partition, start)
     position, stalled = start, 0
     while position < end:
-        for raw in (await consumer.getmany(partition, timeout_ms=READ_MS, max_records=READ_RECORDS)).get(partition, ()):
+        for raw in (await reader.getmany(partition, timeout_ms=READ_MS, max_records=READ_RECORDS)).get(partition, ()):
             if raw.offset >= end:
                 return
             yield raw
-        before, position = position, await consumer.position(partition)
+        before, position = position, await reader.position(partition)
         stalled = stalled + 1 if position == before else 0
         if stalled > stalled_max:
             raise Stalled(f"{partition.topic}/{partition.partition}", position, end)

@@ -6,15 +6,16 @@ tasks, and everything seems to work. So the first keys of every input are looked
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from zlib import crc32
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
 
-from penstock.connectors.kafka_client import KafkaClients, stop_within
+from penstock.connectors.kafka_port import Clients, Reader
+from penstock.connectors.kafka_stop import stop_within
 from penstock.connectors.partition import partition_of
+from penstock.connectors.port import WallClock
 from penstock.operators.error import Unreachable
 
 Sample = tuple[bytes, int]
@@ -64,35 +65,36 @@ def _one(names: frozenset[str]) -> str:
     return "/".join(sorted(names))
 
 
-async def check_keys(clients: KafkaClients, topics: Sequence[str], partitions: int) -> list[str]:
+async def check_keys(clients: Clients, clock: WallClock, topics: Sequence[str], partitions: int) -> list[str]:
     """Looks at the first records of every input. Returns warnings; raises Unreachable."""
     if partitions == 1:
         return []
-    consumer = clients.consumer(committed=False, partition_bytes=SAMPLE_BYTES)
+    reader = clients.reader(committed=False, partition_bytes=SAMPLE_BYTES)
     try:
-        await consumer.start()
-        samples = await _sample(consumer, [TopicPartition(topic, p) for topic in topics for p in range(partitions)])
+        await reader.start()
+        samples = await _sample(
+            reader, clock, [TopicPartition(topic, p) for topic in topics for p in range(partitions)]
+        )
     except (KafkaError, TimeoutError, OSError) as error:
         raise clients.unreachable(error, "looking at the keys of the inputs") from error
     finally:
-        await stop_within(2, consumer.stop)
+        await stop_within(2, reader.stop)
     return judge(samples, partitions)
 
 
-async def _sample(consumer: AIOKafkaConsumer, wanted: Sequence[TopicPartition]) -> dict[str, list[Sample]]:
+async def _sample(reader: Reader, clock: WallClock, wanted: Sequence[TopicPartition]) -> dict[str, list[Sample]]:
     """Keys of the first records of every partition that has any; those that do not come in time are left out."""
     samples: dict[str, list[Sample]] = {each.topic: [] for each in wanted}
-    starts, ends = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
-    silent = {each for each in wanted if starts[each] < ends[each]}
-    consumer.assign(list(silent))
+    starts, ends = await reader.beginning_offsets(wanted), await reader.end_offsets(wanted)
+    silent = [each for each in wanted if starts[each] < ends[each]]
+    reader.assign(silent)
     for each in silent:
-        consumer.seek(each, starts[each])
-    now = asyncio.get_running_loop().time
-    deadline = now() + SAMPLE_SECONDS_MAX
-    while silent and now() < deadline:
-        for each, records in (await consumer.getmany(timeout_ms=READ_MS)).items():
+        reader.seek(each, starts[each])
+    deadline = clock.monotonic() + SAMPLE_SECONDS_MAX
+    while silent and clock.monotonic() < deadline:
+        for each, records in (await reader.getmany(timeout_ms=READ_MS)).items():
             if each in silent:
                 silent.remove(each)
-                consumer.pause(each)
+                reader.pause(each)
                 samples[each.topic] += [(raw.key, raw.partition) for raw in records[:KEYS_PER_PARTITION] if raw.key]
     return samples

@@ -6,14 +6,13 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import TopicPartition
 
-from penstock.connectors.kafka_client import KafkaClients, stop_within
 from penstock.connectors.kafka_inputs import Inputs, read
 from penstock.connectors.kafka_membership import Membership
-from penstock.connectors.kafka_topics import trim
+from penstock.connectors.kafka_port import Admin, Clients, Reader
+from penstock.connectors.kafka_stop import stop_within
 from penstock.connectors.kafka_writer import Writer
 from penstock.connectors.port import Batch, Committed, Layout, Limits, TaskId, WallClock
 from penstock.operators.error import Indefinite
@@ -29,26 +28,26 @@ _log = logging.getLogger(__name__)
 
 
 class KafkaTaskLog:
-    """A task that was opened; `KafkaBroker.open` makes it. `consumer` and `writer` are this task's own.
+    """A task that was opened; `KafkaBroker.open` makes it. `reader` and `writer` are this task's own.
 
     `end` is the end of the log as seen after fencing. `before_fence` is what a careless reader would have read: only
     the tests of the protocol give it.
     """
 
     def __init__(
-        self, task: TaskId, layout: Layout, clients: KafkaClients, clock: WallClock, membership: Membership,
-        *, consumer: AIOKafkaConsumer, ends: AIOKafkaConsumer, admin: AIOKafkaAdminClient, writer: Writer,
+        self, task: TaskId, layout: Layout, clients: Clients, clock: WallClock, membership: Membership,
+        *, reader: Reader, ends: Reader, admin: Admin, writer: Writer,
         start: int, end: int, trim_seconds: float, on_closed: Callable[[KafkaTaskLog], None],
         before_fence: Sequence[Raw] | None = None,
     ) -> None:  # fmt: skip
         self.task, self.incarnation, self.seq = task, 0, -1
         self._layout, self._clients, self._clock, self._membership = layout, clients, clock, membership
-        self._consumer, self._admin, self._writer = consumer, admin, writer
-        self._inputs = Inputs(clients, consumer, ends, layout, task.partition)
+        self._reader, self._admin, self._writer = reader, admin, writer
+        self._inputs = Inputs(clients, reader, ends, layout, task.partition)
         self._partition = TopicPartition(layout.log, task.partition)
         self._start, self._end, self._before_fence = start, end, before_fence
         self._journal = Journal(layout.log, task.partition)
-        self._sent = dict.fromkeys(layout.outputs, -1)
+        self._sent = dict.fromkeys(sorted(layout.outputs), -1)
         self._opened, self._on_closed = False, on_closed
         self._trim_seconds, self._trimmed_at = trim_seconds, float("-inf")
         self._trim_to: int | None = None
@@ -79,7 +78,7 @@ class KafkaTaskLog:
             for raw in self._before_fence:
                 yield raw
             return
-        async for raw in read(self._consumer, self._partition, self._start, self._end):
+        async for raw in read(self._reader, self._partition, self._start, self._end):
             yield raw
 
     async def begin(self, positions: Mapping[str, Position]) -> dict[str, Position]:
@@ -125,7 +124,7 @@ class KafkaTaskLog:
         if before is None:
             return
         try:
-            await trim(self._admin, self._layout.log, self.task.partition, before)
+            await self._admin.delete_records(self._partition, before)
         except Exception as error:  # noqa: BLE001 - the log is longer than it need be, until the next time
             _log.warning("%s was not trimmed to %s: %r", self._where, before, error)
 
@@ -135,7 +134,7 @@ class KafkaTaskLog:
 
     async def close(self) -> None:
         self._on_closed(self)
-        await stop_within(CLOSE_SECONDS, self._writer.close, self._consumer.stop, self._end_trimming)
+        await stop_within(CLOSE_SECONDS, self._writer.close, self._reader.stop, self._end_trimming)
 
     async def _end_trimming(self) -> None:
         if self._trimming is not None:

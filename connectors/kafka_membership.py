@@ -1,28 +1,27 @@
 """Which tasks this process should work on: a consumer group that only shares out partitions (protocol rule 8).
 
-The member subscribes to the pipeline's log topic, pauses whatever it is given and never reads. So a new source never
-disturbs the group, and the inputs of one task cannot be torn apart.
+The member is given partitions of the pipeline's log topic and never reads. So a new source never disturbs the group, and
+the inputs of one task cannot be torn apart.
 
-aiokafka has eager assignors only: with every rebalance all partitions are taken and given again. What counts is the
-difference between before and after; in between tasks go on, because the fence of their logs decides, not the group.
+With every rebalance all partitions are taken and given again. What counts is the difference between before and after; in
+between tasks go on, because the fence of their logs decides, not the group.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import KafkaError
-from aiokafka.protocol.commit import OffsetCommitRequest
+from aiokafka.structs import TopicPartition
 
-from penstock.connectors.kafka_client import KafkaClients, stop_within
+from penstock.connectors.kafka_port import Clients, GroupMember
+from penstock.connectors.kafka_stop import stop_within
 from penstock.connectors.port import MAIN, Assignment, Given, Taken, TaskId, WallClock
 
 LEASE_MARGIN_SECONDS = 3.0
-POLL_MS = 500
+POLL_SECONDS = 0.5
 RETRY_SECONDS = 0.5
 REPORT_SECONDS = 5.0
 STOP_SECONDS = 5.0
@@ -30,10 +29,10 @@ STOP_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
-class Membership(ConsumerRebalanceListener):
+class Membership:
     """One process in the group of one pipeline."""
 
-    def __init__(self, clients: KafkaClients, group: str, topic: str, session_ms: int, clock: WallClock) -> None:
+    def __init__(self, clients: Clients, group: str, topic: str, session_ms: int, clock: WallClock) -> None:
         self._clients, self._group, self._topic = clients, group, topic
         self._session_ms, self._clock = session_ms, clock
         self._changes: asyncio.Queue[Assignment | Exception] = asyncio.Queue()
@@ -41,7 +40,7 @@ class Membership(ConsumerRebalanceListener):
         self._heard_at = float("-inf")
         self._positions: dict[TopicPartition, int] = {}
         self._reported_at = float("-inf")
-        self._consumer: AIOKafkaConsumer | None = None
+        self._member: GroupMember | None = None
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -84,96 +83,61 @@ class Membership(ConsumerRebalanceListener):
             await asyncio.wait([self._serving])
         await self._leave()
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Nothing: most of them come back at once."""
-
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        consumer, given = self._consumer, frozenset(each.partition for each in assigned)
-        if consumer is None:
-            return
-        for each in assigned:
-            consumer.pause(each)
-        self._heard_at = self._clock.monotonic()
+    def _assigned(self, given: frozenset[int], asked_at: float) -> None:
+        self._heard(asked_at)
         before, self._owned = self._owned, given
         for partition in sorted(before - given):
             self._changes.put_nowait(Taken(TaskId(MAIN, partition)))
         for partition in sorted(given - before):
             self._changes.put_nowait(Given(TaskId(MAIN, partition)))
 
-    async def _join(self) -> AIOKafkaConsumer:
-        # The assignor remembers in class attributes what it was given: a class of its own for every member.
-        assignor = type("Sticky", (StickyPartitionAssignor,), {})
-        self._consumer = consumer = self._clients.member(self._group, self._session_ms, assignor)
+    def _heard(self, asked_at: float) -> None:
+        self._heard_at = max(self._heard_at, asked_at)
+
+    async def _join(self) -> GroupMember:
+        self._member = member = self._clients.member(self._group, self._topic, self._session_ms, self._clock)
         try:
-            await consumer.start()
+            await member.join(self._assigned, self._heard)
         except BaseException:
             await self._leave()
             raise
-        self._listen_for_heartbeats(consumer)
-        consumer.subscribe([self._topic], listener=self)
-        return consumer
+        return member
 
-    def _listen_for_heartbeats(self, consumer: AIOKafkaConsumer) -> None:
-        """aiokafka tells nobody when a heartbeat was answered, so its coordinator's method is wrapped on this instance."""
-        coordinator = consumer._coordinator
-        assert coordinator is not None
-        beat = coordinator._do_heartbeat
-
-        async def heard() -> bool:
-            sent_at = self._clock.monotonic()
-            alive = bool(await beat())
-            if alive:
-                self._heard_at = max(self._heard_at, sent_at)
-            return alive
-
-        coordinator._do_heartbeat = heard
-
-    async def _serve(self, consumer: AIOKafkaConsumer) -> None:
+    async def _serve(self, member: GroupMember) -> None:
         """Polls, which keeps the membership alive, brings errors to light, and is the occasion for reports."""
         try:
             while True:
-                await self._poll_patiently(consumer)
+                await self._poll_patiently(member)
         except KafkaError as error:
             self._changes.put_nowait(self._clients.unreachable(error, "taking part in the group"))
         except Exception as bug:  # noqa: BLE001 - it is raised where somebody listens
             self._changes.put_nowait(bug)
         await self._leave()
 
-    async def _poll_patiently(self, consumer: AIOKafkaConsumer) -> None:
+    async def _poll_patiently(self, member: GroupMember) -> None:
         try:
-            await self._poll(consumer)
+            await self._poll(member)
         except KafkaError as error:
             if not error.retriable:
                 raise
             _log.info("group %s: %s; going on", self._group, error)
             await self._clock.sleep(RETRY_SECONDS)
 
-    async def _poll(self, consumer: AIOKafkaConsumer) -> None:
-        await consumer.getmany(timeout_ms=POLL_MS)
+    async def _poll(self, member: GroupMember) -> None:
+        await member.poll(POLL_SECONDS)
         if self._positions and self._clock.monotonic() - self._reported_at >= REPORT_SECONDS:
             self._reported_at = self._clock.monotonic()
             positions, self._positions = self._positions, {}
-            await self._send_report(consumer, positions)
+            await self._send_report(member, positions)
 
-    async def _send_report(self, consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]) -> None:
-        """`consumer.commit` refuses topics that the member does not subscribe to, so the request is made here."""
-        coordinator = consumer._coordinator
-        if coordinator is None or coordinator.generation < 0:
-            return
-        topics: dict[str, list[tuple[int, int, str]]] = {}
-        for each, offset in positions.items():
-            topics.setdefault(each.topic, []).append((each.partition, offset, ""))
-        request = OffsetCommitRequest(
-            self._group, coordinator.generation, coordinator.member_id, OffsetCommitRequest.DEFAULT_RETENTION_TIME,
-            list(topics.items()),
-        )  # fmt: skip
+    async def _send_report(self, member: GroupMember, positions: Mapping[TopicPartition, int]) -> None:
         try:
-            await coordinator._send_req(request)
+            await member.report(positions)
         except KafkaError as error:
             _log.info("group offsets were not reported: %s", error)
 
     async def _leave(self) -> None:
-        consumer, self._consumer = self._consumer, None
+        member, self._member = self._member, None
         self._heard_at = float("-inf")
-        if consumer is not None:
-            await stop_within(STOP_SECONDS, consumer.stop)
+        if member is not None:
+            await stop_within(STOP_SECONDS, member.leave)

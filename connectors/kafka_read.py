@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
 
-from penstock.connectors.kafka_client import KafkaClients, stop_within
 from penstock.connectors.kafka_inputs import read
-from penstock.connectors.kafka_topics import leaders
+from penstock.connectors.kafka_port import Admin, Clients
+from penstock.connectors.kafka_stop import stop_within
 from penstock.operators.error import Unreachable
 from penstock.operators.record import Raw
 
@@ -19,47 +18,47 @@ STOP_SECONDS = 2.0
 
 
 async def read_range(
-    clients: KafkaClients, admin: AIOKafkaAdminClient, topic: str, partition: int, start: int, end: int | None,
+    clients: Clients, admin: Admin, topic: str, partition: int, start: int, end: int | None,
     *, committed: bool,
 ) -> AsyncIterator[Raw]:  # fmt: skip
     """As `Broker.read`. Of records that are not there any more the first that is; raises Unreachable."""
-    consumer, each = clients.consumer(committed=committed), TopicPartition(topic, partition)
+    reader, each = clients.reader(committed=committed), TopicPartition(topic, partition)
     try:
         await _partitions(clients, admin, topic)
-        await consumer.start()
-        first = max(start, (await consumer.beginning_offsets([each]))[each])
-        seen = (await consumer.end_offsets([each]))[each]
-        async for raw in read(consumer, each, first, seen if end is None else min(end, seen)):
+        await reader.start()
+        first = max(start, (await reader.beginning_offsets([each]))[each])
+        seen = (await reader.end_offsets([each]))[each]
+        async for raw in read(reader, each, first, seen if end is None else min(end, seen)):
             yield raw
     except (KafkaError, TimeoutError, OSError) as error:
         raise clients.unreachable(error, f"reading {topic}/{partition}") from error
     finally:
-        await stop_within(STOP_SECONDS, consumer.stop)
+        await stop_within(STOP_SECONDS, reader.stop)
 
 
-async def follow(clients: KafkaClients, admin: AIOKafkaAdminClient, topic: str) -> AsyncIterator[Raw]:
+async def follow(clients: Clients, admin: Admin, topic: str) -> AsyncIterator[Raw]:
     """As `Broker.follow`; raises Unreachable."""
-    consumer = clients.consumer()
+    reader = clients.reader()
     try:
         partitions = [TopicPartition(topic, each) for each in await _partitions(clients, admin, topic)]
-        await consumer.start()
-        starts = await consumer.beginning_offsets(partitions)
-        consumer.assign(partitions)
+        await reader.start()
+        starts = await reader.beginning_offsets(partitions)
+        reader.assign(partitions)
         for each, start in starts.items():
-            consumer.seek(each, start)
+            reader.seek(each, start)
         while True:
-            for records in (await consumer.getmany(timeout_ms=FOLLOW_MS)).values():
+            for records in (await reader.getmany(timeout_ms=FOLLOW_MS)).values():
                 for raw in records:
                     yield raw
     except (KafkaError, TimeoutError, OSError) as error:
         raise clients.unreachable(error, f"following {topic}") from error
     finally:
-        await stop_within(STOP_SECONDS, consumer.stop)
+        await stop_within(STOP_SECONDS, reader.stop)
 
 
-async def _partitions(clients: KafkaClients, admin: AIOKafkaAdminClient, topic: str) -> list[int]:
-    """Raises Unreachable for a topic that is not there: a consumer that merely asks for it may create it."""
-    found = (await leaders(admin, [topic])).get(topic)
+async def _partitions(clients: Clients, admin: Admin, topic: str) -> list[int]:
+    """Raises Unreachable for a topic that is not there: a reader that merely asks for it may create it."""
+    found = (await admin.leaders([topic])).get(topic)
     if found is None:
         where, remedy = f"kafka {clients.address}", "correct the name, or run the pipeline that writes it first"
         raise Unreachable(f"topic {topic} does not exist", where=where, remedy=remedy)

@@ -1,4 +1,4 @@
-"""Fetched records as small values.
+"""Reading through aiokafka 0.14, with fetched records as small values.
 
 aiokafka 0.14 makes a dataclass of eleven fields, with a dictionary of its own, out of every record. That is a third of what
 reading costs, and two more objects per record for the garbage collector to look at.
@@ -49,7 +49,7 @@ class _SmallRecords(PartitionRecords):
         )
 
 
-class _Fetches(OrderedDict[TopicPartition, Any]):
+class Fetches(OrderedDict[TopicPartition, Any]):
     """The fetcher's buffer by partition: what comes in is made to give small records."""
 
     def __setitem__(self, tp: TopicPartition, fetched: Any) -> None:
@@ -58,8 +58,10 @@ class _Fetches(OrderedDict[TopicPartition, Any]):
         super().__setitem__(tp, fetched)
 
 
-def give_small_records(consumer: AIOKafkaConsumer) -> None:
-    """From now on `consumer` returns `Fetched`. It has to be started, and has no (de)serializers; others are not affected."""
-    fetcher = consumer._fetcher
-    assert fetcher is not None, "start the consumer first"
-    fetcher._records = _Fetches(fetcher._records)
+class AiokafkaReader(AIOKafkaConsumer):
+    """`Reader` of kafka_port.py: aiokafka's consumer as it is, but for what a record is made into."""
+
+    async def start(self) -> None:
+        await super().start()  # type: ignore[no-untyped-call]  # aiokafka says no types here
+        assert self._fetcher is not None
+        self._fetcher._records = Fetches(self._fetcher._records)

@@ -9,16 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
-from aiokafka.protocol.admin import DeleteRecordsRequest
-from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorizationFailedError
 
-from penstock.connectors.kafka_client import REQUEST_BYTES_MAX, REQUEST_MS, KafkaClients, stop_within
-from penstock.connectors.kafka_settings import KafkaSettings
+from penstock.connectors.kafka_port import REQUEST_BYTES_MAX, Admin, Clients, NewTopic
+from penstock.connectors.kafka_stop import stop_within
 from penstock.connectors.port import Layout
 from penstock.operators.error import Unreachable
 
@@ -150,94 +146,51 @@ def refuse(plans: Iterable[TopicPlan], where: str) -> None:
         raise Unreachable("; ".join(problems), where=where, remedy="`penstock topics plan` shows all")
 
 
-async def look(clients: KafkaClients, admin: AIOKafkaAdminClient, layout: Layout) -> World:
+async def look(clients: Clients, admin: Admin, layout: Layout) -> World:
     """Raises Unreachable."""
     wanted = {*layout.inputs, layout.log, *layout.outputs} | ({layout.previews} if layout.previews else set())
     try:
         await admin.start()
-        cluster = await admin.describe_cluster()
-        partitions = await leaders(admin, wanted)
-        settings = await _settings(admin, sorted(partitions))
+        brokers = await admin.brokers()
+        partitions = await admin.leaders(sorted(wanted))
+        settings = await admin.settings(sorted(partitions))
     except (KafkaError, TimeoutError, OSError) as error:
         raise clients.unreachable(error, "looking at the topics") from error
     found = {name: Found(len(leading), settings.get(name, {})) for name, leading in partitions.items()}
-    return World(len(cluster["brokers"]), found)
+    return World(brokers, found)
 
 
-async def leaders(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[str, dict[int, int]]:
-    """The leading broker of every partition of those topics that exist (-1: none just now). Raises KafkaError.
-
-    aiokafka's own `describe_topics` lets the brokers create what it asks for.
-    """
-    request = MetadataRequest(sorted(topics), allow_auto_topic_creation=False)
-    answer = await admin._send_request(request)
-    found: dict[str, dict[int, int]] = {}
-    for topic in answer.to_object()["topics"]:
-        kind = for_code(topic["error_code"])
-        if kind is TopicAuthorizationFailedError:
-            raise _named(kind, topic["topic"])
-        if topic["partitions"]:
-            found[topic["topic"]] = {each["partition"]: each["leader"] for each in topic["partitions"]}
-    return found
-
-
-async def _settings(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, dict[str, str]]:
-    if not topics:
-        return {}
-    answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in topics])
-    settings: dict[str, dict[str, str]] = {}
-    for resource in (each for answer in answers for each in answer.to_object()["resources"]):
-        topic = resource["resource_name"]
-        if resource["error_code"]:
-            raise _named(for_code(resource["error_code"]), topic)
-        settings[topic] = {entry["config_names"]: entry["config_value"] for entry in resource["config_entries"]}
-    return settings
-
-
-def _named(kind: Any, topic: str) -> Exception:
-    error: Exception = kind(topic)
-    return error
-
-
-async def apply(
-    clients: KafkaClients, admin: AIOKafkaAdminClient, plans: Sequence[TopicPlan], world: World
-) -> list[str]:
+async def apply(clients: Clients, admin: Admin, plans: Sequence[TopicPlan], world: World) -> list[str]:
     """Creates what is to be created; returns its names once the cluster shows them. Raises Unreachable."""
     replicas = min(REPLICAS_MAX, world.brokers)
-    new = [
-        NewTopic(each.topic, each.partitions, replicas, topic_configs=dict(each.settings))
-        for each in plans
-        if each.action == "create"
-    ]
+    new = [NewTopic(each.topic, each.partitions, replicas, each.settings) for each in plans if each.action == "create"]
     if not new:
         return []
     try:
-        answer = await admin.create_topics(new)
-        for each in answer.to_object()["topic_errors"]:
-            _check_created(clients, each["topic"], each["error_code"], each.get("error_message"))
-        await _until_visible(admin, {each.name: each.num_partitions for each in new})
+        for topic, error in (await admin.create(new)).items():
+            _check_refused(clients, topic, error)
+        await _until_visible(admin, {each.name: each.partitions for each in new})
     except (KafkaError, TimeoutError, OSError) as error:
         raise clients.unreachable(error, "creating topics") from error
     return [each.name for each in new]
 
 
-def _check_created(clients: KafkaClients, topic: str, code: int, said: str | None) -> None:
-    kind = for_code(code)
-    if not code or kind is TopicAlreadyExistsError:  # another process was faster
+def _check_refused(clients: Clients, topic: str, error: Exception) -> None:
+    if isinstance(error, TopicAlreadyExistsError):  # another process was faster
         return
-    if kind is TopicAuthorizationFailedError:
-        raise _named(kind, topic)
-    reason = said or kind.__name__
+    if isinstance(error, TopicAuthorizationFailedError):
+        raise TopicAuthorizationFailedError(topic)
+    reason = error.args[0] if error.args else type(error).__name__
     raise Unreachable(
         f"topic {topic} cannot be created ({reason})", where=f"kafka {clients.address}",
         remedy="create it yourself: `penstock topics plan` shows how",
     )  # fmt: skip
 
 
-async def _until_visible(admin: AIOKafkaAdminClient, wanted: Mapping[str, int]) -> None:
+async def _until_visible(admin: Admin, wanted: Mapping[str, int]) -> None:
     async with asyncio.timeout(VISIBLE_SECONDS_MAX):
         while True:
-            found = await leaders(admin, wanted)
+            found = await admin.leaders(wanted)
             if all(
                 len(found.get(name, ())) == count and min(found[name].values()) >= 0 for name, count in wanted.items()
             ):
@@ -245,35 +198,25 @@ async def _until_visible(admin: AIOKafkaAdminClient, wanted: Mapping[str, int]) 
             await asyncio.sleep(0.05)
 
 
-async def trim(admin: AIOKafkaAdminClient, topic: str, partition: int, before: int) -> None:
-    """Delete the records of a partition up to an offset (exclusive), for good. Raises KafkaError."""
-    leader = (await leaders(admin, [topic]))[topic][partition]
-    answer = await admin._client.send(leader, DeleteRecordsRequest([(topic, [(partition, before)])], REQUEST_MS))
-    for each in (each for topic in answer.to_object()["topics"] for each in topic["partitions"]):
-        if each["error_code"]:
-            raise _named(for_code(each["error_code"]), topic)
-
-
-async def plan_topics(layout: Layout, settings: KafkaSettings) -> list[TopicPlan]:
+async def plan_topics(layout: Layout, clients: Clients) -> list[TopicPlan]:
     """What `penstock topics plan` shows. Raises Unreachable."""
-    return await _with_admin(layout, settings, create=False)
+    return await _with_admin(layout, clients, create=False)
 
 
-async def apply_topics(layout: Layout, settings: KafkaSettings) -> list[TopicPlan]:
+async def apply_topics(layout: Layout, clients: Clients) -> list[TopicPlan]:
     """Creates what `plan_topics` says; returns that plan. Raises Unreachable, also when something is refused."""
-    return await _with_admin(layout, settings, create=True)
+    return await _with_admin(layout, clients, create=True)
 
 
-async def _with_admin(layout: Layout, settings: KafkaSettings, *, create: bool) -> list[TopicPlan]:
-    clients = KafkaClients(settings, "penstock-topics")
+async def _with_admin(layout: Layout, clients: Clients, *, create: bool) -> list[TopicPlan]:
     await clients.probe()
     admin = clients.admin()
     try:
         world = await look(clients, admin, layout)
         plans = plan(layout, world)
         if create:
-            refuse(plans, f"kafka {settings.bootstrap}")
+            refuse(plans, f"kafka {clients.address}")
             await apply(clients, admin, plans, world)
         return plans
     finally:
-        await stop_within(2, admin.close)
+        await stop_within(2, admin.stop)

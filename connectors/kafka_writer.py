@@ -11,26 +11,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, ProducerFenced
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.structs import RecordMetadata
 
-from penstock.connectors.kafka_client import abandon
+from penstock.connectors.kafka_port import Sending, TransactionalProducer
 from penstock.operators.error import Fenced, Indefinite, Refused
 from penstock.operators.record import Output
 from penstock.state.codec import LogRecord
 
 _FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping)
 
-Sending = asyncio.Future[RecordMetadata]
-
 
 class Writer:
     """Partition `partition` of the log and of every output topic, with a producer that is started."""
 
     def __init__(
-        self, producer: AIOKafkaProducer, log: str, partition: int, limits: Mapping[str, int], seconds: float
+        self, producer: TransactionalProducer, log: str, partition: int, limits: Mapping[str, int], seconds: float
     ) -> None:
         """`limits`: bytes of the largest batch per output topic. `seconds` bound one commit."""
         self._producer, self._log, self._partition = producer, log, partition
@@ -41,7 +36,8 @@ class Writer:
     def check(self, outputs: Iterable[Output]) -> None:
         """Raises Refused for the first output that its topic would not take (protocol rule 15)."""
         for output in outputs:
-            size, limit = _size(output), self._limits[output.topic]
+            size = self._producer.batch_bytes(output.key, output.value, list(output.headers))
+            limit = self._limits[output.topic]
             if size > limit:
                 raise Refused(output, f"{size} bytes, but {output.topic} takes at most {limit}")
 
@@ -93,7 +89,7 @@ class Writer:
     async def _send(
         self, topic: str, value: bytes | None, key: bytes | None, headers: Sequence[tuple[str, bytes]]
     ) -> Sending:
-        sending: Sending = await self._producer.send(topic, value, key, self._partition, headers=list(headers))
+        sending = await self._producer.send(topic, value, key, self._partition, headers=list(headers))
         sending.add_done_callback(_retrieve)
         return sending
 
@@ -111,16 +107,10 @@ class Writer:
     async def close(self) -> None:
         """Nothing more leaves this writer. What was begun and not decided is aborted by the next who opens the task."""
         self._given_up = True
-        await abandon(self._producer)
+        await self._producer.abandon()
 
 
 def _retrieve(sending: Sending) -> None:
     """The first send that fails ends the transaction; asyncio would complain of the others, which nobody awaits any more."""
     if not sending.cancelled():
         sending.exception()
-
-
-def _size(output: Output) -> int:
-    """Bytes of a batch that holds this record alone, at most."""
-    size: int = DefaultRecordBatchBuilder.estimate_size_in_bytes(output.key, output.value, list(output.headers))
-    return size

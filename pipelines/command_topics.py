@@ -9,6 +9,7 @@ import orjson
 import typer
 from rich.table import Table
 
+from penstock.connectors.kafka_client import KafkaClients
 from penstock.connectors.kafka_topics import TopicPlan, apply_topics, plan_topics
 from penstock.pipelines.load import Loaded
 from penstock.pipelines.loading import usable
@@ -19,7 +20,7 @@ def topics(loaded: Loaded, *, apply: bool, json: bool) -> None:
     """Ends with 1 where a topic is set up in a way that is refused."""
     spec, pipeline = usable(loaded)
     work = apply_topics if apply else plan_topics
-    plans = asyncio.run(work(pipeline.layout, spec.kafka))
+    plans = asyncio.run(work(pipeline.layout, KafkaClients(spec.kafka, "penstock-topics")))
     if json:
         typer.echo(orjson.dumps([_as_json(plan) for plan in plans]).decode())
     else:

@@ -12,6 +12,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from tests.kafka_cluster import Kafka
 
 from penstock.connectors.kafka import KafkaBroker
+from penstock.connectors.kafka_aiokafka_admin import AiokafkaAdmin
+from penstock.connectors.kafka_client import KafkaClients
 from penstock.connectors.kafka_log import KafkaTaskLog
 from penstock.connectors.kafka_settings import KafkaSettings
 from penstock.connectors.port import Committed, Layout, Limits, Start, TaskId
@@ -66,6 +68,10 @@ class KafkaWorld:
         cluster = {"bootstrap": self.cluster.bootstrap, "session_timeout": "6s", "transaction_timeout": "10s"}
         return KafkaSettings.model_validate(cluster)
 
+    @property
+    def clients(self) -> KafkaClients:
+        return KafkaClients(self.settings, "test")
+
     def layout(self, *inputs: str, start: Start = "earliest") -> Layout:
         topics = {f"{self.name}.{each}": start for each in inputs or ("in",)}
         return Layout(self.name, "p", topics, frozenset({f"{self.name}.p.results"}), f"{self.name}.p.previews")
@@ -83,6 +89,10 @@ class KafkaWorld:
         configs = {"retention.ms": "-1", **(settings or {})}
         await self.admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=configs)])
         return topic
+
+    async def delete_records(self, topic: str, before: int) -> None:
+        """Of partition 0, as a retention does."""
+        await AiokafkaAdmin(self.admin).delete_records(TopicPartition(topic, 0), before)
 
     async def broker(
         self, layout: Layout | None = None, settings: KafkaSettings | None = None, make: type[KafkaBroker] = KafkaBroker

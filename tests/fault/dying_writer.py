@@ -25,8 +25,8 @@ async def main(bootstrap: str, name: str) -> None:
     await log.commit(Delta(header=header, outputs=[kept]), [kept])
     producer = log._writer._producer
     await producer.begin_transaction()
-    await producer.send_and_wait(layout.log, b"torn", b"delta", 0)
-    await producer.send_and_wait(results, b"torn", b"k", 0)
+    await (await producer.send(layout.log, b"torn", b"delta", 0, headers=[]))
+    await (await producer.send(results, b"torn", b"k", 0, headers=[]))
     print("inside", flush=True)
     await asyncio.Event().wait()
 

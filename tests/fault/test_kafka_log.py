@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import TopicPartition
 from tests.kafka_world import KafkaWorld, commit, declare
 
 from penstock.connectors.kafka import KafkaBroker
 from penstock.connectors.kafka_log import KafkaTaskLog
+from penstock.connectors.kafka_port import Reader
 from penstock.operators.error import Damaged, Indefinite, Unreachable
 from penstock.operators.record import Raw
 from penstock.state.delta import Delta
@@ -122,8 +123,8 @@ class CarelessBroker(KafkaBroker):
     former: KafkaTaskLog
     results: str
 
-    async def _careless(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> list[Raw]:
-        raws = await super()._careless(consumer, partition)
+    async def _careless(self, reader: Reader, partition: TopicPartition) -> list[Raw]:
+        raws = await super()._careless(reader, partition)
         await commit(self.former, "in between", topic=self.results)
         return raws
 

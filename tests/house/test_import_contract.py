@@ -19,6 +19,13 @@ FORBIDDEN = {
     "state": IMPURE | {"penstock.connectors", "penstock.pipelines", "penstock.operators"},
     "connectors": {"penstock.pipelines"},
 }
+BELOW_THE_SEAM = {
+    "kafka_client", "kafka_security", "kafka_records", "kafka_aiokafka_admin", "kafka_aiokafka_member", "kafka_aiokafka_producer",
+}  # fmt: skip
+"""Modules of Kafka's that talk to aiokafka; all others are run on a simulated cluster, too."""
+ABOVE_THE_SEAM = {"kafka.py": {"penstock.connectors.kafka_client"}}
+"""What else may be imported there: the default of what is passed in."""
+SHARED_OF_AIOKAFKA = {"aiokafka.errors", "aiokafka.structs"}
 ALLOWED = {"state": {"penstock.operators.record", "penstock.operators.error"}}
 
 
@@ -43,6 +50,22 @@ def test_a_folder_imports_only_what_it_may(folder: str) -> None:
     sources = sorted((ROOT / folder).glob("*.py"))
     assert sources
     assert [breach for source in sources for breach in breaches(folder, source)] == []
+
+
+def crossings(source: Path) -> Iterator[str]:
+    """Imports of one file above the seam in kafka_port.py that a simulated run could not control."""
+    below = {f"penstock.connectors.{name}" for name in BELOW_THE_SEAM}
+    for line, name in imported_names(source):
+        outside = name.split(".")[0] in ("time", "random", "threading", "concurrent", "socket", "aiokafka")
+        allowed = SHARED_OF_AIOKAFKA | ABOVE_THE_SEAM.get(source.name, set())
+        if (outside or name in below) and name not in allowed:
+            yield f"{source.relative_to(ROOT)}:{line} imports {name}"
+
+
+def test_kafkas_protocol_code_reaches_the_cluster_through_its_port_only() -> None:
+    sources = [each for each in sorted((ROOT / "connectors").glob("kafka*.py")) if each.stem not in BELOW_THE_SEAM]
+    assert len(sources) > 8
+    assert [crossing for source in sources for crossing in crossings(source)] == []
 
 
 def test_the_core_never_awaits() -> None:

@@ -10,9 +10,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewPartitions
 from tests.kafka_world import KafkaWorld, commit, delta, fetched
 
-from penstock.connectors.kafka_client import Stalled
+from penstock.connectors.kafka_error import Stalled
 from penstock.connectors.kafka_inputs import read
-from penstock.connectors.kafka_topics import trim
 from penstock.connectors.port import Limits, TaskId
 from penstock.operators.error import Damaged, Fenced, Refused, Unreachable
 from penstock.operators.record import Output
@@ -109,8 +108,8 @@ async def test_an_open_transaction_of_a_predecessor_is_settled_before_the_log_is
     await commit(log, "kept", topic=kafka.results)
     stuck = log._writer._producer
     await stuck.begin_transaction()
-    await stuck.send_and_wait(broker._layout.log, b"torn", b"delta", 0)
-    await stuck.send_and_wait(kafka.results, b"torn", b"k", 0)
+    await (await stuck.send(broker._layout.log, b"torn", b"delta", 0, headers=[]))
+    await (await stuck.send(kafka.results, b"torn", b"k", 0, headers=[]))
     successor, entries, _ = await kafka.open(broker)
     assert [entry.header.seq for entry in entries if isinstance(entry, Delta)] == [0, 1]
     await commit(successor, "next", topic=kafka.results)
@@ -192,7 +191,7 @@ async def test_a_log_that_lost_its_beginning_is_damaged(kafka: KafkaWorld) -> No
     for value in ("1", "2"):
         await commit(log, value, topic=kafka.results)
     await log.close()
-    await trim(kafka.admin, broker._layout.log, 0, 3)
+    await kafka.delete_records(broker._layout.log, before=3)
     with pytest.raises(Damaged, match="begins at seq"):
         await kafka.open(broker)
 
@@ -264,7 +263,7 @@ async def test_the_retention_of_an_input_that_overtakes_us_is_damage(kafka: Kafk
     broker = await kafka.broker()
     log, _, _ = await kafka.open(broker)
     log.pause(topic)
-    await trim(kafka.admin, topic, 0, 2)
+    await kafka.delete_records(topic, before=2)
     log.resume(topic)
     with pytest.raises(Damaged, match="holds 2 to 3"):
         await fetched(log, topic, 1)
@@ -287,7 +286,7 @@ async def test_a_transaction_that_stays_open_is_said_to_hold_up_the_reader(kafka
     await producer.begin_transaction()
     await producer.send_and_wait(topic, b"open", partition=0)
     with pytest.raises(Stalled) as stalled:
-        await anext(read(log._consumer, TopicPartition(topic, 0), 0, 1, stalled_max=2))
+        await anext(read(log._reader, TopicPartition(topic, 0), 0, 1, stalled_max=2))
     assert "a transaction is open there, or hangs" in str(broker._clients.unreachable(stalled.value))
     await producer.abort_transaction()
     await producer.stop()

@@ -19,7 +19,7 @@ async def test_missing_topics_are_created_and_named(kafka: KafkaWorld) -> None:
     broker = await kafka.broker()
     prefix = f"{kafka.name}.p"
     assert sorted(broker.created) == [f"{prefix}.log", f"{prefix}.previews", f"{prefix}.results"]
-    plans = {each.topic: each for each in await plan_topics(kafka.layout(), kafka.settings)}
+    plans = {each.topic: each for each in await plan_topics(kafka.layout(), kafka.clients)}
     assert {each.action for each in plans.values()} == {"none"}
     assert plans[f"{prefix}.log"].partitions == 3
     assert (await kafka.broker()).created == []
@@ -28,11 +28,11 @@ async def test_missing_topics_are_created_and_named(kafka: KafkaWorld) -> None:
 async def test_a_plan_creates_nothing(kafka: KafkaWorld) -> None:
     await kafka.create()
     for _ in range(2):
-        plans = await plan_topics(kafka.layout(), kafka.settings)
+        plans = await plan_topics(kafka.layout(), kafka.clients)
         assert [each.action for each in plans] == ["none", "create", "create", "create"]
-    applied = await apply_topics(kafka.layout(), kafka.settings)
+    applied = await apply_topics(kafka.layout(), kafka.clients)
     assert applied == plans
-    assert {each.action for each in await plan_topics(kafka.layout(), kafka.settings)} == {"none"}
+    assert {each.action for each in await plan_topics(kafka.layout(), kafka.clients)} == {"none"}
 
 
 async def test_a_missing_source_is_never_created(kafka: KafkaWorld) -> None:

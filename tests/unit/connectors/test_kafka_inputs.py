@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections import OrderedDict
-from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
@@ -16,17 +14,14 @@ from penstock.operators.error import Unreachable
 
 
 class Overtaken:
-    """A consumer whose records were deleted before it read them."""
-
-    def __init__(self) -> None:
-        self._fetcher = SimpleNamespace(_records=OrderedDict())
+    """A reader whose records were deleted before it read them."""
 
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int, max_records: int) -> NoReturn:
         raise OffsetOutOfRangeError({partitions[0]: 5})
 
 
 class Away:
-    """A consumer whose cluster went away."""
+    """A reader whose cluster went away."""
 
     async def beginning_offsets(self, partitions: list[TopicPartition]) -> NoReturn:
         raise KafkaTimeoutError

@@ -1,0 +1,77 @@
+"""What Kafka's errors mean to a person: one sentence, and what to do."""
+
+from __future__ import annotations
+
+import ssl
+
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    AuthenticationMethodNotSupported,
+    GroupAuthorizationFailedError,
+    IllegalSaslStateError,
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    UnknownTopicOrPartitionError,
+    UnsupportedSaslMechanismError,
+)
+
+from penstock.operators.error import Unreachable
+
+_DENIED = (GroupAuthorizationFailedError, TopicAuthorizationFailedError, TransactionalIdAuthorizationFailed)
+_BAD_CREDENTIALS = (AuthenticationFailedError, SaslAuthenticationFailed)
+_BAD_MECHANISM = (AuthenticationMethodNotSupported, UnsupportedSaslMechanismError, IllegalSaslStateError)
+_AWAY = (KafkaConnectionError, NodeNotReadyError, RequestTimedOutError, KafkaTimeoutError, TimeoutError)
+
+
+class Stalled(TimeoutError):
+    """A partition was read up to `position` and does not move on, although it goes to `end`."""
+
+    def __init__(self, where: str, position: int, end: int) -> None:
+        super().__init__(f"{where} stands still at {position} of {end}")
+
+
+def unreachable(
+    error: BaseException, doing: str, address: str, *, protocol: str = "PLAINTEXT", mechanism: str = ""
+) -> Unreachable:
+    """`protocol` and `mechanism`: how we tried to get in."""
+    what, remedy = _explained(error, doing, protocol, mechanism)
+    return Unreachable(what, where=f"kafka {address}", remedy=remedy)
+
+
+def _explained(error: BaseException, doing: str, protocol: str, mechanism: str) -> tuple[str, str]:
+    match error:
+        case ssl.SSLError():
+            return f"TLS failed ({error.reason or error})", "check kafka.tls, and that this is the brokers' TLS port"
+        case _ if isinstance(error, _BAD_CREDENTIALS):
+            return "the brokers do not accept these credentials", "check kafka.sasl"
+        case _ if isinstance(error, _BAD_MECHANISM):
+            return f"the brokers do not offer {mechanism}", "check kafka.sasl.mechanism"
+        case _ if isinstance(error, _DENIED):
+            return f"not allowed: {_permission(error)}", "grant it to this principal"
+        case Stalled():
+            return f"{error}: a transaction is open there, or hangs", "kafka-transactions.sh find-hanging shows it"
+        case UnknownTopicOrPartitionError():
+            return f"a topic is missing while {doing}", "`penstock topics plan` shows which"
+        case _ if isinstance(error, _AWAY):
+            return f"no broker answers while {doing}", f"is it up, and is {protocol} what this port speaks?"
+        case OSError():
+            reason = error.strerror or type(error).__name__
+            return f"no broker answers ({reason})", f"is it up, and is {protocol} what this port speaks?"
+        case _:
+            return f"{doing} failed ({type(error).__name__}: {error})", "the brokers' logs may say more"
+
+
+def _permission(error: BaseException) -> str:
+    subject = ", ".join(str(each) for each in error.args) or "?"
+    match error:
+        case GroupAuthorizationFailedError():
+            return f"reading group {subject}"
+        case TransactionalIdAuthorizationFailed():
+            return f"writing with transactional id {subject}"
+        case _:
+            return f"topic {subject}"
