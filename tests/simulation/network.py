@@ -74,7 +74,7 @@ class Network:
         self.loop, self.cluster = loop, cluster
         self.chances: Chances | None = None
         self.trace: Trace | None = None
-        self._random, self._delays = random, delays or Delays()
+        self.random, self._delays = random, delays or Delays()
         self._connections: dict[int, dict[_Connection, None]] = {broker: {} for broker in cluster.topics.brokers}
         self._held: dict[tuple[str, int, Way], list[Callable[[], None]]] = {}
         self._silent: dict[int, None] = {}
@@ -90,7 +90,7 @@ class Network:
         """Whether that works shows when something is sent."""
         made = broker not in self.cluster.lost and not self._is_blocked(process, broker)
         connection = _Connection(process, broker, made)
-        connection.arrived_at = self.loop.time() + self._delays.hop.draw(self._random)
+        connection.arrived_at = self.loop.time() + self._delays.hop.draw(self.random)
         self._connections[broker][connection] = None
         return connection
 
@@ -107,7 +107,7 @@ class Network:
         if not connection.made:
             self._refuse(call, now)
             return future
-        arrives = max(connection.arrived_at, now + self._delays.hop.draw(self._random))
+        arrives = max(connection.arrived_at, now + self._delays.hop.draw(self.random))
         if self.chances is None or self._is_lucky(self.chances, call, arrives):
             connection.arrived_at = arrives
             self.loop.call_at(arrives, self._arrive, call, context=OUTSIDE.context)
@@ -120,14 +120,14 @@ class Network:
         """There is no connection: nothing leaves."""
         connection = call.connection
         is_down = connection.broker in self.cluster.lost and connection.broker not in self._silent
-        wait = self._delays.hop.draw(self._random) if is_down else REQUEST_SECONDS
+        wait = self._delays.hop.draw(self.random) if is_down else REQUEST_SECONDS
         self.loop.call_at(now + wait, self.break_connection, connection, context=connection.process.context)
 
     def _is_lucky(self, chances: Chances, call: _Call, arrives: float) -> bool:
         """It arrives at its time."""
         if chances.only and type(call.request) not in chances.only:
             return True
-        chance = self._random.random()
+        chance = self.random.random()
         if chance < chances.unheard:
             call.unheard = True
             return True
@@ -135,7 +135,7 @@ class Network:
             return True
         self._break_at(arrives, call.connection)
         if chance < chances.unheard + chances.late:
-            late = arrives + self._delays.late.draw(self._random)
+            late = arrives + self._delays.late.draw(self.random)
             self.loop.call_at(late, self._arrive, call, context=OUTSIDE.context)
         return False
 
@@ -148,7 +148,7 @@ class Network:
             if broker in self._silent:
                 self._expect_time_out(call)
             else:
-                self._break_at(now + self._delays.hop.draw(self._random), connection)
+                self._break_at(now + self._delays.hop.draw(self.random), connection)
             return
         if cluster.next_alarm <= now:
             cluster.advance(now)
@@ -184,7 +184,7 @@ class Network:
 
     def _send_back(self, call: Any, answer: m.Message, now: float) -> None:
         connection = call.connection
-        arrives = now + self._delays.hop.draw(self._random)
+        arrives = now + self._delays.hop.draw(self.random)
         if call.unheard:
             self._break_at(arrives, connection)
         elif not connection.broken:
@@ -244,7 +244,7 @@ class Network:
 
     def _break_all(self, broker: int, now: float) -> None:
         for connection in list(self._connections[broker]):
-            self._break_at(now + self._delays.hop.draw(self._random), connection)
+            self._break_at(now + self._delays.hop.draw(self.random), connection)
 
     def cut_off(self, broker: int) -> None:
         """Nobody hears of it any more, and nobody is told."""
