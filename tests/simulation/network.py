@@ -67,12 +67,14 @@ class _Call:
 class Network:
     """Between all processes and all brokers of one loop. It owns the cluster's time, too.
 
-    `chances` may be changed while it runs. `trace` sees every request and answer, with the time.
+    `chances` may be changed while it runs. `doomed`: kinds of requests of which the next answer is lost, once each.
+    `trace` sees every request and answer, with the time.
     """
 
     def __init__(self, loop: SimulatedLoop, cluster: Cluster, random: Random, delays: Delays | None = None) -> None:
         self.loop, self.cluster = loop, cluster
         self.chances: Chances | None = None
+        self.doomed: list[type[m.Message]] = []
         self.trace: Trace | None = None
         self.random, self._delays = random, delays or Delays()
         self._connections: dict[int, dict[_Connection, None]] = {broker: {} for broker in cluster.topics.brokers}
@@ -107,6 +109,9 @@ class Network:
         if not connection.made:
             self._refuse(call, now)
             return future
+        if self.doomed and type(request) in self.doomed:
+            self.doomed.remove(type(request))
+            call.unheard = True
         arrives = max(connection.arrived_at, now + self._delays.hop.draw(self.random))
         if self.chances is None or self._is_lucky(self.chances, call, arrives):
             connection.arrived_at = arrives

@@ -97,11 +97,12 @@ class PartitionLog:
 
     @property
     def stable(self) -> int:
-        """The last stable offset: where the oldest open transaction begins, else the end."""
-        return max(self.start, min(self._open.values())) if self._open else self.end
+        """The last stable offset: where the oldest open transaction begins, also if that was deleted; else the end."""
+        return min(self._open.values()) if self._open else self.end
 
-    def has_open(self, producer: int) -> bool:
-        return producer in self._open
+    def has_open(self, producer: int, epoch: int) -> bool:
+        """A transaction of this epoch, which need not be asked for any more."""
+        return producer in self._open and self._writers[producer].epoch == epoch
 
     def append(
         self, sent: SentBatch, producer: int, epoch: int, now: float, *, transactional: bool

@@ -70,7 +70,7 @@ class RecordRequests:
             return m.Appended(found)
         if self._cluster.in_sync(found) < found.in_sync_least:
             return m.Appended(NotEnoughReplicasError)
-        if request.transactional_id is not None and not found.log.has_open(request.producer):
+        if request.transactional_id is not None and not found.log.has_open(request.producer, request.epoch):
             error = self._verify(request, partition, now)
             if error is not None:
                 return m.Appended(error)
