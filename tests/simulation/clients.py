@@ -8,8 +8,9 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from aiokafka.structs import TopicPartition
 from tests.simulation import messages as m
 from tests.simulation.client_member import SimulatedMember
-from tests.simulation.client_producer import SimulatedPlainProducer, SimulatedTransactionalProducer
+from tests.simulation.client_producer import SimulatedPlainProducer
 from tests.simulation.client_reader import SimulatedReader
+from tests.simulation.client_transactional import SimulatedTransactionalProducer
 from tests.simulation.client_wire import Wire
 from tests.simulation.network import Network
 
