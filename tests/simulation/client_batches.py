@@ -15,6 +15,8 @@ BATCH_OVERHEAD = 61
 
 def varint_bytes(number: int) -> int:
     """Kafka's encoding, in which negative numbers are short, too."""
+    if -64 <= number < 64:
+        return 1
     zigzag = number << 1 if number >= 0 else (-number << 1) - 1
     return max(1, (zigzag.bit_length() + 6) // 7)
 

@@ -129,6 +129,8 @@ class SimulatedReader:
     def _turn(self) -> None:
         """Ask for whatever is not buffered, not under way and not paused: one request per leader."""
         self._turning = None
+        if self._closed:
+            return
         wanted: dict[int, dict[TopicPartition, int]] = {}
         for partition, place in self._places.items():
             if place.paused or place.under_way or place.buffered or place.error or place.position is None:

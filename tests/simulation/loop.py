@@ -20,7 +20,9 @@ from contextvars import Context, ContextVar, copy_context
 from heapq import heapify, heappop, heappush
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from weakref import WeakSet
 
+import msgspec
 from tests.virtual_time import BEGINNING_MS
 
 T = TypeVar("T")
@@ -37,6 +39,7 @@ BEGINNING_SECONDS = 1_000.0
 TURN_SECONDS = 1e-6
 """A turn of the loop takes some time: with none at all, a wait that is too short to be told from none would never end."""
 STEPS_MAX = 5_000_000
+AWAITS_AT_THE_END_MAX = 100
 
 
 class NothingWillHappen(Exception):
@@ -77,21 +80,23 @@ def this_process() -> Process:
     return _PROCESS.get(OUTSIDE)
 
 
-class _Handle(asyncio.TimerHandle):
-    """A callback that is due, or will be at `_when`. Without a callback it is cancelled, or over."""
+class _Handle(msgspec.Struct, gc=False, eq=False):
+    """A callback that is due, or will be. Without a callback it is cancelled. Made often: in C, and unknown to the collector."""
 
-    __slots__ = ("process",)
-
-    def __init__(
-        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context, process: Process, when: float
-    ) -> None:
-        # asyncio's own constructor looks for debug mode and keeps a traceback: it is most of what a handle costs.
-        self._callback: Callable[..., object] | None = callback
-        self._args, self._context, self._when, self.process = args, context, when, process
-        self._cancelled = False
+    callback: Callable[..., object] | None
+    args: tuple[Any, ...]
+    context: Context
+    process: Process
+    due_at: float
 
     def cancel(self) -> None:
-        self._cancelled, self._callback, self._args = True, None, ()
+        self.callback, self.args = None, ()
+
+    def cancelled(self) -> bool:
+        return self.callback is None
+
+    def when(self) -> float:
+        return self.due_at
 
 
 class SimulatedTask(asyncio.Task[T]):
@@ -126,6 +131,7 @@ class SimulatedLoop(_AnyLoop):
         self._timer_number = self._task_number = 0
         self._complaints: list[dict[str, Any]] = []
         self._buried: list[asyncio.Task[Any]] = []
+        self._generators: WeakSet[AsyncGenerator[Any, None]] = WeakSet()
         self._running = self._closed = False
 
     def process(self, name: str) -> Process:
@@ -151,12 +157,15 @@ class SimulatedLoop(_AnyLoop):
         process.running, process.killed = False, True
         # A coroutine that is dropped runs its `finally` blocks, so those of the dead are kept until the loop is closed.
         self._buried += [task for task in asyncio.all_tasks(self) if getattr(task, "process", None) is process]
-        process.parked.clear()
-        for handle in self._ready:
+        for handle in self._all_handles():
             if handle.process is process:
                 handle.cancel()
-        self._timers = [entry for entry in self._timers if entry[3].process is not process]
+        process.parked.clear()
+        self._timers = [entry for entry in self._timers if entry[3].callback is not None]
         heapify(self._timers)
+
+    def _all_handles(self) -> list[_Handle]:
+        return [*self._ready, *(entry[3] for entry in self._timers)]
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run `main` outside of all processes until it is done, and everything else meanwhile.
@@ -176,11 +185,11 @@ class SimulatedLoop(_AnyLoop):
             self._steps_left -= len(ready)
             for _ in range(len(ready)):
                 handle = popleft()
-                callback = handle._callback
+                callback = handle.callback
                 if callback is None:
                     continue
                 if handle.process.running:
-                    handle._context.run(callback, *handle._args)
+                    handle.context.run(callback, *handle.args)
                 elif not handle.process.killed:
                     handle.process.parked.append(handle)
             if self._complaints or self._steps_left < 0:
@@ -188,14 +197,14 @@ class SimulatedLoop(_AnyLoop):
 
     def _go_on_in_time(self) -> None:
         timers = self._timers
-        while timers and timers[0][3]._callback is None:
+        while timers and timers[0][3].callback is None:
             heappop(timers)
         if not timers:
             raise NothingWillHappen(f"at {self._now:.6f}; waiting: {', '.join(self._waiting()) or 'nobody'}")
         now = self._now = max(timers[0][0], self._now + TURN_SECONDS)
         while timers and timers[0][0] <= now:
             handle = heappop(timers)[3]
-            if handle._callback is not None:
+            if handle.callback is not None:
                 self._ready.append(handle)
 
     def _waiting(self) -> list[str]:
@@ -212,7 +221,7 @@ class SimulatedLoop(_AnyLoop):
         """Garbage is not collected meanwhile: when that happens depends on what ran before, and it may run code."""
         hooks, collecting = sys.get_asyncgen_hooks(), gc.isenabled()
         gc.disable()
-        sys.set_asyncgen_hooks(finalizer=self._finalize)
+        sys.set_asyncgen_hooks(self._generators.add, self._finalize)
         asyncio._set_running_loop(self)
         self._running = True
         try:
@@ -233,9 +242,17 @@ class SimulatedLoop(_AnyLoop):
         self._closed = True
         hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
         try:
+            waiting = asyncio.all_tasks(self)
+            for task in waiting:
+                _end(task.get_coro())
+            for generator in list(self._generators):
+                _end(generator.aclose())
+            for handle in self._all_handles():
+                handle.cancel()
             self._ready.clear()
             self._timers.clear()
             self._buried.clear()
+            del waiting
             gc.collect()
         finally:
             sys.unraisablehook = hook
@@ -250,10 +267,10 @@ class SimulatedLoop(_AnyLoop):
     ) -> asyncio.Handle:
         if context is None:
             context = copy_context()
-        handle = _Handle(callback, args, context, context.get(_PROCESS, OUTSIDE), 0.0)
+        handle: Any = _Handle(callback, args, context, context.get(_PROCESS, OUTSIDE), 0.0)
         if not self._closed:
             self._ready.append(handle)
-        return handle
+        return handle  # type: ignore[no-any-return]  # it does what asyncio wants of its own handles
 
     def call_later(
         self, delay: float, callback: Callable[[*Arguments], object], *args: *Arguments, context: Context | None = None
@@ -266,11 +283,11 @@ class SimulatedLoop(_AnyLoop):
         if context is None:
             context = copy_context()
         process = context.get(_PROCESS, OUTSIDE)
-        handle = _Handle(callback, args, context, process, when)
+        handle: Any = _Handle(callback, args, context, process, when)
         if not self._closed:
             self._timer_number += 1
             heappush(self._timers, (when, process.rank, self._timer_number, handle))
-        return handle
+        return handle  # type: ignore[no-any-return]  # as above
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
@@ -300,6 +317,16 @@ class SimulatedLoop(_AnyLoop):
 
     def is_closed(self) -> bool:
         return self._closed
+
+
+def _end(coroutine: Any) -> None:
+    """Close it, however often it awaits something in its `finally` blocks."""
+    for _ in range(AWAITS_AT_THE_END_MAX):
+        try:
+            coroutine.close()
+        except Exception:  # noqa: BLE001 - nothing that it does counts any more
+            continue
+        return
 
 
 class SimulatedClock:

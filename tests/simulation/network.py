@@ -17,6 +17,7 @@ from math import inf
 from random import Random
 from typing import Any, Literal
 
+import msgspec
 from aiokafka.errors import KafkaConnectionError, NodeNotReadyError, RequestTimedOutError
 from tests.simulation import messages as m
 from tests.simulation.cluster import Cluster
@@ -54,14 +55,14 @@ class _Connection:
         self.broken = False
 
 
-class _Call:
-    __slots__ = ("connection", "future", "request", "sent_at", "unheard")
+class _Call(msgspec.Struct, eq=False):
+    """A request under way, or its answer. `unheard`: the answer will be lost."""
 
-    def __init__(
-        self, connection: _Connection, request: m.Message, future: asyncio.Future[Any], sent_at: float
-    ) -> None:
-        self.connection, self.request, self.future, self.sent_at = connection, request, future, sent_at
-        self.unheard = False
+    connection: _Connection
+    request: m.Message
+    future: asyncio.Future[Any]
+    sent_at: float
+    unheard: bool = False
 
 
 class Network:
