@@ -11,6 +11,7 @@ Between two waits nothing awaits: what the core is fed, what it decides and what
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -117,7 +118,10 @@ class Session:
     async def _declare(self) -> None:
         """Nothing is fed, asked or published before `opened` is in the log (protocol rules 1 and 10)."""
         positions = await self._log.begin(self.core.positions)
-        re_asks = self.core.opened(positions, self._process.clock.now())
+        re_asks: list[Effect] = []
+        for effects in self.core.opening(positions, self._process.clock.now()):
+            re_asks += effects
+            await asyncio.sleep(0)
         self._saving.begin("opened", again=self._again)
         await self._saving.finish()
         self.working_since = self._process.clock.monotonic()
