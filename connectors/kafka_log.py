@@ -116,7 +116,7 @@ class KafkaTaskLog:
         """Delete what the newest images made superfluous, in the background and not too often. Nothing rests on it."""
         self._trim_to = self._journal.trim_to() or self._trim_to
         due = self._clock.monotonic() - self._trimmed_at >= self._trim_seconds
-        if due and (self._trimming is None or self._trimming.done()):
+        if due and self._trim_to is not None and (self._trimming is None or self._trimming.done()):
             self._trimming = asyncio.create_task(self._trim_now(), name=f"trim {self._where}")
 
     async def _trim_now(self) -> None:
