@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from penstock.connectors.clock import MachineClock
+from penstock.connectors.failpoint import failpoint
 from penstock.connectors.kafka_client import KafkaClients
 from penstock.connectors.kafka_inputs import read
 from penstock.connectors.kafka_keys import check_keys
@@ -152,6 +153,7 @@ class KafkaBroker:
             await self._reached(reader.start(), "connecting")
             careless = await self._careless(reader, partition) if self._read_before_fence else None
             await self._reached(producer.start(), f"opening task {task.partition}")
+            failpoint("fenced")
             self._check_ours(task)
             start = (await self._reached(self._ends.beginning_offsets([partition]), "looking for the log"))[partition]
             end = (await self._reached(self._ends.end_offsets([partition]), "looking for the log"))[partition]

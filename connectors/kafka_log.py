@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
+from penstock.connectors.failpoint import failpoint
 from penstock.connectors.kafka_inputs import Inputs, read
 from penstock.connectors.kafka_membership import Membership
 from penstock.connectors.kafka_port import Admin, Clients, Reader
@@ -69,6 +70,7 @@ class KafkaTaskLog:
             raise Indefinite("the log was trimmed while it was read", where=self._where) from error
         except (KafkaError, TimeoutError, OSError) as error:
             raise self._clients.unreachable(error, f"reading {self._where}") from error
+        failpoint("log_read")
         self._journal.end_of_log(self._start)
         self.seq, self.incarnation = self._journal.seq, self._journal.incarnation + 1
         self._sent |= self._journal.sent
@@ -123,10 +125,12 @@ class KafkaTaskLog:
         before, self._trim_to, self._trimmed_at = self._trim_to, None, self._clock.monotonic()
         if before is None:
             return
+        failpoint("trimming")
         try:
             await self._admin.delete_records(self._partition, before)
         except Exception as error:  # noqa: BLE001 - the log is longer than it need be, until the next time
             _log.warning("%s was not trimmed to %s: %r", self._where, before, error)
+        failpoint("trimmed")
 
     @property
     def _where(self) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, ProducerFenced
 
+from penstock.connectors.failpoint import failpoint
 from penstock.connectors.kafka_port import Sending, TransactionalProducer
 from penstock.operators.error import Fenced, Indefinite, Refused
 from penstock.operators.record import Output
@@ -66,16 +67,23 @@ class Writer:
         self, delta: Sequence[LogRecord], images: Sequence[LogRecord], outputs: Sequence[Output], follows: int | None
     ) -> tuple[int, dict[str, int]]:
         await self._producer.begin_transaction()
-        first = (await asyncio.gather(*[await self._send_record(record) for record in delta]))[0].offset
+        failpoint("transaction_begun")
+        sending = [await self._send_record(record) for record in delta]
+        failpoint("delta_sent")
+        first = (await asyncio.gather(*sending))[0].offset
+        failpoint("delta_acknowledged")
         if follows is not None and first != follows:
             raise Fenced(
                 f"somebody wrote to the log after it was read (to {follows}, at {first} now)", where=self._where
             )
         sending = [await self._send_record(record) for record in images]
         sending += [await self._send_output(output) for output in outputs]
+        failpoint("outputs_sent")
         written = await asyncio.gather(*sending)
+        failpoint("outputs_acknowledged")
         self._deciding = True
         await self._producer.commit_transaction()
+        failpoint("commit_decided")
         return first, {each.topic: each.offset for each in written[len(images) :]}
 
     async def _send_record(self, record: LogRecord) -> Sending:

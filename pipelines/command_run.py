@@ -17,6 +17,7 @@ import typer
 import uvloop
 
 from penstock.connectors.clock import MachineClock
+from penstock.connectors.failpoint import VARIABLE, arm
 from penstock.connectors.port import Broker, TaskId
 from penstock.operators.error import Rejected, Unreachable
 from penstock.pipelines.backoff import Backoff
@@ -51,6 +52,8 @@ def run(loaded: Loaded, options: RunOptions) -> None:
     """Ends the process with the worker's exit code."""
     spec, pipeline = usable(loaded)
     set_up_logging()
+    if armed := os.environ.get(VARIABLE):
+        arm(armed)
     spare_collector()
     summary = uvloop.run(work(spec, pipeline, options))
     if options.json:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from typing import assert_never
 
+from penstock.connectors.failpoint import failpoint
 from penstock.connectors.port import TaskLog
 from penstock.operators.event import Arrived, Ask, Cancel, Effect, Ended, Progress, Ticked
 from penstock.operators.task import Task
@@ -96,13 +97,16 @@ class Session:
             if self._ending is not None:
                 return
         self._on_restored(last)
+        failpoint("restored")
 
     async def _declare(self) -> None:
         """Nothing is fed, asked or published before `opened` is in the log (protocol rules 1 and 10)."""
         positions = await self._log.begin(self.core.positions)
+        failpoint("inputs_begun")
         re_asks = self.core.opened(positions, self._process.clock.now())
         self._saving.begin("opened")
         await self._saving.finish()
+        failpoint("opened")
         self.working_since = self._process.clock.monotonic()
         self._perform(re_asks)
 
@@ -123,8 +127,10 @@ class Session:
         while self._heard:
             self._feed_heard()
         await self._saving.finish()
+        failpoint("releasing")
         self._saving.begin("released")
         await self._saving.finish()
+        failpoint("released")
 
     async def _leave(self) -> None:
         self._process.admission.cancel_all(self._log.task)
@@ -133,6 +139,7 @@ class Session:
             await self._fetching.end()
         finally:  # also when the time for leaving is over
             await self._log.close()
+            failpoint("log_closed")
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         if self._ending is not None:
@@ -147,12 +154,14 @@ class Session:
                     assert_never(effect)
 
     def _hear(self, heard: Heard) -> None:
+        failpoint("answer_arrived")
         self._heard.append(heard)
         self._bell.ring()
 
     def _feed_heard(self) -> None:
         for _ in range(min(len(self._heard), HEARD_MAX)):
             self._perform(self.core.feed(self._heard.popleft()))
+            failpoint("answer_fed")
         if self._heard:
             self._bell.ring()
 
@@ -168,6 +177,7 @@ class Session:
         began = clock.monotonic()
         self._ticked_at = clock.now()
         self._perform(self.core.feed(Arrived(records, self.progress, self._ticked_at)))
+        failpoint("fed")
         self._fetching.fed(sum(map(len, records.values())), clock.monotonic() - began)
 
     def _tick_if_due(self) -> None:

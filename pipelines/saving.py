@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from penstock.connectors.failpoint import failpoint
 from penstock.connectors.port import Committed, TaskLog
 from penstock.operators.dead import refused_output
 from penstock.operators.error import Refused, Rejected
@@ -90,6 +91,7 @@ class Saving:
         counts = Counter(core.counters)
         buckets = self._image(seq) if kind == "delta" else []
         self._cadence.began(self._clock.monotonic())
+        failpoint("cut")
         self._commit = asyncio.get_running_loop().create_task(self._carry_out(cut, buckets, counts))
         self._commit.add_done_callback(lambda _: self._ring())
 
@@ -124,6 +126,7 @@ class Saving:
         if self._commit is not None and self._commit.done():
             committed, self._commit = self._commit.result(), None
             self._sent = committed.sent
+            failpoint("settled")
             self._process.meters.commit_seconds.observe(self._cadence.ended(self._clock.monotonic()))
 
     async def finish(self) -> None:
