@@ -34,6 +34,8 @@ FAILPOINTS: Mapping[str, str] = {
     "outputs_sent": "Kafka: images and outputs are on their way.",
     "outputs_acknowledged": "Kafka: everything is written; nobody has asked to commit it.",
     "commit_decided": "Kafka: the end of the transaction was answered; nobody here was told.",
+    "epoch_abandoned": "Kafka: after a commit that sent something twice: its producer is given up.",
+    "epoch_retired": "Kafka: a new producer of the same task is initialised; the end of the log was not looked at.",
     "sqlite_commit_begun": "SQLite: the lock is taken and the epoch compared.",
     "sqlite_records_written": "SQLite: delta, images and outputs are written, and not committed.",
     "sqlite_log_trimmed": "SQLite: the log is trimmed in the same transaction, which is not committed.",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
 from penstock.connectors.failpoint import failpoint
+from penstock.connectors.kafka_fence import check_tail
 from penstock.connectors.kafka_inputs import Inputs, read
 from penstock.connectors.kafka_membership import Membership
 from penstock.connectors.kafka_port import Admin, Clients, Reader
@@ -19,7 +21,7 @@ from penstock.connectors.port import Batch, Committed, Layout, Limits, TaskId, W
 from penstock.operators.error import Indefinite
 from penstock.operators.record import Output, Raw
 from penstock.state.codec import Joiner, records_of
-from penstock.state.delta import Bucket, Delta, Entry, Position
+from penstock.state.delta import Bucket, Delta, Entry, Header, Position
 from penstock.state.journal import Journal
 
 CLOSE_SECONDS = 2.0
@@ -43,7 +45,7 @@ class KafkaTaskLog:
     ) -> None:  # fmt: skip
         self.task, self.incarnation, self.seq = task, 0, -1
         self._layout, self._clients, self._clock, self._membership = layout, clients, clock, membership
-        self._reader, self._admin, self._writer = reader, admin, writer
+        self._reader, self._ends, self._admin, self._writer = reader, ends, admin, writer
         self._inputs = Inputs(clients, reader, ends, layout, task.partition)
         self._partition = TopicPartition(layout.log, task.partition)
         self._start, self._end, self._before_fence = start, end, before_fence
@@ -102,12 +104,19 @@ class KafkaTaskLog:
         images = [record for bucket in buckets for record in records_of(bucket, incarnation)]
         first, sent = await self._writer.commit(records_of(delta, incarnation), images, outputs, self._follows)
         self._opened = True
+        if self._writer.stale:
+            await self._retire_epoch(delta.header, first)
         self._journal.confirmed(delta, first, buckets)
         self.seq, self.incarnation = delta.header.seq, incarnation
         self._sent |= sent
         self._membership.report(self.task.partition, {topic: at.offset for topic, at in delta.header.positions.items()})
         self._trim()
         return Committed(dict(self._sent))
+
+    async def _retire_epoch(self, ours: Header, first: int) -> None:
+        """Protocol rule 4. The session notices the delay, or loses the task; the commit stands either way."""
+        _log.info("%s: a request was sent again; a new epoch begins", self._where)
+        await self._writer.retire(partial(check_tail, self._clients, self._ends, self._partition, ours, first))
 
     @property
     def _follows(self) -> int | None:

@@ -1,19 +1,23 @@
-"""One commit of one task is one transaction of its producer (protocol rules 2 and 3).
+"""One commit of one task is one transaction of its producer (protocol rules 2, 3 and 4).
 
     begin ─▶ delta records ─ acknowledged ─▶ images, outputs ─ acknowledged ─▶ end of transaction ─▶ decided
 
 aiokafka commits although a send of the transaction failed, and is of no use after a batch that the broker refused. So every
 future is awaited before the end, and whatever goes wrong ends the writer: only the log can say what became of it.
+
+aiokafka repeats a request that was not answered, and a late copy of the first one may end a later transaction of the same
+epoch before that is whole. So after such a commit the epoch is retired before anything else is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, ProducerFenced
 
 from penstock.connectors.failpoint import failpoint
+from penstock.connectors.kafka_fence import Fence
 from penstock.connectors.kafka_port import Sending, TransactionalProducer
 from penstock.operators.error import Fenced, Indefinite, Refused
 from penstock.operators.record import Output
@@ -23,16 +27,42 @@ _FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping)
 
 
 class Writer:
-    """Partition `partition` of the log and of every output topic, with a producer that is started."""
+    """Partition `partition` of the log and of every output topic, for whoever holds the fence."""
 
-    def __init__(
-        self, producer: TransactionalProducer, log: str, partition: int, limits: Mapping[str, int], seconds: float
-    ) -> None:
+    def __init__(self, fence: Fence, log: str, partition: int, limits: Mapping[str, int], seconds: float) -> None:
         """`limits`: bytes of the largest batch per output topic. `seconds` bound one commit."""
-        self._producer, self._log, self._partition = producer, log, partition
+        self._fence, self._log, self._partition = fence, log, partition
         self._limits, self._seconds = limits, seconds
+        self._made: TransactionalProducer | None = None
         self._given_up = False
         self._deciding = False
+
+    async def start(self) -> None:
+        """Take the fence. Raises NotOurs, Unreachable."""
+        self._made = await self._fence.take()
+
+    @property
+    def _producer(self) -> TransactionalProducer:
+        assert self._made is not None, "start the writer first"
+        return self._made
+
+    @property
+    def stale(self) -> bool:
+        """A copy of what ended the last transaction may still be under way: retire the epoch before the next one."""
+        return self._producer.resent > 0
+
+    async def retire(self, check: Callable[[], Awaitable[None]]) -> None:
+        """Take the fence again. `check` has to find that nobody had it meanwhile: whatever it raises ends the writer.
+
+        Raises NotOurs, Unreachable, and what `check` raises.
+        """
+        self._given_up = True
+        await self._producer.abandon()
+        failpoint("epoch_abandoned")
+        await self.start()
+        failpoint("epoch_retired")
+        await check()
+        self._given_up = False
 
     def check(self, outputs: Iterable[Output]) -> None:
         """Raises Refused for the first output that its topic would not take (protocol rule 15)."""
@@ -115,7 +145,8 @@ class Writer:
     async def close(self) -> None:
         """Nothing more leaves this writer. What was begun and not decided is aborted by the next who opens the task."""
         self._given_up = True
-        await self._producer.abandon()
+        if self._made is not None:
+            await self._made.abandon()
 
 
 def _retrieve(sending: Sending) -> None:

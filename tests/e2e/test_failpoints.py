@@ -9,6 +9,7 @@ from tests.e2e.processes import Workers, simulated_model
 from tests.e2e.ssh_stream import Written, generated, records
 from tests.e2e.transport import KafkaTransport, SqliteTransport
 from tests.e2e.trial import LOG_CHARACTERS_MAX, Trial, unique_name
+from tests.kafka_cut import END_TXN, Cut, cut_beside
 
 from penstock.connectors.failpoint import FAILPOINTS, VARIABLE
 
@@ -30,15 +31,26 @@ COMMITTING = frozenset(
     }
 )
 """Passed with `opened` of every task first: the fifth time outcomes or state are committed."""
+RESENDING = frozenset({"epoch_abandoned", "epoch_retired"})
+"""Passed after the answer to a commit was lost."""
 AT_THE_END = frozenset({"releasing", "released", "log_closed", "leaving"})
 """Passed by a process that was told to stop."""
 SECONDS_MAX = 60.0
 
 
-def die_everywhere(trial: Trial, group: Workers, stream: Sequence[Written], points: Sequence[str]) -> None:
-    """One process after the other, each with a part of the stream: the last part is for one that lives."""
+def die_everywhere(
+    trial: Trial, group: Workers, stream: Sequence[Written], points: Sequence[str], way: Cut | None = None
+) -> None:
+    """One process after the other, each with a part of the stream: the last part is for one that lives.
+
+    `way` leads to the same Kafka, and loses an answer for those who are to send something again.
+    """
     for number, point in enumerate(points):
-        victim = group.start(**{VARIABLE: f"{point}@{passed(point)}"})
+        detour: tuple[str, ...] = ()
+        if way is not None and point in RESENDING:
+            detour = ("--set", f"kafka.bootstrap={way.bootstrap}")
+            way.lose.append(END_TXN)
+        victim = group.start(*detour, **{VARIABLE: f"{point}@{passed(point)}"})
         trial.transport.produce(trial.deployment.source, part(stream, number, len(points) + 1))
         if point in AT_THE_END:
             assert group.has_opened(victim, PARTITIONS), group.log()[-LOG_CHARACTERS_MAX:]
@@ -67,8 +79,12 @@ def test_on_kafka_a_worker_that_dies_at_any_point_loses_and_doubles_nothing(kafk
     deployment = Deployment(unique_name("points"), source, (f"kafka.session_timeout={session}ms",))
     trial = Trial(kafka_transport, deployment, undisturbed(source, stream))
     kafka_transport.create(source)
-    with simulated_model(*BRISK) as model, trial.workers(model) as group:
-        die_everywhere(trial, group, stream, points)
+    with (
+        cut_beside(kafka_transport.bootstrap) as way,
+        simulated_model(*BRISK) as model,
+        trial.workers(model) as group,
+    ):
+        die_everywhere(trial, group, stream, points, way)
 
 
 def test_on_sqlite_a_worker_that_dies_at_any_point_loses_and_doubles_nothing(sqlite: SqliteTransport) -> None:
