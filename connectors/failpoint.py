@@ -22,6 +22,7 @@ FAILPOINTS: Mapping[str, str] = {
     "sqlite_epoch_written": "SQLite: its epoch is raised, and that is not committed.",
     "sqlite_fenced": "SQLite: its epoch is raised for everybody; nothing was read.",
     "log_read": "Its log was read to the end.",
+    "outputs_checked": "Kafka: it is known what the last commit left undone.",
     "restored": "The core knows what the log says; the inputs are not taken up.",
     "inputs_begun": "The inputs stand at their positions; `opened` is not written.",
     "opened": "`opened` is committed; nothing was asked again, nothing was fed.",

@@ -32,6 +32,7 @@ from penstock.connectors.kafka_port import (
     Sending,
 )
 from penstock.connectors.kafka_read import follow, read_range
+from penstock.connectors.kafka_repair import Span
 from penstock.connectors.kafka_settings import KafkaSettings
 from penstock.connectors.kafka_stop import stop_within
 from penstock.connectors.kafka_topics import Found, apply, look, plan, refuse
@@ -144,7 +145,7 @@ class KafkaBroker:
         assert self._admin is not None, "start the broker first"
         assert self._ends is not None, "start the broker first"
         fence, reader, careless = self._fence_of(task), self._clients.reader(), None
-        partition, doing = TopicPartition(self._layout.log, task.partition), "looking for the log"
+        partition = TopicPartition(self._layout.log, task.partition)
         writer = Writer(
             fence, self._layout.log, task.partition, self._limits, self._settings.transaction_timeout / 1_000
         )
@@ -154,18 +155,32 @@ class KafkaBroker:
                 careless = await self._careless(reader, partition)
             await writer.start()
             failpoint("fenced")
-            start = (await reached(self._clients, self._ends.beginning_offsets([partition]), doing))[partition]
-            end = (await reached(self._clients, self._ends.end_offsets([partition]), doing))[partition]
+            spans = await self._spans(task.partition)
         except BaseException:
             await stop_within(CLOSE_SECONDS, writer.close, reader.stop)
             raise
         log = KafkaTaskLog(
             task, self._layout, self._clients, self._clock, self._membership,
             reader=reader, ends=self._ends, admin=self._admin, writer=writer,
-            start=start, end=end, trim_seconds=self._trim_seconds, before_fence=careless, on_closed=self._forget,
+            spans=spans, trim_seconds=self._trim_seconds, before_fence=careless, on_closed=self._forget,
         )  # fmt: skip
         self._logs[log] = None
         return log
+
+    async def _spans(self, partition: int) -> dict[str, Span]:
+        """What there is of the log and of the output topics, the fence standing.
+
+        The log's end is looked at last: a successor that fences us meanwhile writes its deltas before its outputs, so no
+        output is seen without its delta.
+        """
+        assert self._ends is not None, "start the broker first"
+        ends, doing = self._ends, "looking for the log"
+        log = TopicPartition(self._layout.log, partition)
+        outputs = [TopicPartition(topic, partition) for topic in sorted(self._layout.outputs)]
+        starts = await reached(self._clients, ends.beginning_offsets([log, *outputs]), doing)
+        following = await reached(self._clients, ends.end_offsets(outputs), doing) if outputs else {}
+        following = {**following, **await reached(self._clients, ends.end_offsets([log]), doing)}
+        return {each.topic: Span(starts[each], following[each]) for each in (log, *outputs)}
 
     def _fence_of(self, task: TaskId) -> Fence:
         batch_bytes = min(self._limits.values(), default=BATCH_BYTES)

@@ -120,9 +120,7 @@ class Writer:
         return await self._send(self._log, record.value, record.key, record.headers)
 
     async def _send_output(self, output: Output) -> Sending:
-        # A record without key and value is nothing that aiokafka would send.
-        value = b"" if output.key is None and output.value is None else output.value
-        return await self._send(output.topic, value, output.key, output.headers)
+        return await self._send(output.topic, written_value(output), output.key, output.headers)
 
     async def _send(
         self, topic: str, value: bytes | None, key: bytes | None, headers: Sequence[tuple[str, bytes]]
@@ -147,6 +145,11 @@ class Writer:
         self._given_up = True
         if self._made is not None:
             await self._made.abandon()
+
+
+def written_value(output: Output) -> bytes | None:
+    """As it lies on the topic: a record without key and value is nothing that aiokafka would send."""
+    return b"" if output.key is None and output.value is None else output.value
 
 
 def _retrieve(sending: Sending) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from penstock.operators.record import DeadLetter, Headers, Output, Raw, coordinates
 
 PREFIX = "penstock-dead-"
+REASON = f"{PREFIX}reason"
+"""The header that every dead letter has."""
 DETAIL_CHARACTERS_MAX = 1000
 
 

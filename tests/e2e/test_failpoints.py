@@ -15,7 +15,7 @@ from penstock.connectors.failpoint import FAILPOINTS, VARIABLE
 
 BRISK = ("--tokens-per-second", "100", "--ttft", "0.1")
 """Of a simulated model: some runs are open whenever a process dies, and an answer comes while it lives."""
-OPENING = frozenset({"opening", "fenced", "log_read", "restored", "inputs_begun", "opened"})
+OPENING = frozenset({"opening", "fenced", "log_read", "outputs_checked", "restored", "inputs_begun", "opened"})
 """Passed once per task: the second time one task is open already, and another one is not."""
 COMMITTING = frozenset(
     {
