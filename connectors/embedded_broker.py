@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from penstock.connectors.embedded_log import EmbeddedLog, Ground, bounds_of, records_between
-from penstock.connectors.embedded_store import Store, Write
+from penstock.connectors.embedded_store import Store, Write, other_partitions
 from penstock.connectors.membership import TERMS, Standing, Terms
 from penstock.connectors.partition import partition_of
 from penstock.connectors.port import Assignment, Layout, TaskId, TaskLog, WallClock
@@ -49,8 +49,35 @@ class EmbeddedBroker:
         """A source, or an output that is to have another number of partitions. Raises Unreachable if it has another."""
         await self._store.create_topic(topic, partitions)
 
+    async def partitions(self, topic: str) -> int | None:
+        """None: there is no such topic."""
+        return await self._store.partitions(topic)
+
     async def start(self) -> None:
         counts = {topic: await self._existing(topic) for topic in self._layout.inputs}
+        partitions = self._common(counts)
+        await self._store.create_topic(self._layout.log, partitions)
+        for topic in self._layout.own:
+            if await self._store.partitions(topic) is None:
+                await self._store.create_topic(topic, partitions)
+            counts[topic] = await self._existing(topic)
+        self._counts = counts
+
+    async def missing(self) -> list[str]:
+        """Sources among them: nobody else makes topics here, and those that are made get one partition."""
+        topics = (*sorted(self._layout.inputs), *self._layout.own)
+        found = {topic: await self._store.partitions(topic) for topic in topics}
+        partitions = self._common({topic: found[topic] or 1 for topic in self._layout.inputs})
+        log = found[self._layout.log] or partitions
+        if log != partitions:
+            raise other_partitions(self._layout.log, log, partitions)
+        return [topic for topic, count in found.items() if count is None]
+
+    async def connect(self, topic: str) -> None:
+        self._counts[topic] = await self._existing(topic)
+
+    def _common(self, counts: Mapping[str, int]) -> int:
+        """The number of partitions that all of these have."""
         if len(set(counts.values())) > 1:
             found = ", ".join(f"{topic} has {count}" for topic, count in sorted(counts.items()))
             raise Unreachable(
@@ -58,13 +85,7 @@ class EmbeddedBroker:
                 where=self._layout.prefix,
                 remedy="records of one key must meet in one partition: make them equal",
             )
-        partitions = next(iter(counts.values()))
-        await self._store.create_topic(self._layout.log, partitions)
-        for topic in {*self._layout.outputs, *([self._layout.previews] if self._layout.previews else [])}:
-            if await self._store.partitions(topic) is None:
-                await self._store.create_topic(topic, partitions)
-            counts[topic] = await self._existing(topic)
-        self._counts = counts | {self._layout.log: partitions}
+        return next(iter(counts.values()))
 
     async def _existing(self, topic: str) -> int:
         count = self._counts.get(topic) or await self._store.partitions(topic)

@@ -65,6 +65,7 @@ class EmbeddedLog:
         self._journal = Journal(ground.layout.log, task.partition)
         self._sent: dict[str, int] = {}
         self._positions: dict[str, int] = {}
+        self.skipped: dict[str, int] = {}
         self._paused: set[str] = set()
         self._turn = 0
         self._over: Lost | None = None
@@ -94,6 +95,7 @@ class EmbeddedLog:
             known = positions.get(topic)
             if known is None:
                 begun[topic] = Position(await self._resolve(topic, start, bounds))
+                self.skipped[topic] = begun[topic].offset - bounds.start
             else:
                 await self._check(topic, known, bounds)
                 begun[topic] = known

@@ -87,6 +87,12 @@ class FaultyBroker:
     async def start(self) -> None:
         await self._broker.start()
 
+    async def missing(self) -> list[str]:
+        return await self._broker.missing()
+
+    async def connect(self, topic: str) -> None:
+        await self._broker.connect(topic)
+
     def tasks(self) -> AsyncIterator[Assignment]:
         return self._broker.tasks()
 
@@ -139,6 +145,10 @@ class FaultyLog:
 
     async def begin(self, positions: Mapping[str, Position]) -> dict[str, Position]:
         return await self._log.begin(positions)
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        return self._log.skipped
 
     async def fetch(self, limits: Limits) -> Batch:
         match next(self._fetches, None):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 
 from aiokafka.structs import TopicPartition
@@ -31,11 +31,11 @@ from penstock.connectors.kafka_port import (
     Reader,
     Sending,
 )
-from penstock.connectors.kafka_read import follow, read_range
+from penstock.connectors.kafka_read import follow, partitions_of, read_range
 from penstock.connectors.kafka_repair import Span
 from penstock.connectors.kafka_settings import KafkaSettings
 from penstock.connectors.kafka_stop import stop_within
-from penstock.connectors.kafka_topics import Found, apply, look, plan, refuse
+from penstock.connectors.kafka_topics import Found, TopicPlan, World, absent, apply, look, plan, refuse
 from penstock.connectors.kafka_writer import Writer
 from penstock.connectors.port import Assignment, Layout, TaskId, WallClock
 from penstock.operators.error import NotOurs, Unreachable
@@ -90,22 +90,42 @@ class KafkaBroker:
             raise
 
     async def _start(self) -> None:
-        self.warnings = list(self._clients.warnings)
-        await self._clients.probe()
-        self._admin = self._clients.admin()
-        topics = await self._topics(self._admin)
+        topics = await self._topics()
         # What a topic would take and our producers would not send is refused here, too, or it would be tried for ever.
         self._limits = {
             topic: min(topics[topic].message_bytes_max, REQUEST_BYTES_MAX) for topic in self._layout.outputs
         }
         if self._layout.previews is not None:
             self._preview_partitions = topics[self._layout.previews].partitions
-        partitions = topics[self._layout.log].partitions
-        self.warnings += await check_keys(self._clients, self._clock, sorted(self._layout.inputs), partitions)
+        await self._look_for_doubts(topics)
         self._ends, self._plain = self._clients.reader(committed=False), self._clients.producer()
         await reached(self._clients, self._ends.start(), "connecting")
         await reached(self._clients, self._plain.start(), "connecting")
         self._tell()
+
+    async def missing(self) -> list[str]:
+        world, plans = await self._looked(await self._reach())
+        await self._look_for_doubts(world.topics)
+        self._tell()
+        return [each.topic for each in plans if each.action == "create"]
+
+    async def connect(self, topic: str) -> None:
+        admin = await self._reach()
+        await reached(self._clients, partitions_of(self._clients, admin, topic), "looking at the topics")
+        self._plain = self._clients.producer()
+        await reached(self._clients, self._plain.start(), "connecting")
+
+    async def _reach(self) -> Admin:
+        await self._clients.probe()
+        self._admin = self._clients.admin()
+        await reached(self._clients, self._admin.start(), "connecting")
+        return self._admin
+
+    async def _look_for_doubts(self, topics: Mapping[str, Found]) -> None:
+        """What does not keep us from working goes to `warnings`. Raises Unreachable for what does."""
+        inputs = sorted(self._layout.inputs)
+        doubts = await check_keys(self._clients, self._clock, inputs, topics[inputs[0]].partitions)
+        self.warnings = [*self._clients.warnings, *doubts]
 
     def _tell(self) -> None:
         if self.created:
@@ -113,20 +133,25 @@ class KafkaBroker:
         for warning in self.warnings:
             _log.warning("%s", warning)
 
-    async def _topics(self, admin: Admin) -> dict[str, Found]:
+    async def _topics(self) -> Mapping[str, Found]:
         """Every topic of the layout, created where it is missing and may be."""
+        admin = await self._reach()
+        world, plans = await self._looked(admin)
+        self.created = await apply(self._clients, admin, plans, world)
+        if self.created:
+            world, _ = await self._looked(admin)
+        return world.topics
+
+    async def _looked(self, admin: Admin) -> tuple[World, list[TopicPlan]]:
+        """What is there, and what is to be done. Raises Unreachable where that is nothing that we may do."""
         world = await look(self._clients, admin, self._layout)
         plans, where = plan(self._layout, world), f"kafka {self._clients.address}"
         refuse(plans, where)
         missing = [each.topic for each in plans if each.action == "create"]
         if missing and not self._settings.create_topics:
             remedy = "run `penstock topics apply`, or set kafka.create_topics: true"
-            raise Unreachable(f"topic {', '.join(missing)} does not exist", where=where, remedy=remedy)
-        if missing:
-            self.created = await apply(self._clients, admin, plans, world)
-            world = await look(self._clients, admin, self._layout)
-            refuse(plan(self._layout, world), where)
-        return dict(world.topics)
+            raise Unreachable(absent(missing), where=where, remedy=remedy)
+        return world, plans
 
     async def tasks(self) -> AsyncIterator[Assignment]:
         """Joins the group when it is first iterated, and again when that was lost."""

@@ -85,14 +85,19 @@ class AiokafkaProducer(AIOKafkaProducer):
             await self.client.close()
             await asyncio.wait([sender], timeout=ABANDON_STEP_SECONDS)
         await self.client.close()
-        self._forget_transaction()
+        self._forget_failures()
 
-    def _forget_transaction(self) -> None:
-        """A fence is noted in the future of the transaction's end, too; asyncio complains where nobody waited for that."""
-        manager = self._txn_manager
-        ending = None if manager is None else manager._transaction_waiter
-        if ending is not None and ending.done() and not ending.cancelled():
-            ending.exception()
+    def _forget_failures(self) -> None:
+        """A fence is noted in futures that perhaps nobody came to wait for, of which asyncio complains.
+
+        They are the transaction's end, and for every batch that had not left yet its leaving.
+        """
+        manager, waiting = self._txn_manager, self._message_accumulator._batches
+        futures = [batch._drain_waiter for batches in waiting.values() for batch in batches]
+        futures += [] if manager is None else [manager._transaction_waiter]
+        for future in futures:
+            if future is not None and future.done() and not future.cancelled():
+                future.exception()
 
     @staticmethod
     def batch_bytes(key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> int:

@@ -25,7 +25,7 @@ from aiokafka.errors import (
 )
 
 from penstock.connectors.kafka_port import Clients
-from penstock.operators.error import Unreachable
+from penstock.operators.error import Unanswered, Unreachable
 
 REACH_SECONDS = 30.0
 """A predecessor's transaction may have to be aborted, or a coordinator found, before the fence stands."""
@@ -56,9 +56,14 @@ async def reached(clients: Clients, doing: Awaitable[_T], what: str) -> _T:
 def unreachable(
     error: BaseException, doing: str, address: str, *, protocol: str = "PLAINTEXT", mechanism: str = ""
 ) -> Unreachable:
-    """`protocol` and `mechanism`: how we tried to get in."""
+    """`protocol` and `mechanism`: how we tried to get in. Unanswered where it is only that no broker answers."""
     what, remedy = _explained(error, doing, protocol, mechanism)
-    return Unreachable(what, where=f"kafka {address}", remedy=remedy)
+    kind = Unanswered if _nobody_answers(error) else Unreachable
+    return kind(what, where=f"kafka {address}", remedy=remedy)
+
+
+def _nobody_answers(error: BaseException) -> bool:
+    return isinstance(error, (*_AWAY, OSError)) and not isinstance(error, (ssl.SSLError, Stalled))
 
 
 def _explained(error: BaseException, doing: str, protocol: str, mechanism: str) -> tuple[str, str]:

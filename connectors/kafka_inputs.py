@@ -15,6 +15,7 @@ from aiokafka.structs import TopicPartition
 
 from penstock.connectors.kafka_error import Stalled
 from penstock.connectors.kafka_port import Admin, Clients, Reader
+from penstock.connectors.kafka_topics import absent
 from penstock.connectors.port import Batch, Layout, Limits, Start
 from penstock.operators.error import Damaged, Unreachable
 from penstock.operators.event import Progress
@@ -38,6 +39,7 @@ class Inputs:
         self._log = layout.log
         self._partitions = {topic: TopicPartition(topic, partition) for topic in layout.inputs}
         self._progress: dict[str, Progress] = {}
+        self.skipped: dict[str, int] = {}
 
     async def begin(self, admin: Admin, positions: Mapping[str, Position], now: int) -> dict[str, Position]:
         """As `TaskLog.begin`. Raises Damaged, Unreachable."""
@@ -58,13 +60,15 @@ class Inputs:
         for topic, each in self._partitions.items():
             self._reader.seek(each, resolved[topic].offset)
             self._progress[topic] = Progress(resolved[topic].offset, ends[each], now)
+            if topic not in known:
+                self.skipped[topic] = resolved[topic].offset - starts[each]
         return resolved
 
     async def _check_partitions(self, admin: Admin) -> None:
         found = {topic: len(each) for topic, each in (await admin.leaders([self._log, *self._inputs])).items()}
         missing = [topic for topic in self._inputs if topic not in found]
         if missing:
-            raise Unreachable(f"topic {', '.join(missing)} does not exist any more", where=self._where)
+            raise Unreachable(f"{absent(missing)} any more", where=self._where)
         changed = [f"{topic} has {found[topic]}" for topic in self._inputs if found[topic] != found.get(self._log)]
         if changed:
             what = f"{self._log} has {found.get(self._log, 0)} partitions, but {', '.join(changed)}: keys have moved"

@@ -112,6 +112,10 @@ class KafkaTaskLog:
     async def begin(self, positions: Mapping[str, Position]) -> dict[str, Position]:
         return await self._inputs.begin(self._admin, positions, self._clock.now())
 
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        return self._inputs.skipped
+
     async def fetch(self, limits: Limits) -> Batch:
         return await self._inputs.fetch(limits)
 

@@ -10,6 +10,7 @@ from aiokafka.structs import TopicPartition
 from penstock.connectors.kafka_inputs import read
 from penstock.connectors.kafka_port import Admin, Clients
 from penstock.connectors.kafka_stop import stop_within
+from penstock.connectors.kafka_topics import absent
 from penstock.operators.error import Unreachable
 from penstock.operators.record import Raw
 
@@ -24,7 +25,7 @@ async def read_range(
     """As `Broker.read`. Of records that are not there any more the first that is; raises Unreachable."""
     reader, each = clients.reader(committed=committed), TopicPartition(topic, partition)
     try:
-        await _partitions(clients, admin, topic)
+        await partitions_of(clients, admin, topic)
         await reader.start()
         first = max(start, (await reader.beginning_offsets([each]))[each])
         seen = (await reader.end_offsets([each]))[each]
@@ -40,7 +41,7 @@ async def follow(clients: Clients, admin: Admin, topic: str) -> AsyncIterator[Ra
     """As `Broker.follow`; raises Unreachable."""
     reader = clients.reader()
     try:
-        partitions = [TopicPartition(topic, each) for each in await _partitions(clients, admin, topic)]
+        partitions = [TopicPartition(topic, each) for each in await partitions_of(clients, admin, topic)]
         await reader.start()
         starts = await reader.beginning_offsets(partitions)
         reader.assign(partitions)
@@ -56,10 +57,13 @@ async def follow(clients: Clients, admin: Admin, topic: str) -> AsyncIterator[Ra
         await stop_within(STOP_SECONDS, reader.stop)
 
 
-async def _partitions(clients: Clients, admin: Admin, topic: str) -> list[int]:
-    """Raises Unreachable for a topic that is not there: a reader that merely asks for it may create it."""
+async def partitions_of(clients: Clients, admin: Admin, topic: str) -> list[int]:
+    """Raises Unreachable for a topic that is not there: a client that merely asks for it may create it."""
     found = (await admin.leaders([topic])).get(topic)
     if found is None:
-        where, remedy = f"kafka {clients.address}", "correct the name, or run the pipeline that writes it first"
-        raise Unreachable(f"topic {topic} does not exist", where=where, remedy=remedy)
+        where, remedy = (
+            f"kafka {clients.address}",
+            "correct the name, create it, or run the pipeline that writes it first",
+        )
+        raise Unreachable(absent([topic]), where=where, remedy=remedy)
     return sorted(found)

@@ -139,6 +139,11 @@ def _log_differences(topic: str, role: Role, found: Found) -> Iterable[str]:
         )
 
 
+def absent(topics: Sequence[str]) -> str:
+    """What to say of topics that are not there, of one or of several."""
+    return f"topic {topics[0]} does not exist" if len(topics) == 1 else f"topics {', '.join(topics)} do not exist"
+
+
 def refuse(plans: Iterable[TopicPlan], where: str) -> None:
     """Raises Unreachable with everything that stands in the way."""
     problems = [f"topic {each.topic} {why}" for each in plans if each.action == "refuse" for why in each.differences]
@@ -148,11 +153,10 @@ def refuse(plans: Iterable[TopicPlan], where: str) -> None:
 
 async def look(clients: Clients, admin: Admin, layout: Layout) -> World:
     """Raises Unreachable."""
-    wanted = {*layout.inputs, layout.log, *layout.outputs} | ({layout.previews} if layout.previews else set())
     try:
         await admin.start()
         brokers = await admin.brokers()
-        partitions = await admin.leaders(sorted(wanted))
+        partitions = await admin.leaders(sorted({*layout.inputs, *layout.own}))
         settings = await admin.settings(sorted(partitions))
     except (KafkaError, TimeoutError, OSError) as error:
         raise clients.unreachable(error, "looking at the topics") from error

@@ -73,6 +73,11 @@ class Layout:
         return f"{self.prefix}.log"
 
     @property
+    def own(self) -> tuple[str, ...]:
+        """The topics that are ours to create."""
+        return (self.log, *sorted(self.outputs), *([] if self.previews is None else [self.previews]))
+
+    @property
     def group(self) -> str:
         return self.prefix
 
@@ -138,6 +143,11 @@ class TaskLog(Protocol):
         """
         ...
 
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """How many records lie before the start of each input whose start `begin` resolved; counted by offsets."""
+        ...
+
     async def fetch(self, limits: Limits) -> Batch:
         """Next records of all inputs that are not paused. Paused inputs still report progress: `seen_at` says how fresh it is."""
         ...
@@ -164,6 +174,20 @@ class Broker(Protocol):
         """Connect and check the world: sources there, partition counts equal, retention of internal topics unlimited.
 
         Raises Unreachable with one sentence that names what, where and what to do.
+        """
+        ...
+
+    async def missing(self) -> list[str]:
+        """Connect and check the world as `start` does, but change nothing: the topics that `penstock run` will create.
+
+        Raises Unreachable.
+        """
+        ...
+
+    async def connect(self, topic: str) -> None:
+        """Connect for `read`, `follow` and `produce` of this one topic, and create nothing: it has to be there.
+
+        Raises Unreachable.
         """
         ...
 

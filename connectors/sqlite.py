@@ -21,7 +21,7 @@ from penstock.connectors.embedded_broker import RECORD_BYTES_MAX, EmbeddedBroker
 from penstock.connectors.embedded_store import Fence, News, Page, Trim, Write
 from penstock.connectors.membership import TERMS, Seats, Terms
 from penstock.connectors.port import Layout, WallClock
-from penstock.connectors.sqlite_file import explained, open_file
+from penstock.connectors.sqlite_file import explained, holds_anything, open_file, refuse_place
 from penstock.connectors.sqlite_seats import attend, give_up
 from penstock.operators.error import Fenced, Indefinite, PenstockError, StateRefused, Unreachable
 
@@ -50,6 +50,24 @@ class SqliteBroker(EmbeddedBroker):
     ) -> None:
         store = SqliteStore(path, clock, file_bytes_max=file_bytes_max)
         super().__init__(store, layout, member, clock, terms=terms, record_bytes_max=record_bytes_max)
+        self._path = path
+
+    async def missing(self) -> list[str]:
+        """As on any embedded broker; a file that is not there is not made."""
+        if not holds_anything(self._path):
+            refuse_place(self._path)
+            return [*sorted(self._layout.inputs), *self._layout.own]
+        return await super().missing()
+
+    async def connect(self, topic: str) -> None:
+        """As on any embedded broker; a file that is not there is not made."""
+        if not holds_anything(self._path):
+            raise Unreachable(
+                "there is no such file, or nothing in it",
+                where=str(self._path),
+                remedy="`penstock run` and `penstock feed` create it",
+            )
+        await super().connect(topic)
 
 
 @dataclass(slots=True, eq=False)

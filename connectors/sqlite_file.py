@@ -6,12 +6,13 @@ have the file open, so network file systems are refused where the kernel says th
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from penstock.operators.error import Damaged, PenstockError, Rejected, StateRefused, TooNew, Unreachable
+from penstock.operators.error import Damaged, PenstockError, Rejected, StateRefused, TooNew, Unanswered, Unreachable
 
 SCHEMA = 1
 APPLICATION_ID = 0x50535443
@@ -144,7 +145,7 @@ def explained(error: sqlite3.Error, path: Path) -> PenstockError:
                 remedy="make room and start again; the file is intact, and everything committed is in it",
             )  # fmt: skip
         case sqlite3.SQLITE_BUSY:
-            return Unreachable(
+            return Unanswered(
                 "another process has held the lock for too long", where=where, remedy="end what else has the file open"
             )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
@@ -171,6 +172,18 @@ def refuse_network_file_system(path: Path, mounts: Path = MOUNTS) -> None:
     kind = file_system_of(path, mounts)
     if kind in NETWORK_FILE_SYSTEMS:
         raise Unreachable(f"the file lies on a network file system ({kind})", where=str(path), remedy=ELSEWHERE)
+
+
+def holds_anything(path: Path) -> bool:
+    """False for a file that is not there, or empty: opening it would make one of ours."""
+    return path.exists() and path.stat().st_size > 0
+
+
+def refuse_place(path: Path) -> None:
+    """Raises Unreachable where no file can be made."""
+    refuse_network_file_system(path)
+    if not os.access(path.parent, os.W_OK):
+        raise Unreachable("no file can be made here", where=str(path), remedy="check that its folder is there and ours")
 
 
 def file_system_of(path: Path, mounts: Path = MOUNTS) -> str | None:

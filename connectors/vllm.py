@@ -22,7 +22,7 @@ from penstock.connectors.port import Piece
 from penstock.connectors.sse import EventTooLong
 from penstock.connectors.vllm_error import Endpoint, redirection, refusal, retry_after_seconds, server_message
 from penstock.connectors.vllm_wire import AnswerReader, ErrorInStream, ReservedParameter, encode_request
-from penstock.operators.error import CallFailed, CallInvalid, ModelError, Rejected, TimedOut, Unreachable
+from penstock.operators.error import CallFailed, CallInvalid, ModelError, Rejected, TimedOut, Unanswered, Unreachable
 from penstock.operators.event import ChatRequest
 from penstock.operators.model import checked_address
 
@@ -128,9 +128,8 @@ class VllmModel:
     async def probe(self) -> str:
         status, body = await self._models()
         if status != 200:
-            raise self._unreachable(
-                f"answered {status} for its list of models: {self._said(body)}", _PROBE_REMEDIES.get(status)
-            )
+            what = f"answered {status} for its list of models: {self._said(body)}"
+            raise self._unanswered(what) if status >= 500 else self._unreachable(what, _PROBE_REMEDIES.get(status))
         try:
             listing = msgspec.json.decode(body, type=_Listing)
         except msgspec.DecodeError as error:
@@ -221,16 +220,19 @@ class VllmModel:
             ) as response:
                 return response.status, await _bounded_body(response, _LIST_BYTES_MAX)
         except TimeoutError as error:
-            raise self._unreachable(f"did not answer within {self._deadlines.probe:g} s") from error
+            raise self._unanswered(f"did not answer within {self._deadlines.probe:g} s") from error
         except aiohttp.ClientSSLError as error:
             raise self._unreachable(
                 f"cannot be reached: {_described(error)}", "name its authority's certificate as `tls: {ca: …}`"
             ) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise self._unreachable(f"cannot be reached: {_described(error)}") from error
+            raise self._unanswered(f"cannot be reached: {_described(error)}") from error
 
     def _unreachable(self, what: str, remedy: str | None = None) -> Unreachable:
-        return Unreachable(what, where=str(self._endpoint), remedy=remedy or "start the server, or correct `base_url`")
+        return Unreachable(what, where=str(self._endpoint), remedy=remedy or _START)
+
+    def _unanswered(self, what: str) -> Unanswered:
+        return Unanswered(what, where=str(self._endpoint), remedy=_START)
 
     def _said(self, body: bytes) -> str:
         return self._endpoint.masked(server_message(body)) or "no explanation"
@@ -264,6 +266,7 @@ class VllmModel:
         return refusal(self._endpoint, status, stopped.error.message, request=request)
 
 
+_START = "start the server, or correct `base_url`"
 _PROBE_REMEDIES = {
     401: "check `api_key`",
     403: "check `api_key`",

@@ -29,7 +29,18 @@ from penstock.operators.event import Answered, Ask, CallLost, Cancel, ChatReques
 from penstock.operators.prompt import first_messages, repair_messages
 from penstock.operators.record import Output
 from penstock.operators.result import ResultPlan, result_outputs
-from penstock.operators.run import CallEntry, Degradation, Firing, Phase, Run, State, call_id, carried, template_scope
+from penstock.operators.run import (
+    CallEntry,
+    Degradation,
+    Firing,
+    Phase,
+    Run,
+    State,
+    call_id,
+    carried,
+    question_id,
+    template_scope,
+)
 from penstock.operators.template import TemplateFailure
 
 NEXT: Mapping[tuple[Phase, str], Phase] = {
@@ -177,13 +188,15 @@ def _ask(run: Run, agent: AgentPlan, context: Context) -> Ask:
 def _call(run: Run, agent: AgentPlan, context: Context) -> Ask:
     run.attempt += 1
     _forget_stream(run)
-    request = request_of(run, agent, context)
-    run.call_id = call_id(run, request)
+    endpoint, request = agent.endpoints[run.endpoint].name, request_of(run, agent, context)
+    question = question_id(run, endpoint, request)
+    run.call_id = call_id(question, run.attempt)
     return Ask(
         call_id=run.call_id,
+        question=question,
         run=run.id,
         key=run.key,
-        endpoint=agent.endpoints[run.endpoint].name,
+        endpoint=endpoint,
         request=request,
         time_limit=agent.time_limit - run.spent,
         partial_every=agent.partial_every,

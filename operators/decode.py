@@ -34,6 +34,7 @@ REASONS: Mapping[str, str] = {
     "key_too_large": "The key is longer than 32 KiB.",
     "time": "The event time is missing or cannot be read as `time` says.",
     "ahead": "The event time lies further after the record's timestamp than `watermark.ahead` allows.",
+    "poison": "Taking it in alone ended the process twice.",
 }
 """Every reason why a record becomes a dead letter before a trigger sees it."""
 

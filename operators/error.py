@@ -2,7 +2,9 @@
 
     PenstockError                     what, where, what to do: one sentence, never a bare traceback
     ├── Rejected          exit 1      the file, the data or a gate says no: mend it
+    ├── Misused           exit 2      the command line asks for something that there is not: correct it
     ├── Unreachable       exit 3      the outside world is not there or not as needed: a retry may help
+    │   └── Unanswered                nobody answers there: it may only be starting, so waiting may be all that it takes
     ├── StateRefused      exit 4      going on would damage state: page somebody
     │   ├── Damaged                   the log has a hole, a wrong checksum, or lies behind its outputs
     │   ├── TooNew                    the log was written by a newer Penstock
@@ -48,10 +50,20 @@ class Rejected(PenstockError):
     """The file, the data or a gate says no."""
 
 
+class Misused(PenstockError):
+    """An option or an argument has a value that it cannot have. `where` is its name, `remedy` what it may be."""
+
+    exit_code = 2
+
+
 class Unreachable(PenstockError):
     """The outside world is missing, closed or not set up as needed; a retry may help."""
 
     exit_code = 3
+
+
+class Unanswered(Unreachable):
+    """Nobody answers. Whoever answers and is not as needed will not change while we wait: that is Unreachable only."""
 
 
 class StateRefused(PenstockError):

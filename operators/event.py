@@ -27,18 +27,25 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Arrived(msgspec.Struct, frozen=True):
-    """Records per input topic, each list in offset order; `now` is processing time in ms."""
+    """Records per input topic, each list in offset order; `now` is processing time in ms.
+
+    `most` bounds how many records a merge of several inputs gives out; None: all whose turn has come. `poison`: do not even
+    read these records, they are dead letters (protocol rule 1).
+    """
 
     records: Mapping[str, Sequence[Raw]]
     progress: Mapping[str, Progress]
     now: int
+    most: int | None = None
+    poison: bool = False
 
 
 class Ticked(msgspec.Struct, frozen=True):
-    """Processing time passed. Only idleness of inputs and waiting merges depend on it."""
+    """Processing time passed. Only idleness of inputs and waiting merges depend on it; `most` as in `Arrived`."""
 
     now: int
     progress: Mapping[str, Progress]
+    most: int | None = None
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -120,11 +127,13 @@ class ChatRequest(msgspec.Struct, frozen=True):
 class Ask(msgspec.Struct, frozen=True):
     """Ask the endpoint that the file calls `endpoint`. The answer comes back as an event with the same `call_id`.
 
+    `question` is the same for every attempt of a run to ask this of this model: an answer that was paid for answers them all.
     `time_limit` in ms bounds the whole call with its retries; `partial_every` in ms asks for `Streamed` events, `preview`
     for token deltas on the previews topic.
     """
 
     call_id: str
+    question: str
     run: str
     key: str
     endpoint: str

@@ -9,7 +9,7 @@ Determinism is per merge order; the positions saved with every delta say which o
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from penstock.operators.decode import Read
 from penstock.operators.event import Progress
@@ -21,6 +21,7 @@ MERGE_WAIT_MS = 2_000
 BACKLOG_MAX = 5_000
 """Records that one input may have waiting in a merge before its intake should pause."""
 
+Decode = Callable[[Raw], Read | DeadLetter]
 Ready = tuple[Source, Raw, Read | DeadLetter]
 
 
@@ -35,27 +36,31 @@ class Merge:
         self._waiting: dict[str, deque[tuple[Raw, Read | DeadLetter]]] = {source.topic: deque() for source in sources}
         self._blocked_since: int | None = None
 
-    def add(self, source: Source, records: Sequence[Raw]) -> None:
-        decode, waiting = source.decode, self._waiting[source.topic]
-        waiting.extend((raw, decode(raw)) for raw in records)
+    def add(self, source: Source, records: Sequence[Raw], decode: Decode) -> None:
+        self._waiting[source.topic].extend((raw, decode(raw)) for raw in records)
 
     def ready(self, progress: Mapping[str, Progress], now: int, *, ended: bool = False) -> Iterator[Ready]:
         """What can be fed at processing time `now` (ms). O(inputs) per record."""
-        while True:
-            blocked = not ended and any(
-                not waiting and not _caught_up(progress, topic) for topic, waiting in self._waiting.items()
-            )
-            if blocked and not self._waited_enough(now):
-                return
-            heads = [source for source in self._sources if self._waiting[source.topic]]
-            if not heads:
-                self._blocked_since = None
-                return
-            if not blocked:
-                self._blocked_since = None
-            source = min(heads, key=self._head_time)
+        while (source := self._next(progress, now, ended=ended)) is not None:
             raw, read = self._waiting[source.topic].popleft()
             yield source, raw, read
+
+    def head(self, progress: Mapping[str, Progress], now: int) -> Raw | None:
+        """The record that `ready` would give out first."""
+        source = self._next(progress, now, ended=False)
+        return None if source is None else self._waiting[source.topic][0][0]
+
+    def _next(self, progress: Mapping[str, Progress], now: int, *, ended: bool) -> Source | None:
+        """The input whose turn it is; None while there is nothing to feed or somebody to wait for."""
+        blocked = not ended and any(
+            not waiting and not _caught_up(progress, topic) for topic, waiting in self._waiting.items()
+        )
+        if blocked and not self._waited_enough(now):
+            return None
+        heads = [source for source in self._sources if self._waiting[source.topic]]
+        if not heads or not blocked:
+            self._blocked_since = None
+        return min(heads, key=self._head_time) if heads else None
 
     def _waited_enough(self, now: int) -> bool:
         if self._blocked_since is None:

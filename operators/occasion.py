@@ -1,11 +1,13 @@
 """Why something fired, and the id that follows from it.
 
 Ids derive from causes only (protocol rule 12): a record by its coordinates, a timer by the time it was due. So a firing
-that is repeated after a crash, on another broker or with another batch size is the same firing, and the same run.
+that is repeated after a crash, on another broker or with another batch size is the same firing, and the same run. What
+people read names the source as the file does; the id goes by the topic, so that a source may be renamed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -13,23 +15,26 @@ import msgspec
 from penstock.operators.expression import Unknown
 from penstock.operators.key_state import KeyState
 from penstock.operators.plan import Plan, PlannedTrigger
-from penstock.operators.record import Raw, coordinates
-from penstock.operators.run import Firing, run_id, template_scope
+from penstock.operators.record import Raw
+from penstock.operators.run import Cause, Firing, RecordCause, TimerCause, run_id, template_scope
 from penstock.operators.template import annotate
 from penstock.operators.trigger import Fired
 
 
 class Occasions:
-    """Makes firings out of transitions. `ended`: every input was bounded and is over; firings say so."""
+    """Makes firings out of transitions. `ended`: every input was bounded and is over; firings say so.
 
-    def __init__(self, plan: Plan, partition: int) -> None:
-        self._plan, self._partition = plan, partition
+    `generation_of` tells how often a topic was made anew: its offsets began again then.
+    """
+
+    def __init__(self, plan: Plan, partition: int, generation_of: Callable[[str], int]) -> None:
+        self._plan, self._partition, self._generation_of = plan, partition, generation_of
+        self._source_of = {source.topic: source.name for source in plan.sources}
         self.ended = False
 
     def firing(self, key: KeyState, planned: PlannedTrigger, fired: Fired, raw: Raw | None) -> Firing:
         """`raw` is the record that was fed when it fired; it is the cause unless the trigger was due by time."""
-        timed = fired.due is not None or raw is None
-        cause = f"timer@{fired.due}" if timed else coordinates(raw)  # type: ignore[arg-type]  # not None where not timed
+        cause, told = self._cause(fired, raw)
         values = {name: value for name, value in self._values(key, planned) if value.__class__ is not Unknown}
         labels = {**self._plan.labels, **planned.labels}
         run = run_id(self._partition, self._plan.name, planned.name, key.name, cause)
@@ -39,7 +44,7 @@ class Occasions:
             agent=planned.agent.name if planned.agent is not None else None,
             key=key.name,
             at=fired.at,
-            cause=cause,
+            cause=told,
             condition=planned.trigger.condition,
             values=values,
             labels=labels,
@@ -49,6 +54,14 @@ class Occasions:
         if not planned.annotations:
             return firing
         return msgspec.structs.replace(firing, annotations=annotate(planned.annotations, template_scope(firing)))
+
+    def _cause(self, fired: Fired, raw: Raw | None) -> tuple[Cause, str]:
+        """What the id follows from, and how results name it."""
+        if fired.due is not None:
+            return TimerCause(fired.due), f"timer@{fired.due}"
+        assert raw is not None  # what no instant made due, a record did
+        cause = RecordCause(raw.topic, self._generation_of(raw.topic), raw.partition, raw.offset)
+        return cause, f"{self._source_of[raw.topic]}/{raw.partition}@{raw.offset}"
 
     @staticmethod
     def _values(key: KeyState, planned: PlannedTrigger) -> list[tuple[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -21,7 +21,9 @@ State = Literal["partial", "final", "failed", "resolved"]
 
 
 class Firing(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a run begins. `run` is its id, `at` the event time of the firing (ms), `cause` what made it fire (`auth/0@1841`).
+    """Why a run begins. `run` is its id, `at` the event time of the firing (ms).
+
+    `cause` is what made it fire, for people: `auth/0@1841` (a source of the file, its partition, the offset), `timer@<ms>`.
 
     `values` are the definitions that the record reports, `labels` and `annotations` are ready to be shown. `episode` is the id
     of what the firing opens and a `resolved` record will end; None where nothing will. `end`: it needed the input to be over.
@@ -112,15 +114,39 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
         return self.view.first if waits and self.view.events else None
 
 
-def run_id(partition: int, pipeline: str, trigger: str, key: str, cause: str) -> str:
+class RecordCause(NamedTuple):
+    """A record, once and for all: offsets count within one generation of their topic."""
+
+    topic: str
+    generation: int
+    partition: int
+    offset: int
+
+
+class TimerCause(NamedTuple):
+    """Time that passed; `due` in ms of event time."""
+
+    due: int
+
+
+Cause = RecordCause | TimerCause
+
+
+def run_id(partition: int, pipeline: str, trigger: str, key: str, cause: Cause) -> str:
     """Protocol rule 12: begins with the partition, follows from the cause alone."""
-    return f"{partition}-{_digest([pipeline, trigger, key, cause])}"
+    kind = "timer" if isinstance(cause, TimerCause) else "record"
+    return f"{partition}-{_digest([pipeline, trigger, key, kind, *cause])}"
 
 
-def call_id(run: Run, request: ChatRequest) -> str:
-    """Protocol rule 11: an answer belongs to the run, step, attempt, model, parameters and prompt that it was asked with."""
+def question_id(run: Run, endpoint: str, request: ChatRequest) -> str:
+    """What is asked: run, step, model, parameters and prompt."""
     step = "ask" if run.refused_text is None else "repair"
-    return _digest([run.id, step, run.attempt, request])
+    return _digest([run.id, step, endpoint, request])
+
+
+def call_id(question: str, attempt: int) -> str:
+    """Protocol rule 11: an answer belongs to the question and the attempt that it was asked with."""
+    return _digest([question, attempt])
 
 
 def _digest(parts: list[Any]) -> str:

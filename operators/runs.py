@@ -22,6 +22,7 @@ from penstock.operators.agent import (
 )
 from penstock.operators.context import Context
 from penstock.operators.event import Answered, Ask, CallLost, Cancel, Streamed
+from penstock.operators.key_state import Counts
 from penstock.operators.plan import Plan
 from penstock.operators.run import Run
 from penstock.operators.unsaved import Unsaved
@@ -34,10 +35,13 @@ _decoder = msgspec.msgpack.Decoder(Run)
 
 
 class Runs:
-    """Open runs by id, and who waits for whom. Effects are collected in `effects` until the task takes them."""
+    """Open runs by id, and who waits for whom. Effects are collected in `effects` until the task takes them.
 
-    def __init__(self, plan: Plan, unsaved: Unsaved, context_of: Callable[[str], Context]) -> None:
-        self._plan, self._unsaved, self._context_of = plan, unsaved, context_of
+    `counters` are the task's: outcomes that are less than they should be are counted there.
+    """
+
+    def __init__(self, plan: Plan, unsaved: Unsaved, context_of: Callable[[str], Context], counters: Counts) -> None:
+        self._plan, self._unsaved, self._context_of, self._counters = plan, unsaved, context_of, counters
         self._runs: dict[str, Run] = {}
         self._queues: dict[tuple[str, str | None], Queue] = {}
         self._waiting = 0
@@ -116,6 +120,10 @@ class Runs:
         unsaved.publish(action.outputs, outcome=action.outcome)
         if action.suffix is not None:
             unsaved.partials.append((run.id, run.attempt, run.rev, action.suffix))
+        if action.state == "failed":
+            self._counters["failed", run.agent or ""] += 1
+        if action.state in ("final", "failed") and run.degraded:
+            self._counters["degraded", run.agent or ""] += 1
 
     def _leave_queue(self, run: Run) -> Run | None:
         """The run whose turn it is now, if this one was in its way."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple, assert_never
 from zlib import crc32
 
@@ -20,11 +21,11 @@ import msgspec
 
 from penstock.operators.agent import open_run
 from penstock.operators.context import Context
-from penstock.operators.dead import dead_letter
+from penstock.operators.dead import POISON, dead_letter
 from penstock.operators.decode import Read
 from penstock.operators.event import Answered, Arrived, CallLost, Effect, Ended, Event, Progress, Streamed, Ticked
 from penstock.operators.image import EVENT_CELL, Images, apply_fact
-from penstock.operators.intake import Merge
+from penstock.operators.intake import Decode, Merge
 from penstock.operators.key_state import Counts, KeyState, Moment
 from penstock.operators.keys import Keys
 from penstock.operators.occasion import Occasions
@@ -35,7 +36,7 @@ from penstock.operators.source import Source
 from penstock.operators.trigger import Fired, Resolved, Suppressed, Transition
 from penstock.operators.unsaved import Unsaved
 from penstock.operators.watermark import END_OF_TIME, NEVER, Origin, least, reached
-from penstock.state.delta import Bucket, Delta, Entry, EntryKind, Header, Position
+from penstock.state.delta import Bucket, Delta, Entry, EntryKind, Header, Position, Trial
 
 
 class Cut(NamedTuple):
@@ -58,8 +59,8 @@ class Task:
         self._merge = Merge(plan.sources) if len(plan.sources) > 1 else None
         self._images = Images(plan)
         self._keys = Keys(plan, self._unsaved, self._transit, self.counters)
-        self._runs = Runs(plan, self._unsaved, self._context_of)
-        self._occasions = Occasions(plan, partition)
+        self._runs = Runs(plan, self._unsaved, self._context_of, self.counters)
+        self._occasions = Occasions(plan, partition, self._generation_of)
         self._positions: dict[str, Position] = {}
         self._last_read: dict[str, Raw] = {}
         self._progress: Mapping[str, Progress] = {}
@@ -75,7 +76,7 @@ class Task:
                 self._arrive(event)
             case Ticked():
                 self._tick = max(self._tick, event.now)
-                self._feed_merged(event.progress)
+                self._feed_merged(event.progress, event.most)
                 self._let_silence_pass(event.progress)
             case Ended():
                 self._end(event.now)
@@ -98,23 +99,24 @@ class Task:
             source = self._sources[topic]
             self.counters["events", source.name] += len(records)
             self._origins[topic].heard(self._tick)
+            decode = _condemn if event.poison else source.decode
             if self._merge is not None:
-                self._merge.add(source, records)
+                self._merge.add(source, records, decode)
             else:
-                self._feed_all(source, records)
-        self._feed_merged(event.progress)
+                self._feed_all(source, records, decode)
+        self._feed_merged(event.progress, event.most)
         self._let_silence_pass(event.progress)
 
-    def _feed_all(self, source: Source, records: Sequence[Raw]) -> None:
-        decode, take, origin = source.decode, self._take, self._origins[source.topic]
+    def _feed_all(self, source: Source, records: Sequence[Raw], decode: Decode) -> None:
+        take, origin = self._take, self._origins[source.topic]
         for raw in records:
             take(source, origin, raw, decode(raw))
         self._last_read[source.topic] = records[-1]
 
-    def _feed_merged(self, progress: Mapping[str, Progress], *, ended: bool = False) -> None:
+    def _feed_merged(self, progress: Mapping[str, Progress], most: int | None = None, *, ended: bool = False) -> None:
         if self._merge is None:
             return
-        for source, raw, read in self._merge.ready(progress, self._tick, ended=ended):
+        for source, raw, read in islice(self._merge.ready(progress, self._tick, ended=ended), most):
             self._take(source, self._origins[source.topic], raw, read)
             self._last_read[source.topic] = raw
 
@@ -188,9 +190,21 @@ class Task:
     # --- saving -------------------------------------------------------------------------------------------------
 
     def cut(
-        self, *, seq: int, incarnation: int, owner: str, build: str, sent: Mapping[str, int], kind: EntryKind = "delta"
+        self,
+        *,
+        seq: int,
+        incarnation: int,
+        owner: str,
+        build: str,
+        sent: Mapping[str, int],
+        kind: EntryKind = "delta",
+        trial: Trial | None = None,
+        again: bool = False,
     ) -> Cut:
-        """Everything since the last cut, as one delta and the outputs that belong to it. The task may be fed on at once."""
+        """Everything since the last cut, as one delta and the outputs that belong to it. The task may be fed on at once.
+
+        The arguments go into the header as they are.
+        """
         unsaved = self._unsaved
         header = Header(
             seq=seq,
@@ -203,6 +217,8 @@ class Task:
             clocks={topic: origin.clock(self._watermark) for topic, origin in self._origins.items()},
             tick=self._tick,
             sent=dict(sent),
+            trial=trial,
+            again=again,
         )
         delta = Delta(
             header=header,
@@ -238,9 +254,8 @@ class Task:
     def positions(self) -> dict[str, Position]:
         """Per input the next offset to read: behind the last record that was fed, and what follows it and is no record."""
         for topic, raw in self._last_read.items():
-            generation = self._positions[topic].generation if topic in self._positions else 0
             self._positions[topic] = Position(
-                raw.offset + 1, raw.offset, raw.timestamp, crc32(raw.value or b""), generation
+                raw.offset + 1, raw.offset, raw.timestamp, crc32(raw.value or b""), self._generation_of(topic)
             )
         self._last_read.clear()
         for topic, position in self._positions.items():
@@ -248,6 +263,9 @@ class Task:
                 offset = max(position.offset, self._progress[topic].position)
                 self._positions[topic] = msgspec.structs.replace(position, offset=offset)
         return dict(self._positions)
+
+    def _generation_of(self, topic: str) -> int:
+        return self._positions[topic].generation if topic in self._positions else 0
 
     def _holds(self, topic: str) -> bool:
         """Records of this input were handed over and not fed yet."""
@@ -338,7 +356,16 @@ class Task:
         """What is known about a key; None if nothing is."""
         return self._keys.find(name)
 
+    def next_merged(self, progress: Mapping[str, Progress], now: int) -> Raw | None:
+        """The record that a merge of several inputs would give out next; None where there is no merge or nothing ready."""
+        return None if self._merge is None else self._merge.head(progress, max(self._tick, now))
+
     @property
     def backlogged(self) -> frozenset[str]:
         """Inputs whose intake should pause: a merge waits for the others."""
         return frozenset() if self._merge is None else self._merge.backlogged
+
+
+def _condemn(raw: Raw) -> DeadLetter:
+    """Reads a record that nobody survives."""
+    return POISON

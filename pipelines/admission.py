@@ -10,7 +10,8 @@ The time limit of a call counts its attempts and the waits between them. Not cou
 waiting for a seat, and for an endpoint that asked us to wait: that is back-pressure, and work upstream stops for it.
 
 A call belongs to the session that asked for it. When a task is opened again, its calls are cancelled: the log knows the run,
-and it is asked again as a new attempt, under a new call id. So calls in flight at a loss may be paid twice, nothing else.
+and it is asked again as a new attempt, under a new call id. Answers that had come, but not into a commit, are kept and given
+to the new attempt. So calls in flight at a loss may be paid twice, nothing else.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from contextlib import aclosing
 from functools import partial
 from random import Random
 
+import msgspec
+
 from penstock.connectors.failpoint import failpoint
 from penstock.connectors.port import Model, Piece, TaskId, WallClock
 from penstock.operators.error import Busy, CallFailed, CallInvalid, ModelError, TimedOut
@@ -29,6 +32,7 @@ from penstock.operators.event import Answered, Ask, CallLost, FailureKind, Usage
 from penstock.pipelines.backoff import Backoff
 from penstock.pipelines.endpoint import Call, Endpoint, EndpointLimits, Heard
 from penstock.pipelines.growing import Growing, Outlet
+from penstock.pipelines.kept import KeptAnswers
 from penstock.pipelines.meters import Meters
 
 log = logging.getLogger("penstock.admission")
@@ -64,6 +68,7 @@ class Admission:
         self.endpoints = {
             name: Endpoint(name, model, bounds.get(name, EndpointLimits())) for name, model in models.items()
         }
+        self.kept = KeptAnswers()
         self._calls: dict[str, Call] = {}
         self._closed = False
 
@@ -78,7 +83,14 @@ class Admission:
         return len(self._calls)
 
     def ask(self, ask: Ask, owner: TaskId, deliver: Callable[[Heard], None]) -> None:
-        """Take on a call; what is heard of it goes to `deliver`, from the event loop, unless it is cancelled."""
+        """Take on a call; what is heard of it goes to `deliver`, from the event loop, unless it is cancelled.
+
+        A question whose answer is kept is answered at once.
+        """
+        kept = self.kept.find(ask.question)
+        if kept is not None:
+            self._deliver(ask, msgspec.structs.replace(kept, call_id=ask.call_id), deliver)
+            return
         endpoint = self.endpoints[ask.endpoint]
         call = Call(ask, owner, deliver)
         self._calls[ask.call_id] = call
@@ -142,8 +154,13 @@ class Admission:
             endpoint.ledger.count(ended.usage)
             endpoint.ledger.answered += answered
             endpoint.ledger.lost += not answered
-            call.deliver(ended)
+            self._deliver(call.ask, ended, call.deliver)
         return answered
+
+    def _deliver(self, ask: Ask, ended: Answered | CallLost, deliver: Callable[[Heard], None]) -> None:
+        if isinstance(ended, Answered):
+            self.kept.keep(ask.question, ended)
+        deliver(ended)
 
     async def _try_until_over(self, endpoint: Endpoint, call: Call) -> Answered | CallLost:
         ask, left = call.ask, call.ask.time_limit / 1000

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from penstock.connectors.clock import MachineClock
 from penstock.connectors.kafka_settings import KafkaSettings
 from penstock.connectors.port import Broker, Layout
-from penstock.operators.error import Rejected, Unreachable
+from penstock.operators.error import Misused
+
+OPTION = "--broker (or PENSTOCK_BROKER)"
+"""How messages call it: the variable has the same meaning."""
 
 
 class Wanted(NamedTuple):
@@ -31,31 +33,39 @@ def member_name() -> str:
 
 
 def open_broker(url: str, wanted: Wanted) -> Broker:
-    """The broker that `--broker` names, not started yet. Raises Rejected for a word that is not in the table."""
-    kind, _, address = url.partition(":")
-    if kind not in BROKERS:
-        known = ", ".join(BROKERS)
-        raise Rejected(f"there is no broker {kind!r}", where="--broker", remedy=f"write one of: {known}")
+    """The broker that `--broker` names, not started yet. Raises Misused for a word that is not in the table."""
+    kind, address = known_broker(url)
     return BROKERS[kind](address, wanted)
 
 
-async def make_missing_sources(broker: Broker, sources: Iterable[str]) -> None:
-    """In an embedded broker nobody else makes topics: a source that is not there gets one partition. Kafka's are yours."""
+def known_broker(url: str) -> tuple[str, str]:
+    """The word before the colon and what follows it. Raises Misused for a word that is not in the table."""
+    kind, _, address = url.partition(":")
+    if kind not in BROKERS:
+        raise Misused(f"there is no broker {kind!r}", where=OPTION, remedy=f"write one of: {', '.join(BROKERS)}")
+    return kind, address
+
+
+async def make_missing_sources(broker: Broker, sources: Iterable[str]) -> list[str]:
+    """In an embedded broker nobody else makes topics: a source that is not there gets one partition. Kafka's are yours.
+
+    Returns those that were made. Raises Unreachable.
+    """
     from penstock.connectors.embedded_broker import EmbeddedBroker
 
-    if isinstance(broker, EmbeddedBroker):
-        for topic in sources:
-            with suppress(Unreachable):  # it is there with more partitions; anything worse shows when the broker starts
-                await broker.create_topic(topic, 1)
+    if not isinstance(broker, EmbeddedBroker):
+        return []
+    missing = [topic for topic in sources if await broker.partitions(topic) is None]
+    for topic in missing:
+        await broker.create_topic(topic, 1)
+    return missing
 
 
 def _kafka(address: str, wanted: Wanted) -> Broker:
     from penstock.connectors.kafka import KafkaBroker
 
     if address:
-        raise Rejected(
-            "kafka takes no address here", where="--broker", remedy="write it into the file: kafka.bootstrap"
-        )
+        raise Misused("kafka takes no address here", where=OPTION, remedy="write it into the file: kafka.bootstrap")
     return KafkaBroker(
         wanted.layout,
         wanted.kafka,
@@ -70,7 +80,7 @@ def _sqlite(address: str, wanted: Wanted) -> Broker:
     from penstock.connectors.sqlite import SqliteBroker
 
     if not address:
-        raise Rejected("sqlite needs a file", where="--broker", remedy="write sqlite:PATH")
+        raise Misused("sqlite needs a file", where=OPTION, remedy="write sqlite:PATH")
     terms = Terms(session=wanted.kafka.session_timeout)
     return SqliteBroker(Path(address), wanted.layout, wanted.member, MachineClock(), terms=terms)
 

@@ -2,8 +2,8 @@
 
 Modules are imported when their command runs: `penstock --help` has to be there at once.
 
-Exit codes: 0 fine, and after a clean SIGTERM; 1 the file, the data or a gate says no; 2 usage; 3 the outside world (a retry
-may help); 4 refused for the sake of the state (it does not); 130 second Ctrl-C.
+Exit codes: 0 fine, and after a clean SIGTERM; 1 the file, the data or a gate says no; 2 usage, an option's value among it;
+3 the outside world (a retry may help); 4 refused for the sake of the state (it does not); 130 second Ctrl-C.
 """
 
 from __future__ import annotations
@@ -100,6 +100,15 @@ def run(
     until_idle: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="End when nothing was left to do for so long.")
     ] = None,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORDS",
+            help="For batch use: end with 1 if there were dead letters, failed or degraded results; "
+            "WORDS are dead, failed, degraded, with commas.",
+            show_default=False,
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(help="Most records per fetch and input.", min=1, hidden=True)] = 2000,
     claim: Annotated[
         int,
@@ -113,12 +122,14 @@ def run(
 ) -> None:
     """Work until SIGTERM or Ctrl-C."""
     from penstock.pipelines.command_run import RunOptions, run
+    from penstock.pipelines.fail_on import parse_fail_on
     from penstock.pipelines.loading import load
 
     options = RunOptions(
         broker=broker,
         listen=listen,
         until_idle=until_idle,
+        fail_on=parse_fail_on(fail_on),
         batch=batch,
         claim=claim,
         unsafe_read_before_fence=unsafe_read_before_fence,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from io import StringIO
+from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,17 @@ import typer
 from rich.table import Table
 from ruamel.yaml import YAML
 
-from penstock.operators.error import PenstockError, Rejected
+from penstock.connectors.port import Broker
+from penstock.operators.error import Misused, PenstockError
 from penstock.operators.expression import TYPE_ERROR, UNKNOWN
-from penstock.pipelines.brokers import Wanted, member_name, open_broker
-from penstock.pipelines.compile import Pipeline
-from penstock.pipelines.endpoints import opened_models
+from penstock.pipelines.brokers import Wanted, known_broker, member_name, open_broker
+from penstock.pipelines.compile import Pipeline, compile_pipeline
+from penstock.pipelines.endpoints import opened_models, probed
 from penstock.pipelines.load import Loaded
 from penstock.pipelines.loading import usable
 from penstock.pipelines.problem import has_errors, problems_to_json
 from penstock.pipelines.sampling import Tally, tally_sample
 from penstock.pipelines.show import screen
-from penstock.pipelines.spec import Spec
 
 
 def check(
@@ -38,13 +39,14 @@ def check(
     broker: str,
 ) -> None:
     """Ends the process with 1 if the file has errors, with 3 if `connect` found something missing."""
+    known_broker(broker)
     if format not in ("text", "github"):
-        raise Rejected(f"there is no format {format!r}", where="--format", remedy="write text or github")
+        raise Misused(f"there is no format {format!r}", where="--format", remedy="write text or github")
     if has_errors(loaded.problems):
         _print_problems(loaded, json=json, format=format)
         raise typer.Exit(1)
     if resolved:
-        typer.echo(_as_yaml(loaded.resolved), nl=False)
+        typer.echo(_as_json(loaded.resolved) if json else _as_yaml(loaded.resolved), nl=False)
         return
     if sample is not None:
         _, pipeline = usable(loaded)
@@ -52,12 +54,7 @@ def check(
         return
     _print_problems(loaded, json=json, format=format)
     if connect:
-        spec, pipeline = usable(loaded)
-        missing = asyncio.run(_connect(spec, pipeline, broker))
-        for error in missing:
-            typer.echo(f"penstock: {error}", err=True)
-        if missing:
-            raise typer.Exit(max(error.exit_code for error in missing))
+        _connect(loaded, broker, quiet=json)
 
 
 def _print_problems(loaded: Loaded, *, json: bool, format: str) -> None:
@@ -75,6 +72,11 @@ def _print_problems(loaded: Loaded, *, json: bool, format: str) -> None:
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _as_json(document: dict[str, Any]) -> str:
+    """With numbers of any size, which orjson refuses."""
+    return dumps(document, ensure_ascii=False) + "\n"
 
 
 def _as_yaml(document: dict[str, Any]) -> str:
@@ -108,22 +110,32 @@ def _listed(counters: Counter[tuple[str, ...]]) -> str:
     return ", ".join(f"{' '.join(name)}: {count}" for name, count in told)
 
 
-async def _connect(spec: Spec, pipeline: Pipeline, url: str) -> list[PenstockError]:
-    """Ask the broker and every model server; what is missing, as errors that say what to do."""
-    missing: list[PenstockError] = []
-    kafka = spec.kafka.model_copy(update={"create_topics": False})
-    broker = open_broker(url, Wanted(pipeline.layout, kafka, member_name()))
+def _connect(loaded: Loaded, url: str, *, quiet: bool) -> None:
+    """Ask the broker and every model server; ends the process with 3 where one is not as needed. `quiet`: not on stdout."""
+    assert loaded.spec is not None, "a file without errors"
+    pipeline = compile_pipeline(loaded)
+    broker = open_broker(url, Wanted(pipeline.layout, loaded.spec.kafka, member_name()))
+    told = asyncio.run(_answers(url, broker, pipeline))
+    for answer in told:
+        is_error = isinstance(answer, PenstockError)
+        typer.echo(f"penstock: {answer}" if is_error else answer, err=is_error or quiet)
+    if errors := [answer for answer in told if isinstance(answer, PenstockError)]:
+        raise typer.Exit(max(error.exit_code for error in errors))
+
+
+async def _answers(url: str, broker: Broker, pipeline: Pipeline) -> list[str | PenstockError]:
+    """What each says of itself, or an error that says what to do."""
+    async with opened_models(pipeline.models) as models:
+        answers = await probed(models)
+    named = [f"model {name}: {said}" if isinstance(said, str) else said for name, said in answers.items()]
+    return [await _of_broker(url, broker), *named]
+
+
+async def _of_broker(url: str, broker: Broker) -> str | PenstockError:
     try:
-        await broker.start()
-        typer.echo(f"broker {url}: fine")
+        missing = await broker.missing()
+        return f"broker {url}: fine" + (f"; will be created: {', '.join(missing)}" if missing else "")
     except PenstockError as error:
-        missing.append(error)
+        return error
     finally:
         await broker.close()
-    async with opened_models(pipeline.models) as models:
-        for name, model in models.items():
-            try:
-                typer.echo(f"model {name}: {await model.probe()}")
-            except PenstockError as error:
-                missing.append(error)
-    return missing

@@ -27,7 +27,7 @@ from rich.console import Console
 from penstock.connectors.clock import MachineClock
 from penstock.connectors.port import Broker
 from penstock.connectors.sqlite import SqliteBroker
-from penstock.operators.error import Rejected
+from penstock.operators.error import Misused
 from penstock.operators.record import Record
 from penstock.operators.source import Source
 from penstock.pipelines.brokers import make_missing_sources, member_name
@@ -67,7 +67,7 @@ class DemoOptions:
 def demo(options: DemoOptions) -> None:
     """Ends by itself, with a summary and the worker's exit code."""
     if options.file is not None and options.input is None:
-        raise Rejected(
+        raise Misused(
             "the generator writes lines of sshd, for the built-in pipeline only",
             where="penstock demo",
             remedy="name a recording for your pipeline with --input",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from datetime import datetime as DateTime
@@ -40,19 +40,23 @@ class FeedOptions:
 
 
 def feed(loaded: Loaded, options: FeedOptions) -> None:
-    """Says how many records were written. Raises Rejected where there is nothing to read, Unreachable as a broker does."""
+    """Says how many records were written. Raises Rejected where there is nothing to read, Unreachable as a broker does.
+
+    Only an embedded broker gets the topic where it is missing, and says so.
+    """
     spec, pipeline = usable(loaded)
     source = source_of(pipeline.plan, options.source)
     records = _records(source, options)
     broker = open_broker(options.broker, Wanted(pipeline.layout, spec.kafka, member_name()))
-    count = asyncio.run(_feed(broker, pipeline.layout.inputs, source, records))
+    count = asyncio.run(_feed(broker, source, records))
     typer.echo(f"wrote {count} records to {source.topic}")
 
 
-async def _feed(broker: Broker, inputs: Iterable[str], source: Source, records: Iterator[Raw]) -> int:
+async def _feed(broker: Broker, source: Source, records: Iterator[Raw]) -> int:
     try:
-        await make_missing_sources(broker, inputs)
-        await broker.start()
+        for topic in await make_missing_sources(broker, [source.topic]):
+            typer.echo(f"created topic {topic}", err=True)
+        await broker.connect(source.topic)
         return await write_all(broker, source, records)
     finally:
         await broker.close()

@@ -8,6 +8,7 @@ import os
 import signal
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from random import Random
 from typing import Any
@@ -18,23 +19,21 @@ import uvloop
 
 from penstock.connectors.clock import MachineClock
 from penstock.connectors.failpoint import VARIABLE, arm
-from penstock.connectors.port import Broker, TaskId
-from penstock.operators.error import Rejected, Unreachable
-from penstock.pipelines.backoff import Backoff
+from penstock.connectors.port import Broker, Layout, TaskId
+from penstock.operators.error import Rejected
 from penstock.pipelines.brokers import Wanted, make_missing_sources, member_name, open_broker
 from penstock.pipelines.collector import spare_collector
 from penstock.pipelines.compile import Pipeline
 from penstock.pipelines.endpoints import limits_of, opened_models
+from penstock.pipelines.fail_on import judged
 from penstock.pipelines.load import Loaded
 from penstock.pipelines.loading import usable
-from penstock.pipelines.observe import serve
+from penstock.pipelines.observe import parse_listen, serve
 from penstock.pipelines.spec import Spec
+from penstock.pipelines.starting import find_models, patiently
 from penstock.pipelines.worker import Summary, Worker, WorkerOptions
 
 log = logging.getLogger("penstock")
-
-START_ATTEMPTS = 5
-"""A broker that is not there yet (a container that starts beside us) is given a few tries; then it is exit 3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,7 @@ class RunOptions:
     broker: str = "kafka"
     listen: str | None = None
     until_idle: float | None = None
+    fail_on: tuple[str, ...] = ()
     batch: int = 2000
     claim: int = 0
     unsafe_read_before_fence: bool = False
@@ -50,6 +50,8 @@ class RunOptions:
 
 def run(loaded: Loaded, options: RunOptions) -> None:
     """Ends the process with the worker's exit code."""
+    if options.listen is not None:
+        parse_listen(options.listen)  # before anything is opened
     spec, pipeline = usable(loaded)
     set_up_logging()
     if armed := os.environ.get(VARIABLE):
@@ -70,17 +72,10 @@ def set_up_logging() -> None:
         raise Rejected(f"{level!r} is no level", where="PENSTOCK_LOG", remedy=f"write one of: {', '.join(levels)}")
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    logging.getLogger("asyncio").addFilter(is_news)
-
-
-def is_news(record: logging.LogRecord) -> bool:
-    """False for the futures that aiokafka drops when a producer is fenced: what ended the transaction was awaited and told."""
-    error = record.exc_info[1] if record.exc_info else None
-    return not type(error).__module__.startswith("aiokafka.")
 
 
 async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
-    """Until SIGTERM, SIGINT, idleness or refusal. Raises Unreachable if the broker cannot be reached at all."""
+    """Until SIGTERM, SIGINT, idleness or refusal. Raises Unreachable if it cannot begin: no broker, no model."""
     member, clock = member_name(), MachineClock()
     wanted = Wanted(
         layout=pipeline.layout,
@@ -92,45 +87,36 @@ async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
     async with AsyncExitStack() as stack:
         broker = open_broker(options.broker, wanted)
         stack.push_async_callback(broker.close)
-        await make_missing_sources(broker, pipeline.layout.inputs)
-        await start_patiently(broker, clock)
+        await patiently(partial(_start, broker, pipeline.layout), clock, Random())
         models = await stack.enter_async_context(opened_models(pipeline.models))
-        worker = Worker(
-            pipeline.plan,
-            pipeline.layout,
-            broker,
-            models,
-            clock,
-            WorkerOptions(
-                owner=member,
-                build=version("penstock"),
-                until_idle=options.until_idle,
-                batch=options.batch,
-                limits=limits_of(pipeline.models),
-                claimed=tuple(TaskId("main", partition) for partition in range(options.claim)),
-            ),
-        )
+        await patiently(partial(find_models, pipeline.plan, models), clock, Random())
+        settings = _settings(pipeline, options, member)
+        worker = Worker(pipeline.plan, pipeline.layout, broker, models, clock, settings)
         stop_on_signals(worker)
         if options.listen is not None:
             address = await stack.enter_async_context(serve(worker, options.listen))
             log.info("health and metrics at %s", address)
         log.info("%s %s works on %s", pipeline.layout.prefix, pipeline.plan.digest[:19], options.broker)
-        summary = await worker.run()
+        summary = judged(await worker.run(), options.fail_on)
         log.info("ended after %.0f s, exit code %d", summary.seconds, summary.exit_code)
         return summary
 
 
-async def start_patiently(broker: Broker, clock: MachineClock) -> None:
-    backoff = Backoff(Random(), first=0.5, longest=5.0)
-    for attempt in range(1, START_ATTEMPTS + 1):
-        try:
-            await broker.start()
-            return
-        except Unreachable as error:
-            if attempt == START_ATTEMPTS:
-                raise
-            log.warning("%s; trying again", error)
-            await clock.sleep(backoff.draw())
+def _settings(pipeline: Pipeline, options: RunOptions, member: str) -> WorkerOptions:
+    return WorkerOptions(
+        owner=member,
+        build=version("penstock"),
+        until_idle=options.until_idle,
+        batch=options.batch,
+        limits=limits_of(pipeline.models),
+        claimed=tuple(TaskId("main", partition) for partition in range(options.claim)),
+    )
+
+
+async def _start(broker: Broker, layout: Layout) -> None:
+    if made := await make_missing_sources(broker, layout.inputs):
+        log.info("created topics %s", ", ".join(made))
+    await broker.start()
 
 
 def stop_on_signals(worker: Worker) -> None:

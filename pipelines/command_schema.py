@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from penstock.operators.error import Rejected
+from penstock.operators.error import Misused
 from penstock.pipelines.loading import load, usable
 from penstock.pipelines.result_schema import asyncapi_document, result_schema
 from penstock.pipelines.schema import file_schema
@@ -29,4 +29,4 @@ def _document(what: str, asyncapi: Path | None) -> dict[str, Any]:
         case "result":
             return result_schema()
         case _:
-            raise Rejected(f"there is no schema {what!r}", where="penstock schema", remedy="write file or result")
+            raise Misused(f"there is no schema {what!r}", where="penstock schema", remedy="write file or result")

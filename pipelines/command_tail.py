@@ -12,7 +12,7 @@ import orjson
 import typer
 
 from penstock.connectors.port import Broker
-from penstock.operators.error import Rejected
+from penstock.operators.error import Misused
 from penstock.operators.record import Raw
 from penstock.pipelines.brokers import Wanted, member_name, open_broker
 from penstock.pipelines.compile import Pipeline
@@ -22,7 +22,7 @@ from penstock.pipelines.show import ResultPrinter, dead_line, screen
 
 
 def tail(loaded: Loaded, *, topic: str, json: bool, broker: str, until_idle: float | None) -> None:
-    """Until Ctrl-C, or `until_idle` seconds without a record."""
+    """Until Ctrl-C, or `until_idle` seconds without a record. Creates nothing; raises Unreachable for what is not there."""
     spec, pipeline = usable(loaded)
     names = {
         "results": spec.output_topics.results,
@@ -30,7 +30,8 @@ def tail(loaded: Loaded, *, topic: str, json: bool, broker: str, until_idle: flo
         "dead": spec.output_topics.dead,
     }
     if topic not in names:
-        raise Rejected(f"there is no topic {topic!r} to follow", where="--topic", remedy=f"write {', '.join(names)}")
+        known = ", ".join(names)
+        raise Misused(f"there is no topic {topic!r} to follow", where="--topic", remedy=f"write one of: {known}")
     opened = open_broker(broker, Wanted(pipeline.layout, spec.kafka, member_name()))
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_follow(opened, names[topic], _shower(pipeline, topic, json=json), until_idle))
@@ -38,7 +39,7 @@ def tail(loaded: Loaded, *, topic: str, json: bool, broker: str, until_idle: flo
 
 async def _follow(broker: Broker, topic: str, show: Callable[[Raw], None], until_idle: float | None) -> None:
     try:
-        await broker.start()
+        await broker.connect(topic)
         records = aiter(broker.follow(topic))
         while True:
             show(await asyncio.wait_for(anext(records), until_idle))

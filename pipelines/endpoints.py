@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from penstock.connectors.port import Model
 from penstock.connectors.tls import tls_context
 from penstock.connectors.vllm import VllmModel
+from penstock.operators.error import Unreachable
 from penstock.operators.model import ModelSettings
 from penstock.operators.tls import TlsSettings
 from penstock.pipelines.endpoint import EndpointLimits
@@ -28,6 +30,19 @@ def model_of(name: str, settings: ModelSettings) -> VllmModel:
 def limits_of(models: Mapping[str, ModelSettings]) -> dict[str, EndpointLimits]:
     """How many calls each of the file's endpoints may have under way."""
     return {name: EndpointLimits(settings.concurrency) for name, settings in models.items()}
+
+
+async def probed(models: Mapping[str, Model]) -> dict[str, str | Unreachable]:
+    """What each endpoint says of itself, or why it is of no use now. All are asked at once."""
+    answers = await asyncio.gather(*map(_probed, models.values()))
+    return dict(zip(models, answers, strict=True))
+
+
+async def _probed(model: Model) -> str | Unreachable:
+    try:
+        return await model.probe()
+    except Unreachable as error:
+        return error
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal, get_args
 
-from penstock.operators.error import Rejected
+from penstock.operators.error import Misused
 
 Fault = Literal["busy", "cut", "empty", "endless", "garbage", "slow", "wrong"]
 """503 · the connection breaks within the answer · nothing · no end before `max_tokens` · no JSON · a tenth of the speed ·
@@ -39,18 +39,18 @@ NO_FAULTS = FaultRates()
 
 
 def parse_faults(spec: str, seed: int = 0) -> FaultRates:
-    """`cut=0.1,busy=0.05`; empty: none. Raises Rejected."""
+    """`cut=0.1,busy=0.05`; empty: none. Raises Misused."""
     rates: dict[Fault, float] = {}
     for part in filter(None, spec.split(",")):
         name, _, rate = part.partition("=")
         fault = next((known for known in get_args(Fault) if known == name.strip()), None)
         if fault is None or not rate.strip().replace(".", "", 1).isdecimal():
-            raise Rejected(
+            raise Misused(
                 f"{part!r} is no fault", where="--fault", remedy=f"write {'=0.1, '.join(get_args(Fault))}=0.1"
             )
         rates[fault] = float(rate)
     if sum(rates.values()) > 1:
-        raise Rejected(f"the rates of {spec!r} add up to more than 1", where="--fault", remedy="make them smaller")
+        raise Misused(f"the rates of {spec!r} add up to more than 1", where="--fault", remedy="make them smaller")
     return FaultRates(tuple(rates.items()), seed)
 
 

@@ -31,15 +31,15 @@ class Fetching:
     """
 
     def __init__(self, log: Inputs, topics: Iterable[str], ring: Callable[[], None], most: int = RECORDS_MAX) -> None:
-        """`most` bounds the records of one fetch."""
-        self._log, self._ring, self._most = log, ring, most
+        """`most` bounds the records of one fetch, and may change."""
+        self._log, self._ring, self.most = log, ring, most
         self._topics = frozenset(topics)
         self._paused: frozenset[str] = frozenset()
         self._portion = RECORDS_FIRST
         self._fetch: asyncio.Task[Batch] | None = None
 
     def begin(self) -> None:
-        limits = Limits(records=min(self._portion, self._most), wait=FETCH_WAIT)
+        limits = Limits(records=min(self._portion, self.most), wait=FETCH_WAIT)
         self._fetch = asyncio.get_running_loop().create_task(self._log.fetch(limits))
         self._fetch.add_done_callback(lambda _: self._ring())
 

@@ -20,6 +20,7 @@ class Outlet(Protocol):
     async def preview(self, output: Output, partition: int) -> None: ...
 
 
+SCHEMA = "penstock.preview/1"
 PREVIEW_SECONDS = 0.1
 """Tokens of so long a time travel together."""
 
@@ -89,7 +90,7 @@ def preview(call: Call, topic: str, offset: int, text: str, *, simulated: bool) 
     """Characters from `offset` on of the answer that a call is about to give."""
     ask = call.ask
     body = {
-        "schema": "penstock.preview/1",
+        "schema": SCHEMA,
         "run": ask.run,
         "key": ask.key,
         "call": ask.call_id,

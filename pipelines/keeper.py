@@ -64,6 +64,7 @@ class Keeper:
         self._backoff = Backoff(random, first=REOPEN_FIRST, longest=REOPEN_LONGEST)
         self._rivals = Rivals(process.owner)
         self._fenced: int | None = None
+        self._former: int | None = None
         self.ending: Ending | None = None
         self._ended = asyncio.Event()
 
@@ -97,7 +98,7 @@ class Keeper:
     async def _once(self) -> None:
         failpoint("opening")
         opened = await self._process.broker.open(self.task)
-        self.session = session = Session(self._process, opened, self._look_at_predecessor)
+        self.session = session = Session(self._process, opened, self._look_at_predecessor, self._former)
         if self.ending is not None:
             session.ask_to_end(self.ending)
         try:
@@ -106,6 +107,7 @@ class Keeper:
             self._fenced = opened.incarnation if self._process.broker.lease() > 0 else None
             raise
         finally:
+            self._former = opened.incarnation
             self._note_end_of(session)
 
     def _note_end_of(self, session: Session) -> None:

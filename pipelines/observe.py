@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from penstock.operators.error import Rejected, Unreachable
+from penstock.operators.error import Misused, Unreachable
 from penstock.pipelines.endpoint import Endpoint
 from penstock.pipelines.keeper import Keeper
 from penstock.pipelines.run import Session
@@ -38,7 +38,9 @@ COUNTED: Mapping[str, Counted] = {
     "suppressed": Counted("suppressed", "trigger", "Firings that fell into a cooldown."),
     "ignored": Counted("ignored_events", "source", "Events that `ignore` took out."),
     "late": Counted("late_events", "source", "Events later than `watermark.lateness` allows."),
-    "dead": Counted("dead_letters", "reason", "Records that could not be used."),
+    "dead": Counted("dead_letters", "reason", "Records that could not be used, and outputs that were refused."),
+    "failed": Counted("failed_results", "agent", "Results without an answer."),
+    "degraded": Counted("degraded_results", "agent", "Results that are less than was asked for."),
     "expression_unknown": Counted("expression_unknown", "expression", "Evaluations that missed a value: never true."),
     "expression_errors": Counted("expression_errors", "expression", "Evaluations that met a value of the wrong type."),
 }
@@ -192,7 +194,7 @@ def application(worker: Worker) -> web.Application:
 async def serve(worker: Worker, listen: str) -> AsyncIterator[str]:
     """Serve the pages at `listen` (`:9464`, `127.0.0.1:9464`; port 0: a free one); yields the address.
 
-    Raises Rejected for an address that is none, Unreachable where it is taken.
+    Raises Misused for an address that is none, Unreachable where it is taken.
     """
     host, port = parse_listen(listen)
     runner = web.AppRunner(application(worker), access_log=None)
@@ -213,6 +215,6 @@ async def serve(worker: Worker, listen: str) -> AsyncIterator[str]:
 def parse_listen(listen: str) -> tuple[str | None, int]:
     """`host:port`, or `:port` for all interfaces."""
     host, colon, port = listen.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65_535:
-        raise Rejected(f"{listen!r} is not an address", where="--listen", remedy="write :9464 or 127.0.0.1:9464")
+    if not colon or not port.isdecimal() or int(port) > 65_535:
+        raise Misused(f"{listen!r} is not an address", where="--listen", remedy="write :9464 or 127.0.0.1:9464")
     return host.strip("[]") or None, int(port)

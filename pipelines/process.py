@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -31,5 +32,7 @@ class Process:
     meters: Meters = field(default_factory=Meters)
     tally: Counts = field(default_factory=Counter)
     """What was counted, as far as it is committed: what is done again after a loss does not count twice."""
+    trial: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a task feeds a record that may end the process: no other record may be suspected of it."""
     tasks: int = 0
     """How many are open: they share the commits that are allowed per second."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from penstock.operators.agent import AgentPlan
+from penstock.operators.dead import PREFIX
 from penstock.operators.result import SCHEMA
 from penstock.pipelines.compile import Pipeline
+from penstock.pipelines.growing import SCHEMA as PREVIEW_SCHEMA
 from penstock.pipelines.spec import Spec
 
 STATES = ("partial", "final", "failed", "resolved")
@@ -104,26 +107,74 @@ def _complete_after_partials(answer: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_NUMBER = {"type": "string", "pattern": "^-?[0-9]+$"}
+_DEAD_HEADERS = {
+    "reason": {**_TEXT, "description": "A code, such as undecodable or keyless; refused for an output of our own."},
+    "detail": {**_TEXT, "description": "The reason in a sentence."},
+    "topic": {**_TEXT, "description": "Where the record was, or should have gone."},
+    "partition": _NUMBER,
+    "offset": _NUMBER,
+    "timestamp": {**_NUMBER, "description": "Milliseconds since the epoch."},
+    "id": {**_TEXT, "description": "Of what was refused: the `ce_id` of a result, or where a dead record lies."},
+    "refused": {**_TEXT, "description": "Why this topic refused the bytes, too: the letter comes without them."},
+}
+_DEAD_LETTER = {
+    "name": "A record that could not be used, as it was",
+    "contentType": "application/octet-stream",
+    "headers": {
+        "type": "object",
+        "description": "Beside the headers that the record had.",
+        "properties": {f"{PREFIX}{name}": schema for name, schema in _DEAD_HEADERS.items()},
+        "required": [f"{PREFIX}reason", f"{PREFIX}topic"],
+    },
+    "payload": {"description": "The record's value; none where it was refused."},
+}
+_PREVIEW = {
+    "name": PREVIEW_SCHEMA,
+    "contentType": "application/json",
+    "payload": _closed(
+        {
+            "schema": {"const": PREVIEW_SCHEMA},
+            "run": _TEXT,
+            "key": _TEXT,
+            "call": _TEXT,
+            "from": {**_COUNT, "description": "How many characters of the answer come before this text."},
+            "text": _TEXT,
+            "simulated": {"type": "boolean"},
+        },
+        "Tokens as they come, uncommitted: some may be lost, and what they grow into may differ.",
+    ),
+}
+
+
 def asyncapi_document(spec: Spec, pipeline: Pipeline) -> dict[str, Any]:
     """AsyncAPI 3.0 of the topics that the pipeline writes, with the answer's own schema per agent."""
     topics = spec.output_topics
-    messages = {f"result_{name}": _message(name, agent) for name, agent in pipeline.plan.agents.items()}
-    messages.setdefault("result", {"name": SCHEMA, "contentType": "application/json", "payload": result_schema()})
-    references = {name: {"$ref": f"#/components/messages/{name}"} for name in messages}
-    written = {"results": topics.results, "partials": topics.partials}
+    results = {f"result_{name}": _result_message(name, agent) for name, agent in pipeline.plan.agents.items()}
+    results.setdefault("result", {"name": SCHEMA, "contentType": "application/json", "payload": result_schema()})
+    written = {
+        "results": _channel(topics.results, results),
+        "partials": _channel(topics.partials, results),
+        "dead": _channel(topics.dead, ["dead_letter"]),
+        "previews": _channel(topics.previews, ["preview"]),
+    }
     return {
         "asyncapi": "3.0.0",
         "info": {"title": spec.name, "version": spec.version},
         "defaultContentType": "application/json",
         "servers": {"kafka": {"host": spec.kafka.bootstrap, "protocol": "kafka"}},
-        "channels": {name: {"address": address, "messages": references} for name, address in written.items()},
+        "channels": written,
         "operations": {
             f"publish_{name}": {"action": "send", "channel": {"$ref": f"#/channels/{name}"}} for name in written
         },
-        "components": {"messages": messages},
+        "components": {"messages": {**results, "dead_letter": _DEAD_LETTER, "preview": _PREVIEW}},
     }
 
 
-def _message(name: str, agent: AgentPlan) -> dict[str, Any]:
+def _channel(address: str, messages: Iterable[str]) -> dict[str, Any]:
+    return {"address": address, "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages}}
+
+
+def _result_message(name: str, agent: AgentPlan) -> dict[str, Any]:
     answer = None if agent.shape is None else agent.shape.schema
     return {"name": f"{SCHEMA} of {name}", "contentType": "application/json", "payload": result_schema(answer)}

@@ -11,6 +11,7 @@ Between two waits nothing awaits: what the core is fed, what it decides and what
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
@@ -18,14 +19,19 @@ from typing import assert_never
 
 from penstock.connectors.failpoint import failpoint
 from penstock.connectors.port import TaskLog
-from penstock.operators.event import Arrived, Ask, Cancel, Effect, Ended, Progress, Ticked
+from penstock.operators.event import Answered, Arrived, Ask, Cancel, Effect, Ended, Progress, Ticked
+from penstock.operators.instant import iso_text
 from penstock.operators.task import Task
 from penstock.pipelines.bell import Bell
 from penstock.pipelines.endpoint import Heard
 from penstock.pipelines.fetching import Fetching
+from penstock.pipelines.poison import Deaths
 from penstock.pipelines.process import Process
 from penstock.pipelines.saving import Saving
+from penstock.pipelines.trials import Trials
 from penstock.state.delta import Delta, Header
+
+log = logging.getLogger("penstock.task")
 
 TICK_MS = 1_000
 """Processing time is told to the core at least so often."""
@@ -47,15 +53,23 @@ class Ending(Enum):
 class Session:
     """One task, opened. It ends when asked to, or with the exception that ended it; it is never used again."""
 
-    def __init__(self, process: Process, log: TaskLog, on_restored: Callable[[Header | None], None]) -> None:
-        """`on_restored` sees the last header in the log before anything is written there; it may raise."""
-        self._process, self._log, self._on_restored = process, log, on_restored
+    def __init__(
+        self, process: Process, log: TaskLog, on_restored: Callable[[Header | None], None], former: int | None = None
+    ) -> None:
+        """`on_restored` sees the last header in the log before anything is written there; it may raise.
+
+        `former` is the incarnation of this process's last session of the task, None if there was none.
+        """
+        self._process, self._log, self._on_restored, self._former = process, log, on_restored, former
         self._bell = Bell()
         self.core = Task(process.plan, log.task.partition)
         self._saving = Saving(self.core, log, process, self._bell.ring)
         self._fetching = Fetching(log, process.layout.inputs, self._bell.ring, process.batch)
         self._heard: deque[Heard] = deque()
         self._ending: Ending | None = None
+        self._deaths = Deaths()
+        self._trials: Trials | None = None
+        self._again = False
         self._ticked_at = 0
         self._input_ended = False
         self.progress: dict[str, Progress] = {}
@@ -94,9 +108,12 @@ class Session:
             self._saving.met(entry)
             if isinstance(entry, Delta):
                 last = entry.header
+                self._deaths.met(last)
             if self._ending is not None:
                 return
         self._on_restored(last)
+        self._again = last is not None and last.incarnation == self._former
+        self._deaths.opened(again=self._again)
         failpoint("restored")
 
     async def _declare(self) -> None:
@@ -104,11 +121,25 @@ class Session:
         positions = await self._log.begin(self.core.positions)
         failpoint("inputs_begun")
         re_asks = self.core.opened(positions, self._process.clock.now())
-        self._saving.begin("opened")
+        self._saving.begin("opened", again=self._again)
         await self._saving.finish()
         failpoint("opened")
         self.working_since = self._process.clock.monotonic()
-        self._perform(re_asks)
+        self._tell_starts()
+        if self._deaths.suspicious:
+            self._trials = Trials(self._process, self.core, self._saving, self._fetching, self._deaths)
+            self._trials.postpone(re_asks)
+        else:
+            self._perform(re_asks)
+
+    def _tell_starts(self) -> None:
+        """What an input that was taken up for the first time leaves out."""
+        for topic, count in self._log.skipped.items():
+            if count > 0:
+                start = self._process.layout.inputs[topic]
+                named = iso_text(start) if isinstance(start, int) else start
+                lead = f"{topic}/{self._log.task.partition} starts at {named}"
+                log.info("%s: %s records lie before it", lead, f"{count:,}")
 
     async def _work(self) -> None:
         self._fetching.begin()
@@ -116,7 +147,10 @@ class Session:
             await self._bell.wait(self._patience())
             self._saving.settle()
             self._feed_heard()
-            self._feed_fetched()
+            if self._trials is not None:
+                await self._try_next(self._trials)
+            else:
+                self._feed_fetched()
             self._tick_if_due()
             self._end_if_read()
             self._saving.save_if_due()
@@ -160,7 +194,10 @@ class Session:
 
     def _feed_heard(self) -> None:
         for _ in range(min(len(self._heard), HEARD_MAX)):
-            self._perform(self.core.feed(self._heard.popleft()))
+            heard = self._heard.popleft()
+            if isinstance(heard, Answered):
+                self._saving.fed(heard)
+            self._perform(self.core.feed(heard))
             failpoint("answer_fed")
         if self._heard:
             self._bell.ring()
@@ -180,15 +217,27 @@ class Session:
         failpoint("fed")
         self._fetching.fed(sum(map(len, records.values())), clock.monotonic() - began)
 
+    async def _try_next(self, trials: Trials) -> None:
+        tried = await trials.try_next(self.progress)
+        if not tried and self._everything_read():
+            await trials.acquit()
+        if tried or trials.over:
+            self._perform(trials.effects())
+            self._bell.ring()
+        if trials.over:
+            self._trials = None
+
     def _tick_if_due(self) -> None:
+        """While records are on trial, none of them may leave a merge by the way."""
         now = self._process.clock.now()
         if now >= self._next_tick():
             self._ticked_at = now
-            self._perform(self.core.feed(Ticked(now, self.progress)))
+            most = None if self._trials is None else 0
+            self._perform(self.core.feed(Ticked(now, self.progress, most)))
 
     def _end_if_read(self) -> None:
         """A bounded input is over when it was read to the end that was seen."""
-        if self._process.bounded and not self._input_ended and self._everything_read():
+        if self._process.bounded and not self._input_ended and self._trials is None and self._everything_read():
             self._input_ended = True
             self._perform(self.core.feed(Ended(self._process.clock.now())))
 

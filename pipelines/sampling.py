@@ -16,6 +16,8 @@ from penstock.pipelines.samples import SampleTask, sample_records, source_of
 
 ValueOf = Callable[[KeyState], Any]
 NOT_ASKED = object()
+NOT_TOLD = frozenset({"failed", "degraded"})
+"""Counters of outcomes: no model is asked, so every run ends in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ def tally_sample(plan: Plan, sample: Path, source_name: str | None) -> Tally:
                 if value is not NOT_ASKED:
                     expressions[place][_kind(value)] += 1
     fed.end()
-    return Tally(events, fed.task.keys, expressions, fed.task.counters)
+    counters = Counter({name: count for name, count in fed.task.counters.items() if name[0] not in NOT_TOLD})
+    return Tally(events, fed.task.keys, expressions, counters)
 
 
 def _conditions(plan: Plan) -> dict[str, ValueOf]:

@@ -20,12 +20,13 @@ from penstock.connectors.failpoint import failpoint
 from penstock.connectors.port import Committed, TaskLog
 from penstock.operators.dead import refused_output
 from penstock.operators.error import Refused, Rejected
+from penstock.operators.event import Answered
 from penstock.operators.key_state import Counts
 from penstock.operators.keys import BUCKETS_MAX
 from penstock.operators.task import Cut, Task
 from penstock.pipelines.cadence import UNSAVED_BYTES_MAX, Cadence, Rotation, Waiting
 from penstock.pipelines.process import Process
-from penstock.state.delta import Bucket, Delta, Entry, EntryKind
+from penstock.state.delta import Bucket, Delta, Entry, EntryKind, Trial
 
 LAST_COMMIT_SECONDS = 5.0
 
@@ -43,6 +44,8 @@ class Saving:
         self._sent: Mapping[str, int] = {}
         self._counted: Counts = Counter()
         self._commit: asyncio.Task[Committed] | None = None
+        self._answers_fed: list[str] = []
+        self._answers_cut: list[str] = []
 
     def met(self, entry: Entry) -> None:
         """An entry of the log, while restoring."""
@@ -52,6 +55,10 @@ class Saving:
             self._rotation.delta_written(size)
         else:
             self._rotation.image_written(entry.index, entry.of, size)
+
+    def fed(self, answer: Answered) -> None:
+        """What follows from this answer is part of the next cut."""
+        self._answers_fed.append(answer.call_id)
 
     @property
     def in_flight(self) -> bool:
@@ -74,7 +81,7 @@ class Saving:
         if self.wait() == 0:
             self.begin()
 
-    def begin(self, kind: EntryKind = "delta") -> None:
+    def begin(self, kind: EntryKind = "delta", *, trial: Trial | None = None, again: bool = False) -> None:
         """Cut, and commit what was cut. None may be in flight. The core may be fed on at once."""
         assert self._commit is None
         core, seq = self._core, self._log.seq + 1
@@ -86,7 +93,10 @@ class Saving:
             owner=self._process.owner,
             build=self._process.build,
             sent=self._sent,
+            trial=trial,
+            again=again,
         )
+        self._answers_cut, self._answers_fed = self._answers_fed, []
         self._rotation.delta_written(size)
         counts = Counter(core.counters)
         buckets = self._image(seq) if kind == "delta" else []
@@ -111,13 +121,17 @@ class Saving:
         return [msgspec.structs.replace(bucket, keys=keys)]
 
     async def _carry_out(self, cut: Cut, buckets: Sequence[Bucket], counts: Counts) -> Committed:
+        dead_topic, refused = self._process.plan.dead_topic, 0
         while True:
             try:
                 committed = await self._log.commit(cut.delta, cut.outputs, buckets)
             except Refused as refusal:
-                cut = without(cut, refusal, self._process.plan.dead_topic)
+                cut = without(cut, refusal, dead_topic)
+                refused += refusal.output.topic != dead_topic  # a dead letter was counted when it was written
                 continue
             self._process.tally.update(counts - self._counted)
+            if refused:
+                self._process.tally["dead", "refused"] += refused
             self._counted = counts
             return committed
 
@@ -126,6 +140,8 @@ class Saving:
         if self._commit is not None and self._commit.done():
             committed, self._commit = self._commit.result(), None
             self._sent = committed.sent
+            for call_id in self._answers_cut:
+                self._process.admission.kept.forget(call_id)
             failpoint("settled")
             self._process.meters.commit_seconds.observe(self._cadence.ended(self._clock.monotonic()))
 

@@ -46,8 +46,16 @@ class Clock(msgspec.Struct, frozen=True, array_like=True):
     watermark: int | None = None
 
 
+Trial = tuple[str, int]
+"""(topic, offset) of a record of the task's partition that is about to be fed alone."""
+
+
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """Repeated in every delta: whoever reads only the newest one knows where the task stands."""
+    """Repeated in every delta: whoever reads only the newest one knows where the task stands.
+
+    `trial`: what the task does next, so that its successor knows what it died of. `again`, of an `opened`: the process that
+    wrote the delta before lives, and has opened the task once more.
+    """
 
     seq: int
     incarnation: int
@@ -59,6 +67,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     clocks: dict[str, Clock] = {}
     tick: int = 0
     sent: dict[str, int] = {}
+    trial: Trial | None = None
+    again: bool = False
     format: int = FORMAT
 
 

@@ -20,6 +20,7 @@ from urllib.request import urlopen
 import psutil
 from tests.bench.figure import CannotRun, Figure, middle
 from tests.bench.part import ROOT
+from tests.bench.server import simulated_model
 from tests.bench.wheels import LOCK, offline, said_by
 
 from penstock.connectors.clock import MachineClock
@@ -88,16 +89,16 @@ def _idle_memory(penstock: Path, folder: Path) -> int:
     path = folder / "idle.db"
     asyncio.run(_create_topic(path, "auth-log"))
     example = ROOT / "pipelines" / "examples" / "ssh_watch.yaml"
-    command = [str(penstock), "run", str(example), "--broker", f"sqlite:{path}", "--listen", "127.0.0.1:0"]
-    with (folder / "idle.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        _until_ready(process, folder / "idle.log")
-        time.sleep(SETTLE_SECONDS)
-        return int(psutil.Process(process.pid).memory_info().rss)
-    finally:
-        process.terminate()
-        process.wait(READY_SECONDS_MAX)
+    with simulated_model() as url, (folder / "idle.log").open("wb") as log:
+        options = ["--broker", f"sqlite:{path}", "--set", f"models.small.base_url={url}", "--listen", "127.0.0.1:0"]
+        process = subprocess.Popen([str(penstock), "run", str(example), *options], stdout=log, stderr=log)
+        try:
+            _until_ready(process, folder / "idle.log")
+            time.sleep(SETTLE_SECONDS)
+            return int(psutil.Process(process.pid).memory_info().rss)
+        finally:
+            process.terminate()
+            process.wait(READY_SECONDS_MAX)
 
 
 async def _create_topic(path: Path, topic: str) -> None:

@@ -103,6 +103,41 @@ async def test_sources_with_different_partition_counts_are_refused(world: World)
         await broker.start()
 
 
+async def test_what_start_will_create_can_be_known_before_and_asking_creates_nothing(world: World) -> None:
+    await world.create_topic(topic_of(world), 2)
+    layout = layout_of(world)
+    for _ in range(2):
+        assert await world.broker(layout).missing() == list(layout.own)
+    await world.broker(layout).start()
+    assert await world.broker(layout).missing() == []
+
+
+async def test_whoever_asks_what_is_missing_hears_of_what_start_would_refuse(world: World) -> None:
+    await world.create_topic(topic_of(world, "one"), 1)
+    await world.create_topic(topic_of(world, "two"), 2)
+    with pytest.raises(Unreachable, match="partitions"):
+        await world.broker(layout_of(world, "one", "two")).missing()
+
+
+async def test_one_topic_is_written_and_read_from_the_side_and_no_other_is_created(world: World) -> None:
+    await world.create_topic(topic_of(world), 1)
+    layout = layout_of(world)
+    broker = world.broker(layout)
+    await broker.connect(topic_of(world))
+    await broker.produce(topic_of(world), b"k", b"v")
+    assert await values_of(broker, topic_of(world), 1) == [b"v"]
+    async with aclosing(broker.follow(topic_of(world))) as records:  # type: ignore[type-var]  # it is a generator
+        assert (await anext(records)).value == b"v"
+    assert await world.broker(layout).missing() == list(layout.own)
+
+
+async def test_a_topic_that_is_not_there_is_not_connected_to_and_not_created(world: World) -> None:
+    await world.create_topic(topic_of(world), 1)
+    for _ in range(2):
+        with pytest.raises(Unreachable, match=results_of(world)):
+            await world.broker(layout_of(world)).connect(results_of(world))
+
+
 # --- positions --------------------------------------------------------------------------------------------------
 
 
@@ -121,6 +156,19 @@ async def test_an_input_without_a_position_begins_where_the_layout_says(world: W
     for start, offset in expected.items():
         other = await started(world, layout_of(world, start=start))
         assert await begun(other, topic) == Position(offset)
+
+
+async def test_it_says_how_many_records_lie_before_an_input_that_begins_for_the_first_time(world: World) -> None:
+    one, two = topic_of(world, "one"), topic_of(world, "two")
+    broker = await started(world, layout_of(world, "one", "two"))
+    for number in range(5):
+        await broker.produce(one, b"k", b"%d" % number, timestamp=1_000_000 + 10 * number)
+    expected: dict[Start, int] = {"earliest": 0, "latest": 5, 1_000_011: 2}
+    for start, before in expected.items():
+        log = await (await started(world, layout_of(world, "one", "two", start=start))).open(TASK)
+        await restored(log)
+        await log.begin({two: Position(0)})
+        assert log.skipped == {one: before}
 
 
 async def test_a_position_is_taken_up_where_it_was(world: World) -> None:

@@ -95,11 +95,11 @@ def test_a_broker_that_is_away_is_a_sentence_and_exit_code_3(newcomer: Newcomer)
     assert "127.0.0.1:1: no broker answers" in done.stderr
 
 
-def test_a_missing_source_is_a_sentence_that_names_it(newcomer: Newcomer) -> None:
+def test_a_missing_source_is_at_once_a_sentence_that_names_it(newcomer: Newcomer) -> None:
     done = newcomer.ask("run")
     assert done.returncode == OUTSIDE
     assert f"topic {newcomer.deployment.source} does not exist" in done.stderr
-    assert is_one_sentence(done.stderr.splitlines(keepends=True)[-1])
+    assert is_one_sentence(done.stderr)
 
 
 def test_an_internal_topic_that_forgets_is_refused_with_the_command_that_mends_it(newcomer: Newcomer) -> None:
@@ -109,7 +109,37 @@ def test_an_internal_topic_that_forgets_is_refused_with_the_command_that_mends_i
     run, plan = newcomer.ask("run"), newcomer.ask("topics", "plan", "--json")
     assert (run.returncode, plan.returncode) == (OUTSIDE, 1)
     assert "retention.ms=604800000, which would lose state; run kafka-configs.sh --alter" in run.stderr
+    assert is_one_sentence(run.stderr)
     assert {each["topic"]: each["action"] for each in json.loads(plan.stdout)}[log] == "refuse"
+
+
+def test_the_world_is_fine_before_the_first_run_and_nothing_is_created_by_looking(newcomer: Newcomer) -> None:
+    name = newcomer.deployment.name
+    newcomer.kafka.create(newcomer.deployment.source)
+    own = ", ".join(
+        [f"{name}.ssh-watch.log", *(f"{name}.{each}" for each in ("dead", "partials", "results", "previews"))]
+    )
+    for _ in range(2):
+        done = newcomer.ask("check", "--connect")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"broker kafka: fine; will be created: {own}\n" in done.stdout
+    refused = penstock("check", "--connect", *newcomer.arguments("kafka.create_topics=false"))
+    assert refused.returncode == OUTSIDE
+    assert f"topics {own} do not exist (run `penstock topics apply`" in refused.stderr
+
+
+def test_whoever_only_looks_or_feeds_creates_nothing_on_kafka(newcomer: Newcomer) -> None:
+    source, results = newcomer.deployment.source, newcomer.deployment.results
+    refused = newcomer.ask("feed", "--hours", "0.1")
+    assert (refused.returncode, f"topic {source} does not exist" in refused.stderr) == (OUTSIDE, True)
+    newcomer.kafka.create(source)
+    assert newcomer.ask("feed", "--hours", "0.1").returncode == 0
+    shown = newcomer.ask("tail")
+    assert (shown.returncode, f"topic {results} does not exist" in shown.stderr) == (OUTSIDE, True)
+    assert is_one_sentence(refused.stderr)
+    assert is_one_sentence(shown.stderr)
+    there = {each["topic"]: each["exists"] for each in json.loads(newcomer.ask("topics", "plan", "--json").stdout)}
+    assert [topic for topic, exists in there.items() if exists] == [source]
 
 
 def test_topics_are_planned_then_applied_and_then_there(newcomer: Newcomer) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 
+import pytest
 from tests.stage import WATCH, Stage
 from tests.virtual_time import BEGINNING_MS
 
@@ -52,6 +54,32 @@ async def test_a_broker_that_is_away_for_a_minute_is_no_silence_of_its_inputs() 
     broker.blind = False
     assert (await working).counts["late", "auth"] == 0
     assert len((await stage.told()).results) == 2
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        ("latest", "auth/0 starts at latest: 1,200 records lie before it"),
+        ("'2026-11-18T11:09:43Z'", "auth/0 starts at 2026-11-18T11:09:43.000Z: 183 records lie before it"),
+    ],
+)
+async def test_it_says_once_how_many_records_lie_before_its_start(
+    start: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = await Stage(WATCH.replace("topic: auth,", f"topic: auth, start: {start},")).open()
+    await stage.produce([("host-1", "ok")] * 1_200)
+    with caplog.at_level(logging.INFO, "penstock.task"):
+        await stage.play()
+        await stage.play()
+    assert [record.message for record in caplog.records if "lie before" in record.message] == [said]
+
+
+async def test_an_input_that_is_read_from_its_first_record_is_nothing_to_tell(caplog: pytest.LogCaptureFixture) -> None:
+    stage = await Stage().open()
+    await stage.produce([("host-1", "ok")] * 5)
+    with caplog.at_level(logging.INFO, "penstock.task"):
+        await stage.play()
+    assert "starts at" not in caplog.text
 
 
 async def test_a_transactional_input_may_be_emptied_up_to_its_last_marker_by_its_retention() -> None:

@@ -57,7 +57,7 @@ async def test_a_refused_output_becomes_a_dead_letter_and_everything_else_is_com
     summary = await stage.play(FaultyBroker(stage.broker(), commits=[None, RefusedFirst("too odd")]))
     told = await stage.told()
     [letter] = await stage.records(stage.pipeline.plan.dead_topic)
-    assert summary.exit_code == 0
+    assert (summary.exit_code, summary.counts["dead", "refused"]) == (0, 1)
     assert (header(letter, "penstock-dead-reason"), header(letter, "penstock-dead-detail")) == ("refused", "too odd")
     run = header(letter, "penstock-dead-id").rpartition("/")[0]
     assert undisturbed.outcomes.keys() - told.outcomes.keys() == {(run, "final")}
@@ -76,7 +76,7 @@ async def test_results_that_are_too_large_for_their_topics_become_dead_letters_a
     summary = await stage.play(stage.broker(record_bytes_max=16_000), model)
     told = await stage.told()
     letters = await stage.records(stage.pipeline.plan.dead_topic)
-    assert summary.exit_code == 0
+    assert (summary.exit_code, summary.counts["dead", "refused"]) == (0, len(letters))
     lost = {(header(letter, "penstock-dead-id").rpartition("/")[0], "final") for letter in letters}
     assert lost
     assert undisturbed.outcomes.keys() - told.outcomes.keys() == lost

@@ -70,7 +70,8 @@ async def test_who_opens_later_fences_who_opened_before(kafka: KafkaWorld) -> No
     assert await kafka.committed(kafka.results) == [b"before", b"after"]
 
 
-async def test_a_fence_is_raised_and_said_nowhere_else(kafka: KafkaWorld) -> None:
+@pytest.mark.parametrize("numbers", [1, 200_000], ids=["one record", "more than a batch"])
+async def test_a_fence_is_raised_and_said_nowhere_else(kafka: KafkaWorld, numbers: int) -> None:
     """asyncio logs a traceback for every future whose exception nobody looked at, and aiokafka notes a fence in several."""
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
@@ -79,7 +80,7 @@ async def test_a_fence_is_raised_and_said_nowhere_else(kafka: KafkaWorld) -> Non
     log, _, _ = await kafka.open(broker)
     await kafka.fence(broker)
     with pytest.raises(Fenced):
-        await log.commit(delta(log, cells={"k": {"noise": [hash((i, "noise")) for i in range(200_000)]}}), [])
+        await log.commit(delta(log, cells={"k": {"noise": [hash((i, "noise")) for i in range(numbers)]}}), [])
     await log.close()
     kafka.logs.remove(log)
     del log

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.connectors.kafka_topics import LOG_SETTINGS, Found, TopicPlan, World, plan, refuse
+from penstock.connectors.kafka_topics import LOG_SETTINGS, Found, TopicPlan, World, absent, plan, refuse
 from penstock.connectors.port import Layout
 from penstock.operators.error import Unreachable
 
@@ -43,6 +43,11 @@ def test_everything_that_stands_in_the_way_is_said_at_once() -> None:
         "topic results has 2 partitions, but the inputs have 6: task p writes partition p only; name another topic, "
         "or make one with 6 (`penstock topics plan` shows all)"
     )
+
+
+def test_what_is_not_there_is_named_in_the_number_that_it_has() -> None:
+    assert absent(["a"]) == "topic a does not exist"
+    assert absent(["a", "b"]) == "topics a, b do not exist"
 
 
 def test_topics_as_they_should_be_are_left_alone() -> None:

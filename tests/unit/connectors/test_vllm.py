@@ -14,7 +14,16 @@ from aiohttp import web
 
 from penstock.connectors.port import Piece
 from penstock.connectors.vllm import Deadlines, VllmModel
-from penstock.operators.error import Busy, CallFailed, CallInvalid, ModelError, Rejected, TimedOut, Unreachable
+from penstock.operators.error import (
+    Busy,
+    CallFailed,
+    CallInvalid,
+    ModelError,
+    Rejected,
+    TimedOut,
+    Unanswered,
+    Unreachable,
+)
 from penstock.operators.event import ChatRequest, Message, Usage
 
 KEY = "sk-very-secret"
@@ -478,21 +487,26 @@ async def test_a_gateway_that_serves_every_name_serves_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("handler", "said"),
+    ("handler", "kind", "said"),
     [
         (
             answering(401, json.dumps({"error": {"message": f"bad key {KEY}"}})),
+            Unreachable,
             r"answered 401.*bad key \*\*\*.*check `api_key`",
         ),
-        (answering(404, b'{"detail":"Not Found"}'), "answered 404.*Not Found.*ends in /v1"),
-        (answering(500, b""), "answered 500.*no explanation"),
-        (answering(200, b"<html>"), "no list of models"),
-        (hung, "did not answer within 0.2 s"),
+        (answering(404, b'{"detail":"Not Found"}'), Unreachable, "answered 404.*Not Found.*ends in /v1"),
+        (answering(500, b""), Unanswered, "answered 500.*no explanation"),
+        (answering(503, b"Loading model"), Unanswered, "answered 503.*Loading model"),
+        (answering(200, b"<html>"), Unreachable, "no list of models"),
+        (hung, Unanswered, "did not answer within 0.2 s"),
     ],
 )
-async def test_a_probe_that_fails_says_what_and_what_to_do(handler: Handler, said: str) -> None:
+async def test_a_probe_that_fails_says_what_and_what_to_do_and_whether_waiting_may_help(
+    handler: Handler, kind: type[Unreachable], said: str
+) -> None:
     with pytest.raises(Unreachable, match=said) as unreachable:
         await probe(handler, deadlines=Deadlines(probe=0.2))
+    assert type(unreachable.value) is kind
     assert KEY not in str(unreachable.value)
 
 
@@ -500,7 +514,7 @@ async def test_a_probe_of_nobody_says_so() -> None:
     async with serving(streaming()) as stub:
         gone = stub.base_url
     async with model_of(gone) as model:
-        with pytest.raises(Unreachable, match=r"model small at http.*cannot be reached.*start the server"):
+        with pytest.raises(Unanswered, match=r"model small at http.*cannot be reached.*start the server"):
             await model.probe()
 
 

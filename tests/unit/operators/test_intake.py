@@ -36,7 +36,7 @@ class Inputs:
     def add(self, topic: str, *times: int | None) -> None:
         """None is a record that nobody can read."""
         source = next(source for source in self.plan.sources if source.topic == topic)
-        self.merge.add(source, [self._record(topic, time) for time in times])
+        self.merge.add(source, [self._record(topic, time) for time in times], source.decode)
 
     def _record(self, topic: str, time: int | None) -> Record:
         self._offset += 1

@@ -9,17 +9,17 @@ from tests.oracle.product import plan_of
 from penstock.operators.context import Context, ContextSettings
 from penstock.operators.key_state import KeyState
 from penstock.operators.occasion import Occasions
-from penstock.operators.plan import PlannedTrigger
+from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.record import Record
 from penstock.operators.run import Firing
 from penstock.operators.trigger import Fired
 
-PLAN = plan_of("""
+FILE = """
 penstock: v1
 name: occasions
 labels: {team: secops, severity: info}
 sources:
-  auth: {topic: auth, key: event.host}
+  auth: {topic: auth-log, key: event.host}
 triggers:
   each: {each: 'event.x == "a"', agent: none}
   when:
@@ -27,8 +27,9 @@ triggers:
     labels: {severity: critical}
     annotations: {summary: "{{ trigger.name }} on {{ key }}"}
     agent: none
-""")
-RECORD = Record("auth", 3, 41, 1_000, None, b"{}")
+"""
+PLAN = plan_of(FILE)
+RECORD = Record("auth-log", 3, 41, 1_000, None, b"{}")
 
 
 def planned(name: str) -> PlannedTrigger:
@@ -42,16 +43,28 @@ def firing(
     raw: Record | None = RECORD,
     partition: int = 3,
     key: str = "h",
+    generation: int = 0,
     ended: bool = False,
+    plan: Plan = PLAN,
 ) -> Firing:
-    occasions = Occasions(PLAN, partition)
+    occasions = Occasions(plan, partition, {"auth-log": generation}.__getitem__)
     occasions.ended = ended
     state = KeyState(key, Context(ContextSettings()), [], len(PLAN.triggers), Counter())
     return occasions.firing(state, planned(name), fired or Fired(1_000, None), raw)
 
 
-def test_what_an_event_fires_is_caused_by_its_record() -> None:
+def test_what_an_event_fires_is_caused_by_its_record_named_as_the_file_names_its_source() -> None:
     assert firing().cause == "auth/3@41"
+
+
+def test_a_source_that_is_renamed_in_the_file_changes_no_ids() -> None:
+    renamed = firing(plan=plan_of(FILE.replace("auth:", "logins:")))
+    assert (renamed.cause, renamed.run) == ("logins/3@41", firing().run)
+
+
+def test_a_record_of_a_topic_that_was_made_anew_is_another_cause() -> None:
+    assert firing(generation=1).run != firing().run
+    assert firing(generation=1).cause == firing().cause
 
 
 def test_what_time_fires_is_caused_by_the_instant_at_which_it_was_due() -> None:
@@ -65,7 +78,7 @@ def test_the_run_follows_from_partition_trigger_key_and_cause_alone() -> None:
         firing(partition=4).run,
         firing("when").run,
         firing(key="other").run,
-        firing(raw=Record("auth", 3, 42, 1_000, None, b"{}")).run,
+        firing(raw=Record("auth-log", 3, 42, 1_000, None, b"{}")).run,
     }
     assert len(ids) == 5
     assert firing().run == firing(fired=Fired(9_999, None), ended=True).run

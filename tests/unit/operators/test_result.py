@@ -12,7 +12,18 @@ from penstock.operators.dead import dead_letter
 from penstock.operators.event import Usage
 from penstock.operators.record import DeadLetter, Record
 from penstock.operators.result import ResultPlan, identity_of, result_outputs
-from penstock.operators.run import CallEntry, Degradation, Firing, Run, State, carried, run_id
+from penstock.operators.run import (
+    CallEntry,
+    Cause,
+    Degradation,
+    Firing,
+    RecordCause,
+    Run,
+    State,
+    TimerCause,
+    carried,
+    run_id,
+)
 
 PLAN = ResultPlan("ssh-watch", "dev", "a1b2c3d", "sha256:3b1f0123456789abcdef", "ssh-results", "ssh-partials")
 
@@ -155,13 +166,15 @@ def test_costs_are_summed_exactly_and_rounded_once() -> None:
 
 
 def test_run_ids_follow_from_the_cause_and_begin_with_the_partition() -> None:
-    first = run_id(3, "ssh-watch", "brute_force", "LabSZ", "auth/0@1841")
-    assert first == run_id(3, "ssh-watch", "brute_force", "LabSZ", "auth/0@1841")
+    cause = RecordCause("auth-log", 0, 0, 1841)
+    first = run_id(3, "ssh-watch", "brute_force", "LabSZ", cause)
+    assert first == run_id(3, "ssh-watch", "brute_force", "LabSZ", cause)
     assert first.startswith("3-")
-    assert (
-        len({first, run_id(3, "ssh-watch", "brute_force", "LabSZ", "auth/0@1842"), run_id(3, "a", "b", "c", "d")}) == 3
-    )
-    assert run_id(0, "p", "ab", "c", "d") != run_id(0, "p", "a", "bc", "d")
+    others: list[Cause] = [
+        cause._replace(offset=1842), cause._replace(generation=1), cause._replace(topic="auth"), TimerCause(1841),
+    ]  # fmt: skip
+    assert len({first, *(run_id(3, "ssh-watch", "brute_force", "LabSZ", other) for other in others)}) == 5
+    assert run_id(0, "p", "ab", "c", cause) != run_id(0, "p", "a", "bc", cause)
 
 
 @pytest.mark.parametrize(

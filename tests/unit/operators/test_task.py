@@ -12,6 +12,7 @@ from tests.oracle.stand import Stand
 from penstock.operators.event import Answered, Ask, Cancel, Effect, Ended, Progress, Streamed, Ticked, Usage
 from penstock.operators.intake import MERGE_WAIT_MS
 from penstock.operators.task import Cut
+from penstock.state.delta import Position
 
 JUDGED = """
 penstock: v1
@@ -134,6 +135,18 @@ def test_a_position_says_where_to_go_on_and_what_the_last_record_looked_like() -
     position = stand.cut().delta.header.positions["auth"]
     assert (position.offset, position.last, position.timestamp) == (2, 1, 7000)
     assert position.crc == crc32(record.value or b"")
+
+
+def test_a_topic_that_was_made_anew_causes_other_runs_and_its_position_remembers_that() -> None:
+    runs = set()
+    for generation in range(2):
+        stand = Stand(JUDGED)
+        stand.task.opened({"auth": Position(0, generation=generation)}, stand.now)
+        stand.feed(stand.event(1, outcome="odd"))
+        cut = stand.cut()
+        runs.add(stand.results(cut)[0]["run"])
+        assert cut.delta.header.positions["auth"].generation == generation
+    assert len(runs) == 2
 
 
 def test_late_and_dead_records_are_counted_and_change_nothing_else() -> None:

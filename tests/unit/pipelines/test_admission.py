@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from itertools import pairwise
 from random import Random
 
+import msgspec
 import orjson
 import pytest
 
@@ -81,9 +82,20 @@ class Desk:
         time_limit: int = 60_000,
         partial_every: int | None = None,
         preview: bool = False,
+        question: str = "",
     ) -> None:
         request = ChatRequest("a-model", (Message("user", f"What about {name}?"),), {"max_tokens": 100})
-        asked = Ask(name, f"run-{name}", "key", "small", request, time_limit, partial_every, preview)
+        asked = Ask(
+            name,
+            question or f"about {name}",
+            f"run-{name}",
+            "key",
+            "small",
+            request,
+            time_limit,
+            partial_every,
+            preview,
+        )
         self.admission.ask(asked, owner, self.heard.append)
 
     @property
@@ -124,6 +136,31 @@ async def test_an_answer_comes_back_under_its_call_id_with_text_and_usage() -> N
     assert answered.simulated
     ledger = desk.endpoint.ledger
     assert (ledger.begun, ledger.answered, ledger.output_tokens) == (1, 1, answered.usage.output_tokens)
+
+
+async def test_an_answer_that_was_not_committed_answers_the_same_question_once_more() -> None:
+    desk = Desk(scripted())
+    desk.ask("a")
+    await desk.until_over()
+    [answered] = desk.heard
+    assert isinstance(answered, Answered)
+    for call in ("b", "c"):
+        desk.ask(call, question="about a")
+        assert desk.heard[-1] == msgspec.structs.replace(answered, call_id=call)
+    desk.admission.kept.forget("c")
+    desk.ask("d", question="about a")
+    await desk.until_over()
+    assert [type(heard) for heard in desk.heard] == [Answered] * 4
+    assert (desk.endpoint.ledger.begun, desk.endpoint.ledger.answered) == (2, 2)
+
+
+async def test_a_failure_is_no_answer_to_be_kept() -> None:
+    desk = Desk(scripted(Refuse()))
+    desk.ask("a")
+    await desk.until_over()
+    desk.ask("b", question="about a")
+    await desk.until_over()
+    assert [type(heard) for heard in desk.heard] == [CallLost, Answered]
 
 
 async def test_a_broken_stream_is_tried_again_within_the_time_limit() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.operators.error import Rejected
+from penstock.operators.error import Misused, Rejected
 from penstock.operators.event import Message
 from penstock.pipelines.fake_answer import Rule, load_rules, simulated_answer
 from penstock.pipelines.fake_evidence import evidence
@@ -224,5 +224,5 @@ def test_fault_rates_are_read_and_drawn_at_about_their_rates() -> None:
 
 @pytest.mark.parametrize("spec", ["cut", "cut=x", "cut=-1", "fire=0.1", "cut=0.6,busy=0.6"])
 def test_wrong_fault_rates_are_rejected(spec: str) -> None:
-    with pytest.raises(Rejected, match="--fault"):
+    with pytest.raises(Misused, match="--fault"):
         parse_faults(spec)

@@ -11,7 +11,7 @@ from tests.stage import Stage, judge, logins
 
 from penstock.connectors.fault import Away, FaultyBroker
 from penstock.connectors.scripted import ScriptedModel
-from penstock.operators.error import Rejected, Unreachable
+from penstock.operators.error import Misused, Unreachable
 from penstock.pipelines.observe import parse_listen, registry_of, serve, unready
 from penstock.pipelines.worker import Worker
 
@@ -115,7 +115,7 @@ def test_an_address_is_a_host_and_a_port_or_a_port_alone(listen: str, meant: tup
 
 @pytest.mark.parametrize("listen", ["9464", "host", "host:", ":port", ":70000", ""])
 def test_what_is_no_address_is_refused(listen: str) -> None:
-    with pytest.raises(Rejected, match="is not an address"):
+    with pytest.raises(Misused, match="is not an address"):
         parse_listen(listen)
 
 

@@ -11,7 +11,13 @@ import pytest
 from jsonschema import Draft202012Validator
 from tests.command_line import penstock
 
+from penstock.connectors.port import TaskId
+from penstock.operators.dead import dead_letter, refused_output
+from penstock.operators.event import Ask, ChatRequest
+from penstock.operators.record import DeadLetter, Output, Record
 from penstock.pipelines.compile import compile_pipeline
+from penstock.pipelines.endpoint import Call
+from penstock.pipelines.growing import preview
 from penstock.pipelines.load import load_pipeline
 from penstock.pipelines.result_schema import result_schema
 
@@ -73,22 +79,55 @@ def test_an_answer_that_the_agent_could_not_give_is_refused_by_its_message(recor
         assert errors(payload, {**copy.deepcopy(final), "answer": answer})
 
 
-def test_the_asyncapi_document_describes_both_topics_and_nothing_in_it_dangles() -> None:
+def messages_of(document: dict[str, Any], channel: str) -> set[str]:
+    return set(document["channels"][channel]["messages"])
+
+
+def test_the_asyncapi_document_describes_every_topic_and_nothing_in_it_dangles() -> None:
     document = penstock("schema", "--asyncapi", EXAMPLE).json
     topics = load_pipeline([EXAMPLE], environ={}).spec
     assert topics is not None
     assert {name: channel["address"] for name, channel in document["channels"].items()} == {
         "results": topics.output_topics.results,
         "partials": topics.output_topics.partials,
+        "dead": topics.output_topics.dead,
+        "previews": topics.output_topics.previews,
     }
     assert {"asyncapi", "info", "channels", "operations", "components"} <= document.keys()
+    assert document["operations"].keys() == {f"publish_{name}" for name in document["channels"]}
     agents = compile_pipeline(load_pipeline([EXAMPLE], environ={})).plan.agents
-    for channel in document["channels"].values():
-        assert set(channel["messages"]) == {"result", *(f"result_{name}" for name in agents)}
+    for channel in ("results", "partials"):
+        assert messages_of(document, channel) == {"result", *(f"result_{name}" for name in agents)}
+    assert (messages_of(document, "dead"), messages_of(document, "previews")) == ({"dead_letter"}, {"preview"})
     references = list(_references(document))
     assert references
     for reference in references:
         _resolve(document, reference)
+
+
+def test_every_dead_letter_has_the_headers_that_its_message_describes() -> None:
+    headers = penstock("schema", "--asyncapi", EXAMPLE).json["components"]["messages"]["dead_letter"]["headers"]
+    Draft202012Validator.check_schema(headers)
+    record = Record("auth", 2, 7, 1_795_000_000_000, b"k", b"\xff", (("own", b"1"),))
+    letter = dead_letter(record, DeadLetter("undecodable", "it is no JSON"), "dead")
+    result = Output("r/1", "results", b"k", b"{}")
+    letters = [letter, refused_output(letter, "too large", "dead"), refused_output(result, "too large", "dead")]
+    for each in letters:
+        shown = {name: text.decode() for name, text in each.headers}
+        assert errors(headers, shown) == []
+    assert errors(headers, {"penstock-dead-topic": "auth"})
+    known = {name for each in letters for name, _ in each.headers} - {"own"}
+    assert headers["properties"].keys() == known
+
+
+def test_a_preview_is_as_its_message_says() -> None:
+    message = penstock("schema", "--asyncapi", EXAMPLE).json["components"]["messages"]["preview"]
+    ask = Ask("c", "q", "r", "k", "small", ChatRequest("m", (), {}, None), 1000, 100, True)
+    output = preview(Call(ask, TaskId("main", 0), lambda _: None), "previews", 3, "text", simulated=True)
+    shown = orjson.loads(output.value or b"")
+    Draft202012Validator.check_schema(message["payload"])
+    assert errors(message["payload"], shown) == []
+    assert errors(message["payload"], {**shown, "from": -1})
 
 
 def _references(node: object) -> list[str]:

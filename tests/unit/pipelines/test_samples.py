@@ -9,7 +9,7 @@ import pytest
 from tests.command_line import RULES, failures, recording, written
 from tests.stage import WATCH
 
-from penstock.operators.error import Rejected
+from penstock.operators.error import Misused
 from penstock.operators.expression import UNKNOWN
 from penstock.operators.plan import Plan
 from penstock.pipelines.compile import compile_pipeline
@@ -25,13 +25,13 @@ def plan_of(folder: Path, text: str) -> Plan:
 def test_the_only_source_needs_no_name(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, RULES)
     assert source_of(plan, None) is source_of(plan, "auth") is plan.sources[0]
-    with pytest.raises(Rejected, match="name one of: auth"):
+    with pytest.raises(Misused, match="name one of: auth"):
         source_of(plan, "other")
 
 
 def test_one_of_several_sources_has_to_be_named(tmp_path: Path) -> None:
     second = RULES.replace("triggers:", "  web: {topic: web, key: event.host}\ntriggers:")
-    with pytest.raises(Rejected, match="name one of: auth, web"):
+    with pytest.raises(Misused, match="name one of: auth, web"):
         source_of(plan_of(tmp_path, second), None)
 
 
@@ -55,6 +55,11 @@ def test_what_expressions_come_to_is_counted_per_event(tmp_path: Path) -> None:
     )
     assert tally.counters["dead", "keyless"] == 1
     assert tally.counters["fired", "many"] == 1
+
+
+def test_that_no_model_is_asked_is_nothing_that_a_sample_tells(tmp_path: Path) -> None:
+    tally = tally_sample(plan_of(tmp_path, WATCH), recording(tmp_path, failures(3)), None)
+    assert {what for what, _ in tally.counters} == {"events", "fired", "resolved"}
 
 
 def test_an_expression_over_a_missing_field_is_unknown(tmp_path: Path) -> None:

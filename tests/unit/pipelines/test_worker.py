@@ -4,10 +4,10 @@ import asyncio
 import logging
 
 import pytest
-from tests.stage import Stage, logins
+from tests.stage import WATCH, Stage, judge, logins
 
 from penstock.connectors.fault import Away, FaultyBroker, FencedBefore, LostBefore
-from penstock.connectors.scripted import ScriptedModel, Wait
+from penstock.connectors.scripted import Refuse, ScriptedModel, Wait
 from penstock.pipelines.worker import FIRST_TASK_SECONDS
 
 VIRTUAL_TIME = True
@@ -38,6 +38,20 @@ async def test_what_was_done_again_after_a_loss_does_not_count_twice(stage: Stag
     faults = [None, LostBefore(), None, FencedBefore(), FencedBefore(), None, None, LostBefore()]
     disturbed = await other.play(FaultyBroker(other.broker(), commits=faults))
     assert disturbed.counts == undisturbed.counts
+
+
+async def test_results_that_failed_or_are_less_than_was_asked_for_are_counted_as_they_are_committed() -> None:
+    fallback = "    fallback: {verdict: benign, why: nobody was there}\n"
+    for text, word in ((WATCH, "failed"), (WATCH + fallback, "degraded")):
+        stage = await Stage(text).open()
+        await stage.produce(EVENTS)
+        summary = await stage.play(model=ScriptedModel(judge, script=[Refuse(), None, Refuse()]))
+        results = [record for record in (await stage.told()).results if record["state"] != "resolved"]
+        bad = [record for record in results if record["state"] == "failed" or record["degraded"]]
+        assert {what: count for what, count in summary.counts.items() if what[0] in ("failed", "degraded")} == {
+            (word, "judge"): len(bad)
+        }
+        assert len(bad) == 2
 
 
 async def test_a_process_with_open_runs_is_not_idle(stage: Stage) -> None:
