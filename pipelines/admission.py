@@ -25,6 +25,7 @@ from random import Random
 
 import msgspec
 
+from penstock.connectors.failpoint import failpoint
 from penstock.connectors.port import Model, Piece, TaskId, WallClock
 from penstock.operators.error import Busy, CallFailed, CallInvalid, ModelError, TimedOut
 from penstock.operators.event import Answered, Ask, CallLost, FailureKind, Usage
@@ -191,6 +192,7 @@ class Admission:
 
     async def _attempt(self, model: Model, ask: Ask, growing: Growing, seconds: float) -> Piece:
         """One stream to its last piece; the text is in `growing`."""
+        failpoint("calling")
         growing.begin()
         last = None
         try:

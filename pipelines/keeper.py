@@ -10,6 +10,7 @@ import logging
 from contextlib import suppress
 from random import Random
 
+from penstock.connectors.failpoint import failpoint
 from penstock.connectors.port import TaskId
 from penstock.operators.error import Fenced, Lost, PenstockError, Superseded, Unreachable
 from penstock.pipelines.backoff import Backoff
@@ -95,6 +96,7 @@ class Keeper:
                 await self._wait_after(error)
 
     async def _once(self) -> None:
+        failpoint("opening")
         opened = await self._process.broker.open(self.task)
         self.session = session = Session(self._process, opened, self._look_at_predecessor, self._former)
         if self.ending is not None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from typing import assert_never
 
+from penstock.connectors.failpoint import failpoint
 from penstock.connectors.port import TaskLog
 from penstock.operators.event import Answered, Arrived, Ask, Cancel, Effect, Ended, Progress, Ticked
 from penstock.operators.instant import iso_text
@@ -114,16 +115,19 @@ class Session:
         self._on_restored(last)
         self._again = last is not None and last.incarnation == self._former
         self._deaths.opened(again=self._again)
+        failpoint("restored")
 
     async def _declare(self) -> None:
         """Nothing is fed, asked or published before `opened` is in the log (protocol rules 1 and 10)."""
         positions = await self._log.begin(self.core.positions)
+        failpoint("inputs_begun")
         re_asks: list[Effect] = []
         for effects in self.core.opening(positions, self._process.clock.now()):
             re_asks += effects
             await asyncio.sleep(0)
         self._saving.begin("opened", again=self._again)
         await self._saving.finish()
+        failpoint("opened")
         self.working_since = self._process.clock.monotonic()
         self._tell_starts()
         if self._deaths.suspicious:
@@ -161,8 +165,10 @@ class Session:
         while self._heard:
             self._feed_heard()
         await self._saving.finish()
+        failpoint("releasing")
         self._saving.begin("released")
         await self._saving.finish()
+        failpoint("released")
 
     async def _leave(self) -> None:
         self._process.admission.cancel_all(self._log.task)
@@ -171,6 +177,7 @@ class Session:
             await self._fetching.end()
         finally:  # also when the time for leaving is over
             await self._log.close()
+            failpoint("log_closed")
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         if self._ending is not None:
@@ -185,6 +192,7 @@ class Session:
                     assert_never(effect)
 
     def _hear(self, heard: Heard) -> None:
+        failpoint("answer_arrived")
         self._heard.append(heard)
         self._bell.ring()
 
@@ -194,6 +202,7 @@ class Session:
             if isinstance(heard, Answered):
                 self._saving.fed(heard)
             self._perform(self.core.feed(heard))
+            failpoint("answer_fed")
         if self._heard:
             self._bell.ring()
 
@@ -209,6 +218,7 @@ class Session:
         began = clock.monotonic()
         self._ticked_at = clock.now()
         self._perform(self.core.feed(Arrived(records, self.progress, self._ticked_at)))
+        failpoint("fed")
         self._fetching.fed(sum(map(len, records.values())), clock.monotonic() - began)
 
     async def _try_next(self, trials: Trials) -> None:

@@ -33,10 +33,10 @@ class Workers:
     processes: list[Process] = field(default_factory=list)
     killed: list[Process] = field(default_factory=list)
 
-    def start(self, *options: str) -> Process:
-        with (self.folder / f"worker-{len(self.processes)}.log").open("wb") as log:
+    def start(self, *options: str, **environ: str) -> Process:
+        with self._log_of(len(self.processes)).open("wb") as log:
             command = [*PENSTOCK, "run", *self.command, *options]
-            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **environ})
         self.processes.append(process)
         return process
 
@@ -54,12 +54,25 @@ class Workers:
         process.kill()
         process.wait(SECONDS_MAX)
 
+    def has_opened(self, process: Process, tasks: int) -> bool:
+        """Wait until it has opened so many tasks, not for ever; whether it has."""
+        log = self._log_of(self.processes.index(process))
+        return until(lambda: log.read_text(errors="replace").count(" opened\n") >= tasks, SECONDS_MAX)
+
+    def kills_itself(self, process: Process) -> bool:
+        """Wait for that, not for ever; whether it happened."""
+        self.killed.append(process)
+        return until(lambda: process.poll() is not None, SECONDS_MAX, 0.02) and process.returncode == -signal.SIGKILL
+
     def stop(self) -> list[int]:
         """SIGTERM to all that run; their exit codes."""
         running = self.running
         for process in running:
             process.terminate()
         return [process.wait(SECONDS_MAX) for process in running]
+
+    def _log_of(self, number: int) -> Path:
+        return self.folder / f"worker-{number}.log"
 
     def log(self) -> str:
         return "\n".join(f"{path.name}:\n{path.read_text(errors='replace')}" for path in sorted(self.folder.iterdir()))
