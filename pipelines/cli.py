@@ -258,6 +258,7 @@ def fake_model(
     answers: Annotated[Path | None, typer.Option(help="YAML list of {when, answer}.")] = None,
     fault: Annotated[str, typer.Option(help="Break some answers, such as cut=0.1,busy=0.05: see docs/models.md.")] = "",
     seed: Annotated[int, typer.Option(help="Of the faults.")] = 0,
+    log: Annotated[Path | None, typer.Option(help="Note every call in this file, as JSON lines.")] = None,
 ) -> None:
     """A server that speaks vLLM's protocol and has no model: every answer is labelled as simulated."""
     from penstock.pipelines.command_fake_model import serve
@@ -265,6 +266,7 @@ def fake_model(
     serve(
         listen=listen, tokens_per_second=tokens_per_second, ttft=ttft, max_num_seqs=max_num_seqs,
         max_num_queued_reqs=max_num_queued_reqs, priorities=priorities, answers=answers, fault=fault, seed=seed,
+        log=log,
     )  # fmt: skip
 
 

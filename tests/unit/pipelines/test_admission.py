@@ -126,6 +126,14 @@ async def test_an_answer_comes_back_under_its_call_id_with_text_and_usage() -> N
     assert (ledger.begun, ledger.answered, ledger.output_tokens) == (1, 1, answered.usage.output_tokens)
 
 
+async def test_a_request_is_named_after_its_run_and_attempt_when_it_is_sent() -> None:
+    model = scripted()
+    desk = Desk(model)
+    desk.ask("a")
+    await desk.until_over()
+    assert [call.request.request_id for call in model.calls] == ["run-a.1"]
+
+
 async def test_a_broken_stream_is_tried_again_within_the_time_limit() -> None:
     desk = Desk(scripted(CutAfter(1), CutAfter(0), None))
     desk.ask("a")
