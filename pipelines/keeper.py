@@ -94,8 +94,11 @@ class Keeper:
                 await self._wait_after(error)
 
     async def _once(self) -> None:
+        began = self._process.clock.monotonic()
         opened = await self._process.broker.open(self.task)
-        self.session = session = Session(self._process, opened, self._look_at_predecessor)
+        self.session = session = Session(
+            self._process, opened, self._look_at_predecessor, lambda: self._note_opened(began)
+        )
         if self.ending is not None:
             session.ask_to_end(self.ending)
         try:
@@ -124,7 +127,10 @@ class Keeper:
             )
         self.times_opened += 1
         self.trouble = ""
-        log.info("%s opened", self._name)
+
+    def _note_opened(self, began: float) -> None:
+        """`opened` is committed: fence, restoring and this commit took from `began` until now."""
+        log.info("%s opened in %d ms", self._name, 1000 * (self._process.clock.monotonic() - began))
 
     async def _wait_after(self, error: PenstockError) -> None:
         seconds = self._backoff.draw()

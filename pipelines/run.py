@@ -46,9 +46,18 @@ class Ending(Enum):
 class Session:
     """One task, opened. It ends when asked to, or with the exception that ended it; it is never used again."""
 
-    def __init__(self, process: Process, log: TaskLog, on_restored: Callable[[Header | None], None]) -> None:
-        """`on_restored` sees the last header in the log before anything is written there; it may raise."""
-        self._process, self._log, self._on_restored = process, log, on_restored
+    def __init__(
+        self,
+        process: Process,
+        log: TaskLog,
+        on_restored: Callable[[Header | None], None],
+        on_opened: Callable[[], None],
+    ) -> None:
+        """`on_restored` sees the last header in the log before anything is written there; it may raise.
+
+        `on_opened` is called when `opened` was committed.
+        """
+        self._process, self._log, self._on_restored, self._on_opened = process, log, on_restored, on_opened
         self._bell = Bell()
         self.core = Task(process.plan, log.task.partition)
         self._saving = Saving(self.core, log, process, self._bell.ring)
@@ -104,6 +113,7 @@ class Session:
         self._saving.begin("opened")
         await self._saving.finish()
         self.working_since = self._process.clock.monotonic()
+        self._on_opened()
         self._perform(re_asks)
 
     async def _work(self) -> None:
