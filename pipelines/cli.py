@@ -270,6 +270,34 @@ def fake_model(
     )  # fmt: skip
 
 
+@app.command(epilog="Example: penstock torture --cycles 50 --brokers 3")
+def torture(
+    cycles: Annotated[int, typer.Option(help="Slices of events, each with one fault or two.", min=1)] = 15,
+    brokers: Annotated[int, typer.Option(help="Local brokers to start and to strike: 1 or 3.")] = 1,
+    kafka: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="An existing Kafka instead; its brokers are left alone.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Alive between faults.", min=1)] = 3,
+    events_per_cycle: Annotated[int, typer.Option(help="Spread evenly over a cycle.", min=1)] = 2000,
+    faults: Annotated[
+        str | None, typer.Option(help="Some of kill,stop,term,rolling,join_leave,scale,broker_kill,broker_stop,power.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of events and faults.")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="End with one object; print nothing else.")] = False,
+) -> None:
+    """Strike real workers and brokers while events flow, and check from outside that nothing is lost, doubled or contradicted.
+
+    Needs a Kafka: its jars (`make jars`, or KAFKA_HOME) and java, or --kafka.
+    """
+    from penstock.pipelines.command_torture import TortureOptions, torture
+
+    options = TortureOptions(
+        cycles=cycles, brokers=brokers, kafka=kafka, workers=workers, events_per_cycle=events_per_cycle, faults=faults,
+        seed=seed, json=json,
+    )  # fmt: skip
+    torture(options)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
