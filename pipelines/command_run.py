@@ -71,6 +71,11 @@ def set_up_logging() -> None:
     if level not in levels:
         raise Rejected(f"{level!r} is no level", where="PENSTOCK_LOG", remedy=f"write one of: {', '.join(levels)}")
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
+    silence_clients()
+
+
+def silence_clients() -> None:
+    """What aiokafka has to say comes to us as exceptions, too, and is told in our words."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 

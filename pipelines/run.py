@@ -55,13 +55,20 @@ class Session:
     """One task, opened. It ends when asked to, or with the exception that ended it; it is never used again."""
 
     def __init__(
-        self, process: Process, log: TaskLog, on_restored: Callable[[Header | None], None], former: int | None = None
+        self,
+        process: Process,
+        log: TaskLog,
+        on_restored: Callable[[Header | None], None],
+        on_opened: Callable[[], None],
+        former: int | None = None,
     ) -> None:
         """`on_restored` sees the last header in the log before anything is written there; it may raise.
 
-        `former` is the incarnation of this process's last session of the task, None if there was none.
+        `on_opened` is called when `opened` was committed. `former` is the incarnation of this process's last session of the
+        task, None if there was none.
         """
-        self._process, self._log, self._on_restored, self._former = process, log, on_restored, former
+        self._process, self._log = process, log
+        self._on_restored, self._on_opened, self._former = on_restored, on_opened, former
         self._bell = Bell()
         self.core = Task(process.plan, log.task.partition)
         self._saving = Saving(self.core, log, process, self._bell.ring)
@@ -129,6 +136,7 @@ class Session:
         await self._saving.finish()
         failpoint("opened")
         self.working_since = self._process.clock.monotonic()
+        self._on_opened()
         self._tell_starts()
         if self._deaths.suspicious:
             self._trials = Trials(self._process, self.core, self._saving, self._fetching, self._deaths)

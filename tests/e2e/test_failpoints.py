@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 
 from tests.e2e.deployment import PARTITIONS, Deployment, undisturbed
-from tests.e2e.processes import Workers, simulated_model
+from tests.e2e.processes import until
 from tests.e2e.ssh_stream import Written, generated, records
 from tests.e2e.transport import KafkaTransport, SqliteTransport
 from tests.e2e.trial import LOG_CHARACTERS_MAX, Trial, unique_name
 from tests.kafka_cut import END_TXN, Cut, cut_beside
 
 from penstock.connectors.failpoint import FAILPOINTS, VARIABLE
+from penstock.pipelines.torture_processes import Process, Workers, simulated_model
 
 BRISK = ("--tokens-per-second", "100", "--ttft", "0.1")
 """Of a simulated model: some runs are open whenever a process dies, and an answer comes while it lives."""
@@ -53,14 +55,26 @@ def die_everywhere(
         victim = group.start(*detour, **{VARIABLE: f"{point}@{passed(point)}"})
         trial.transport.produce(trial.deployment.source, part(stream, number, len(points) + 1))
         if point in AT_THE_END:
-            assert group.has_opened(victim, PARTITIONS), group.log()[-LOG_CHARACTERS_MAX:]
+            assert has_opened_all(group, victim), group.log()[-LOG_CHARACTERS_MAX:]
             victim.terminate()
-        assert group.kills_itself(victim), f"{point} was not passed\n{group.log()[-LOG_CHARACTERS_MAX:]}"
+        assert kills_itself(group, victim), f"{point} was not passed\n{group.log()[-LOG_CHARACTERS_MAX:]}"
     trial.transport.produce(trial.deployment.source, part(stream, len(points), len(points) + 1))
     group.start()
     trial.wait_until_told(group, SECONDS_MAX)
     trial.stop(group)
     trial.check(group)
+
+
+def has_opened_all(group: Workers, process: Process) -> bool:
+    """Wait until it has opened every task, not for ever; whether it has."""
+    log = group.log_of(group.processes.index(process))
+    return until(lambda: log.read_text(errors="replace").count(" opened in ") >= PARTITIONS, SECONDS_MAX)
+
+
+def kills_itself(group: Workers, process: Process) -> bool:
+    """Wait for that, not for ever; whether it happened."""
+    group.dismissed.append(process)
+    return until(lambda: process.poll() is not None, SECONDS_MAX, 0.02) and process.returncode == -signal.SIGKILL
 
 
 def passed(point: str) -> int:
