@@ -175,10 +175,12 @@ class Trial:
 
     def _judged(self) -> Iterator[tuple[str, Judged]]:
         opened = {
-            partition: [commit.timestamp / 1000 - self._wall_minus_monotonic for commit in chain.opened]
+            partition: sorted(
+                min(commit.timestamp / 1000 - self._wall_minus_monotonic, commit.at) for commit in chain.opened
+            )
             for partition, chain in self.ledger.chains.items()
         }
         for run, outcome in self.ledger.outcomes.items():
             firing = self.ledger.oracle.firings.get(outcome.cause)
             if firing is not None and firing.judged:
-                yield run, Judged(outcome.at, outcome.answer, sorted(opened.get(outcome.partition, [])))
+                yield run, Judged(outcome.at, outcome.answer, opened.get(outcome.partition, []))
