@@ -75,7 +75,7 @@ def has_opened_all(group: Workers, process: Process) -> bool:
 
 def kills_itself(group: Workers, process: Process) -> bool:
     """Wait for that, not for ever; whether it happened."""
-    group.dismissed.append(process)
+    group.dismissed.add(process)
     return until(lambda: process.poll() is not None, SECONDS_MAX, 0.02) and process.returncode == -signal.SIGKILL
 
 
