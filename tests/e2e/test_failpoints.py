@@ -13,7 +13,6 @@ from tests.e2e.trial import LOG_CHARACTERS_MAX, Trial, unique_name
 from tests.kafka_cut import END_TXN, Cut, cut_beside
 
 from penstock.connectors.failpoint import FAILPOINTS, VARIABLE
-from penstock.pipelines.poison import SUSPICIOUS_DEATHS
 from penstock.pipelines.torture_processes import Process, Workers, simulated_model
 
 BRISK = ("--tokens-per-second", "100", "--ttft", "0.1")
@@ -82,11 +81,12 @@ def kills_itself(group: Workers, process: Process) -> bool:
 def armed(points: Iterable[str]) -> Iterator[tuple[str, int]]:
     """Each point, and how often it has to be passed.
 
-    Records are tried one by one only after processes have died again and again with nothing but `opened` committed.
+    Without the trial of records one by one: that takes several processes in a row that commit nothing but `opened`, which
+    real processes do not do reliably. The fault tests have it.
     """
     for point in points:
         if point == "trial_fed":
-            yield from [("opened", PARTITIONS)] * (SUSPICIOUS_DEATHS + 1)
+            continue
         yield point, 2 if point in OPENING else 2 * PARTITIONS if point in COMMITTING else 1
 
 
