@@ -5,20 +5,21 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
+from typing import assert_never
 
 from penstock.connectors.embedded_log import EmbeddedLog, Ground, bounds_of, records_between
 from penstock.connectors.embedded_store import Store, Write, other_partitions
+from penstock.connectors.lease import Lease
 from penstock.connectors.membership import TERMS, Standing, Terms
 from penstock.connectors.partition import partition_of
-from penstock.connectors.port import Assignment, Layout, TaskId, TaskLog, WallClock
-from penstock.operators.error import PenstockError, Unreachable
+from penstock.connectors.port import Asked, Assignment, Given, Layout, Taken, TaskId, TaskLog, Tenure, WallClock
+from penstock.operators.error import NotOurs, PenstockError, Unreachable
 from penstock.operators.record import Output, Raw
 
 RECORD_BYTES_MAX = 8 << 20
 """As in the topics that Penstock creates on Kafka: what a pipeline may write does not depend on where it runs."""
 BEATS_PER_SESSION = 10
 BEAT_SECONDS_MAX = 1.0
-LEASE_MARGIN_SECONDS = 3.0
 FOLLOW_SECONDS = 1.0
 SETTLE_SECONDS = 0.01
 
@@ -42,7 +43,8 @@ class EmbeddedBroker:
         self._terms, self._record_bytes_max = terms, record_bytes_max
         self._counts: dict[str, int] = {}
         self._standing = Standing(member)
-        self._attended_at = float("-inf")
+        self._lease = Lease(terms.session / 1000)
+        self._attending = False
         self._keyless: Counter[str] = Counter()
 
     async def create_topic(self, topic: str, partitions: int) -> None:
@@ -101,19 +103,32 @@ class EmbeddedBroker:
         partitions = self._counts[self._layout.log]
         beat = min(self._terms.session / 1000 / BEATS_PER_SESSION, BEAT_SECONDS_MAX)
         while True:
-            known, at = self._store.seats.version, self._clock.monotonic()
+            known, at, self._attending = self._store.seats.version, self._clock.monotonic(), True
             seats = await self._store.attend(self._layout.group, self._member, partitions, self._terms)
-            self._attended_at = at
+            self._lease.renew(at)
             for change in self._standing.changes(seats, self._clock.now()):
+                self._note(change, at)
                 yield change
             await self._store.seats.wait(known, beat)
 
+    def _note(self, change: Assignment, at: float) -> None:
+        match change:
+            case Given(task):
+                self._lease.given(task.partition, at)
+            case Asked(task, _) | Taken(task):
+                self._lease.taken(task.partition)
+            case _:
+                assert_never(change)
+
     def lease(self) -> float:
-        session = self._terms.session / 1000
-        margin = min(LEASE_MARGIN_SECONDS, session * 0.3)
-        return max(0.0, session - margin - (self._clock.monotonic() - self._attended_at))
+        return self._lease.left(self._clock.monotonic())
+
+    def tenure(self, task: TaskId) -> Tenure | None:
+        return self._lease.tenure(task.partition)
 
     async def open(self, task: TaskId) -> TaskLog:
+        if self._attending and self.lease() <= 0:
+            raise NotOurs("the seats were not seen for too long", where=f"{self._layout.log}/{task.partition}")
         log = self._layout.log
         fence = await self._store.fence(f"{self._layout.prefix}.{task.stage}.{task.partition}")
         bounds = await bounds_of(self._store, log, task.partition)
@@ -175,6 +190,6 @@ class EmbeddedBroker:
         await self._store.append(Write(topic, partition, key, value, (), at))
 
     async def close(self) -> None:
-        if self._attended_at != float("-inf"):
+        if self._attending:
             await self._quietly_give_up(None)
         await self._store.close()

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from penstock.connectors.port import Assignment, Batch, Broker, Committed, Limits, TaskId, TaskLog
+from penstock.connectors.port import Assignment, Batch, Broker, Committed, Limits, TaskId, TaskLog, Tenure
 from penstock.operators.error import Indefinite, Refused, Unreachable
 from penstock.operators.record import Output, Raw
 from penstock.state.delta import Bucket, Delta, Entry, Position
@@ -98,6 +98,9 @@ class FaultyBroker:
 
     def lease(self) -> float:
         return self._broker.lease()
+
+    def tenure(self, task: TaskId) -> Tenure | None:
+        return self._broker.tenure(task)
 
     async def open(self, task: TaskId) -> TaskLog:
         if next(self._opens, None) is not None:

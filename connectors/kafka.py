@@ -37,7 +37,7 @@ from penstock.connectors.kafka_settings import KafkaSettings
 from penstock.connectors.kafka_stop import stop_within
 from penstock.connectors.kafka_topics import Found, TopicPlan, World, absent, apply, look, plan, refuse
 from penstock.connectors.kafka_writer import Writer
-from penstock.connectors.port import Assignment, Layout, TaskId, WallClock
+from penstock.connectors.port import Assignment, Layout, TaskId, Tenure, WallClock
 from penstock.operators.error import NotOurs, Unreachable
 from penstock.operators.record import Output, Raw
 
@@ -164,6 +164,9 @@ class KafkaBroker:
         """0 until the group was joined: a process that nobody counts on may not act on the outside."""
         return self._membership.lease()
 
+    def tenure(self, task: TaskId) -> Tenure | None:
+        return self._membership.tenure(task)
+
     async def open(self, task: TaskId) -> KafkaTaskLog:
         """As `Broker.open`: a producer of the task's stable id fences, and only then the log's end is looked at."""
         self._check_ours(task)
@@ -216,8 +219,12 @@ class KafkaBroker:
         self._logs.pop(log, None)
 
     def _check_ours(self, task: TaskId) -> None:
-        if self._joined and not self._open_any_task and not self._membership.owns(task):
+        if not self._joined or self._open_any_task:
+            return
+        if not self._membership.owns(task):
             raise NotOurs("the task was given to another process", where=f"{self._layout.log}/{task.partition}")
+        if self._membership.lease() <= 0:
+            raise NotOurs("the group was not heard of for too long", where=f"{self._layout.log}/{task.partition}")
 
     async def _careless(self, reader: Reader, partition: TopicPartition) -> list[Raw]:
         start = (await reader.beginning_offsets([partition]))[partition]

@@ -22,7 +22,7 @@ CLOSE_SECONDS = 5.0
 
 
 class Fence:
-    """The transactional id of one task. `check` raises NotOurs as soon as it is known that the task is somebody else's."""
+    """The transactional id of one task. `check` raises NotOurs when the task is, or may be, somebody else's (rule 9)."""
 
     def __init__(self, clients: Clients, transactional_id: str, batch_bytes: int, check: Callable[[], None]) -> None:
         self._clients, self._id, self._batch_bytes, self._check = clients, transactional_id, batch_bytes, check

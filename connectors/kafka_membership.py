@@ -19,9 +19,9 @@ from aiokafka.structs import TopicPartition
 from penstock.connectors.failpoint import failpoint
 from penstock.connectors.kafka_port import Clients, GroupMember
 from penstock.connectors.kafka_stop import stop_within
-from penstock.connectors.port import MAIN, Assignment, Given, Taken, TaskId, WallClock
+from penstock.connectors.lease import Lease
+from penstock.connectors.port import MAIN, Assignment, Given, Taken, TaskId, Tenure, WallClock
 
-LEASE_MARGIN_SECONDS = 3.0
 POLL_SECONDS = 0.5
 RETRY_SECONDS = 0.5
 REPORT_SECONDS = 5.0
@@ -38,7 +38,7 @@ class Membership:
         self._session_ms, self._clock = session_ms, clock
         self._changes: asyncio.Queue[Assignment | Exception] = asyncio.Queue()
         self._owned: frozenset[int] = frozenset()
-        self._heard_at = float("-inf")
+        self._lease = Lease(session_ms / 1_000)
         self._positions: dict[TopicPartition, int] = {}
         self._reported_at = float("-inf")
         self._member: GroupMember | None = None
@@ -65,13 +65,12 @@ class Membership:
         return task.stage == MAIN and task.partition in self._owned
 
     def lease(self) -> float:
-        """Seconds until a successor may be at work, less a margin: session time-out since the last heartbeat answered.
+        """As `Broker.lease`. A heartbeat that is answered with "rebalancing" counts: the coordinator still holds our place."""
+        return self._lease.left(self._clock.monotonic())
 
-        Counted from when that heartbeat was *sent*. A heartbeat that is answered with "rebalancing" counts: the
-        coordinator still holds our place. The margin covers clocks that tick at different rates, and effects under way.
-        """
-        session = self._session_ms / 1_000
-        return max(0.0, session - min(LEASE_MARGIN_SECONDS, session * 0.3) - (self._clock.monotonic() - self._heard_at))
+    def tenure(self, task: TaskId) -> Tenure | None:
+        """As `Broker.tenure`. While the group rebalances nobody was given anything new: what was ours is."""
+        return self._lease.tenure(task.partition) if task.stage == MAIN else None
 
     def report(self, partition: int, positions: Mapping[str, int]) -> None:
         """Group offsets for dashboards, sent at most every 5 s; nothing rests on them (protocol rule 7)."""
@@ -88,12 +87,14 @@ class Membership:
         self._heard(asked_at)
         before, self._owned = self._owned, given
         for partition in sorted(before - given):
+            self._lease.taken(partition)
             self._changes.put_nowait(Taken(TaskId(MAIN, partition)))
         for partition in sorted(given - before):
+            self._lease.given(partition, asked_at)
             self._changes.put_nowait(Given(TaskId(MAIN, partition)))
 
     def _heard(self, asked_at: float) -> None:
-        self._heard_at = max(self._heard_at, asked_at)
+        self._lease.renew(asked_at)
 
     async def _join(self) -> GroupMember:
         self._member = member = self._clients.member(self._group, self._topic, self._session_ms, self._clock)
@@ -140,6 +141,6 @@ class Membership:
 
     async def _leave(self) -> None:
         member, self._member = self._member, None
-        self._heard_at = float("-inf")
+        self._lease.end()
         if member is not None:
             await stop_within(STOP_SECONDS, member.leave)

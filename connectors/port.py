@@ -49,6 +49,18 @@ class Taken:
 
 Assignment = Given | Asked | Taken
 
+
+@dataclass(frozen=True, slots=True)
+class Tenure:
+    """A task is ours. Times are monotonic seconds.
+
+    `since`: neither was it taken since then, nor has the lease run out. `confirmed`: when the group was asked last that said so.
+    """
+
+    since: float
+    confirmed: float
+
+
 Start = Literal["earliest", "latest"] | int
 """Where an input that has no position begins; an int is event-log time in ms since the epoch."""
 
@@ -199,8 +211,12 @@ class Broker(Protocol):
         """Seconds for which this process may still act on the outside; 0: let nothing leave (rule 9)."""
         ...
 
+    def tenure(self, task: TaskId) -> Tenure | None:
+        """Since when the task is ours for sure, and how fresh that is; None: it is not, as far as is known."""
+        ...
+
     async def open(self, task: TaskId) -> TaskLog:
-        """Fence whoever had the task, then see the log's end. Raises NotOurs, Unreachable."""
+        """Fence whoever had the task, then see the log's end. Raises NotOurs, also when the lease ran out; Unreachable."""
         ...
 
     async def preview(self, output: Output, partition: int) -> None:

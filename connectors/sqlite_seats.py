@@ -5,16 +5,18 @@ from __future__ import annotations
 import sqlite3
 
 from penstock.connectors.failpoint import failpoint
+from penstock.connectors.lease import margin
 from penstock.connectors.membership import Seat, Seats, Terms, alive, settle
 from penstock.connectors.sqlite_file import writing
 
-BEATS_PER_SESSION = 3
-"""A heartbeat is written so often; in between a member only looks."""
+AGE_PER_MARGIN = 0.5
+"""A heartbeat is written when it is so old; in between a member only looks, and counts its lease from that."""
 
 
 def attend(db: sqlite3.Connection, group: str, member: str, partitions: int, now: int, terms: Terms) -> Seats:
     """Say that `member` is alive, settle the seats, and see them. Writes only if something is to be changed."""
-    if 0 <= now - _heartbeats(db, group).get(member, -terms.session) < terms.session // BEATS_PER_SESSION:
+    age_max = AGE_PER_MARGIN * 1000 * margin(terms.session / 1000)
+    if 0 <= now - _heartbeats(db, group).get(member, -terms.session) < age_max:
         before = _seats(db, group)
         if before == _settled(db, group, partitions, now, terms):
             return before

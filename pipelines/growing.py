@@ -77,9 +77,12 @@ class Growing:
             self._call.deliver(Streamed(self._call.ask.call_id, self._told, self._simulated))
 
     async def tell_onlookers(self) -> None:
-        """Publish what they have not seen of this attempt yet. Best effort: a preview may be lost."""
+        """Publish what they have not seen of this attempt yet. Best effort: a preview may be lost.
+
+        Without a lease nothing leaves (protocol rule 9): it comes later, or never.
+        """
         text, seen = self.text, self._previewed
-        if self._previews is None or len(text) <= seen:
+        if self._previews is None or len(text) <= seen or self._outlet.lease() <= 0:
             return
         self._previewed = len(text)
         output = preview(self._call, self._previews, seen, text[seen:], simulated=self._simulated)

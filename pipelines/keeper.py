@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from contextlib import suppress
 from random import Random
+from typing import NamedTuple
 
 from penstock.connectors.failpoint import failpoint
 from penstock.connectors.port import TaskId
@@ -24,31 +26,40 @@ REOPEN_FIRST = 0.3
 REOPEN_LONGEST = 30.0
 SETTLED_SECONDS = 5.0
 """A session that worked for so long was no failure: the next loss begins with a short wait again."""
-RIVAL_FENCES = 3
-RIVAL_SECONDS = 60.0
-"""So many fences by one and the same other process within so long, while we may be here: two deployments share a name."""
+CONFIRM_POLL = 0.1
+"""Seconds between looks at whether the group has confirmed that a task is still ours."""
+RIVAL_FENCES = 2
+"""So many by one and the same other process while the task is ours without interruption: two deployments share a name."""
+
+
+class Intrusion(NamedTuple):
+    """Our session with this incarnation was fenced in a tenure that began before it and has not ended."""
+
+    incarnation: int
+    tenure_since: float
 
 
 class Rivals:
-    """Who fences us, and how often: whoever wrote to the log since then.
+    """Who fences us while the task is ours: whoever wrote to the log since then.
 
-    One fence is normal: a hand-over, or a process that came back from a long pause before it noticed.
+    Once it may be a process to which the task belonged before, and which was stopped between looking at its lease and taking
+    the fence. To do it again it would have to own the task again, and our tenure would be another one.
     """
 
     def __init__(self, own: str) -> None:
         self._own = own
-        self._fenced: list[tuple[float, str]] = []
+        self._tenure_since: float | None = None
+        self._fences: Counter[str] = Counter()
 
-    def fenced(self, incarnation: int, last: Header, now: float) -> bool:
-        """Our session with this incarnation was fenced, and `last` is what the log's end says since; `now` in monotonic seconds.
-
-        Whether that shows that another deployment runs under our name.
-        """
-        if last.incarnation < incarnation or last.owner == self._own:
+    def intruded(self, intrusion: Intrusion, last: Header) -> bool:
+        """`last` is what the end of the log says since. Whether another deployment runs under our name."""
+        if last.incarnation < intrusion.incarnation or last.owner == self._own:
             return False
-        self._fenced = [(at, who) for at, who in self._fenced if now - at < RIVAL_SECONDS]
-        self._fenced.append((now, last.owner))
-        return sum(who == last.owner for _, who in self._fenced) >= RIVAL_FENCES
+        if intrusion.tenure_since != self._tenure_since:
+            self._tenure_since = intrusion.tenure_since
+            self._fences.clear()
+        self._fences[last.owner] += 1
+        return self._fences[last.owner] >= RIVAL_FENCES
 
 
 class Keeper:
@@ -63,7 +74,7 @@ class Keeper:
         self._process, self._stubborn = process, stubborn
         self._backoff = Backoff(random, first=REOPEN_FIRST, longest=REOPEN_LONGEST)
         self._rivals = Rivals(process.owner)
-        self._fenced: int | None = None
+        self._intrusion: Intrusion | None = None
         self._former: int | None = None
         self.ending: Ending | None = None
         self._ended = asyncio.Event()
@@ -93,7 +104,10 @@ class Keeper:
                 if self.ending is not None:
                     log.info("%s ended without a last commit: %s", self._name, error)
                     return
+                lost_at = self._process.clock.monotonic()
                 await self._wait_after(error)
+                if isinstance(error, Fenced) and not self._stubborn:
+                    await self._until_confirmed(lost_at)
 
     async def _once(self) -> None:
         failpoint("opening")
@@ -107,11 +121,19 @@ class Keeper:
         try:
             await session.run()
         except Fenced:
-            self._fenced = opened.incarnation if self._process.broker.lease() > 0 else None
+            self._intrusion = self._intrusion_into(opened.incarnation, began)
             raise
         finally:
             self._former = opened.incarnation
             self._note_end_of(session)
+
+    def _intrusion_into(self, incarnation: int, began: float) -> Intrusion | None:
+        """None where whoever fenced us may have had every right to."""
+        broker = self._process.broker
+        tenure = broker.tenure(self.task)
+        if broker.lease() <= 0 or tenure is None or tenure.since > began:
+            return None
+        return Intrusion(incarnation, tenure.since)
 
     def _note_end_of(self, session: Session) -> None:
         self.session = None
@@ -121,9 +143,7 @@ class Keeper:
 
     def _look_at_predecessor(self, last: Header | None) -> None:
         """The log was read: it is ours now, unless it says that somebody else takes it from us again and again."""
-        fenced, self._fenced = self._fenced, None
-        now = self._process.clock.monotonic()
-        if fenced is not None and last is not None and self._rivals.fenced(fenced, last, now) and not self._stubborn:
+        if last is not None and self._is_intruded_by(last) and not self._stubborn:
             raise Superseded(
                 f"two processes run this pipeline and take it from each other: {last.owner} and {self._process.owner}",
                 where=f"task {self._name}",
@@ -136,11 +156,30 @@ class Keeper:
         """`opened` is committed: fence, restoring and this commit took from `began` until now."""
         log.info("%s opened in %d ms", self._name, 1000 * (self._process.clock.monotonic() - began))
 
+    def _is_intruded_by(self, last: Header) -> bool:
+        intrusion, self._intrusion = self._intrusion, None
+        tenure = self._process.broker.tenure(self.task)
+        if intrusion is None or tenure is None or tenure.since != intrusion.tenure_since:
+            return False
+        return self._rivals.intruded(intrusion, last)
+
     async def _wait_after(self, error: PenstockError) -> None:
         seconds = self._backoff.draw()
         if str(error) != self.trouble:
             self.trouble = str(error)
             log.warning("%s is not open: %s; opening it again from its log until that works", self._name, error)
+        await self._rest(seconds)
+
+    async def _until_confirmed(self, fenced_at: float) -> None:
+        """Somebody else has opened it. Whose it is the group says, asked after that (protocol rule 9)."""
+        while not self._ended.is_set():
+            tenure = self._process.broker.tenure(self.task)
+            if tenure is not None and tenure.confirmed > fenced_at:
+                return
+            await self._rest(CONFIRM_POLL)
+
+    async def _rest(self, seconds: float) -> None:
+        """No longer than until we are asked to end."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._ended.wait()

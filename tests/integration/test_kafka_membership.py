@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from tests.kafka_world import KafkaWorld, delta
+from tests.kafka_world import TASK, KafkaWorld, delta
 
+from penstock.connectors.clock import MachineClock
 from penstock.connectors.kafka import KafkaBroker
 from penstock.connectors.port import Asked, Assignment, Given, Taken, TaskId
 from penstock.operators.error import NotOurs
@@ -69,6 +70,44 @@ async def test_a_second_process_is_given_half_and_the_first_keeps_the_other_half
     await second_broker.close()
     await first.until_owning(4)
     first.end()
+
+
+class JumpingClock(MachineClock):
+    """As if the process had been stopped for `ahead` seconds."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
+async def test_a_process_that_was_stopped_for_long_fences_nobody_before_it_has_asked_the_group(
+    kafka: KafkaWorld,
+) -> None:
+    await kafka.create()
+    other, clock = await kafka.broker(), JumpingClock()
+    stopped = KafkaBroker(kafka.layout(), kafka.settings, clock=clock)
+    kafka.brokers.append(stopped)
+    await stopped.start()
+    told = Told(stopped)
+    await told.until_owning(1)
+    owner, _, _ = await kafka.open(other)
+    before = stopped.tenure(TASK)
+    clock.ahead = 60.0
+    with pytest.raises(NotOurs, match="not heard of for too long"):
+        await stopped.open(TASK)
+    await owner.commit(delta(owner), [])
+    async with asyncio.timeout(20):
+        while stopped.lease() == 0:  # noqa: ASYNC110 - nobody is told of a heartbeat
+            await asyncio.sleep(0.1)
+    after = stopped.tenure(TASK)
+    assert before is not None
+    assert after is not None
+    assert after.since > before.since + 50, "it may have been somebody else's meanwhile"
+    log = await stopped.open(TASK)
+    await log.close()
+    told.end()
 
 
 async def test_where_a_task_stands_is_shown_to_dashboards(kafka: KafkaWorld) -> None:

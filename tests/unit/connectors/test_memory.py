@@ -10,8 +10,8 @@ from tests.contract.world import TASK, next_delta, opened, output, restored
 
 from penstock.connectors.membership import Terms
 from penstock.connectors.memory import CommitStep, Late, MemoryBroker, MemoryCluster, Undecided
-from penstock.connectors.port import MAIN, Asked, Assignment, Given, Layout, Limits, Taken, TaskId
-from penstock.operators.error import Fenced, Indefinite, Unreachable
+from penstock.connectors.port import MAIN, Asked, Assignment, Given, Layout, Limits, Taken, TaskId, Tenure
+from penstock.operators.error import Fenced, Indefinite, NotOurs, Unreachable
 from penstock.state.delta import Delta
 
 LAYOUT = Layout("dev", "p", {"in": "earliest"}, frozenset({"out"}))
@@ -218,6 +218,22 @@ async def test_a_member_that_died_silently_is_replaced_after_the_session_time_ou
     assert first.lease() == 0
     assert await living.heard(1) == given([0])
     await living.stop()
+
+
+async def test_nobody_is_fenced_by_a_process_whose_lease_has_run_out() -> None:
+    clock = SetClock()
+    cluster = MemoryCluster(clock)
+    await cluster.create_topic("in", 1)
+    late, other = await broker_of(cluster, "a"), await broker_of(cluster, "b")
+    watcher = Watcher(late)
+    assert await watcher.heard(1) == given([0])
+    assert late.tenure(TASK) == Tenure(since=1_000.0, confirmed=1_000.0)
+    await watcher.stop()
+    owner = await opened(other)
+    clock.ms += 700
+    with pytest.raises(NotOurs, match="for too long"):
+        await late.open(TASK)
+    await owner.commit(next_delta(owner), [])
 
 
 async def test_a_task_that_was_asked_for_passes_on_when_its_log_is_closed() -> None:

@@ -15,9 +15,12 @@ from tests.contract.world import TASK, fetched, next_delta, opened, output, rest
 from penstock.connectors.clock import MachineClock
 from penstock.connectors.embedded_broker import EmbeddedBroker
 from penstock.connectors.embedded_store import Trim, Write
+from penstock.connectors.lease import Lease
+from penstock.connectors.membership import Terms
 from penstock.connectors.port import Layout, TaskLog
 from penstock.connectors.sqlite import SqliteBroker, SqliteStore
 from penstock.connectors.sqlite_file import SCHEMA, file_system_of, open_file, refuse_network_file_system
+from penstock.connectors.sqlite_seats import attend
 from penstock.operators.error import (
     Damaged,
     Fenced,
@@ -282,3 +285,16 @@ async def test_one_record_that_cannot_be_written_does_not_pretend_for_the_others
     assert all(isinstance(outcome, Unreachable) for outcome in outcomes)
     await broker.produce("in", b"k", b"later")
     assert [raw.value async for raw in broker.read("in", 0, 0)] == [b"later"]
+
+
+@pytest.mark.parametrize("session", [1_000, 10_000, 60_000])
+def test_nobody_takes_a_seat_while_the_lease_of_its_owner_lives(path: Path, session: int) -> None:
+    """Between two heartbeats that it writes a member only looks, and its lease counts from the last look."""
+    terms, lease = Terms(session=session), Lease(session / 1000)
+    with closing(open_file(path, busy_seconds=1.0)) as db:
+        for at in range(0, 2 * session, session // 100):
+            attend(db, "group", "owner", 1, at, terms)
+            lease.renew(at / 1000)
+        end = at + int(lease.left(at / 1000) * 1000)
+        assert attend(db, "group", "other", 1, end, terms)[0].owner == "owner"
+        assert attend(db, "group", "other", 1, at + session, terms)[0].owner == "other"

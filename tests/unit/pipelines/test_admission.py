@@ -393,6 +393,15 @@ async def test_what_a_call_spent_of_its_time_limit_leaves_out_the_waits_for_a_bu
     assert answered.spent == pytest.approx(1000 * pause_after_cut, abs=1)
 
 
+async def test_no_preview_leaves_while_the_lease_has_run_out() -> None:
+    desk = Desk(slow(LONG_ANSWER), previews="ops.ssh.previews")
+    desk.outside.leases = [10.0, 0.0]
+    desk.ask("a", preview=True)
+    await desk.until_over()
+    assert len(desk.ended) == 1
+    assert desk.outside.previews == []
+
+
 async def test_previews_hold_every_character_once_and_go_to_the_partition_of_the_task() -> None:
     desk = Desk(slow(LONG_ANSWER), previews="ops.ssh.previews")
     desk.clock.per_look = 0.04
