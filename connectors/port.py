@@ -259,8 +259,19 @@ class Piece:
 class Model(Protocol):
     """One endpoint that answers chat requests by streaming. Closing the generator (`aclosing`) stops the generation."""
 
+    @property
+    def continues(self) -> bool:
+        """It may be given the beginning of an answer (`ChatRequest.continued`), and generates the rest.
+
+        Known once it was probed, unless the file says it; before that False.
+        """
+        ...
+
     def stream(self, request: ChatRequest, *, timeout: float) -> AsyncGenerator[Piece, None]:
-        """Raises Busy, CallFailed, CallInvalid, TimedOut. One attempt: retries are the caller's (admission)."""
+        """What is generated: of an answer that is continued only the rest.
+
+        Raises Busy, CallFailed, CallInvalid, TimedOut. One attempt: retries are the caller's (admission).
+        """
         ...
 
     async def probe(self) -> str:

@@ -4,6 +4,8 @@
 
 The first call is told to wait, the second breaks off after three pieces, all later ones are answered. A script that is a
 function of (request, how often this very prompt was asked before) does not depend on the order in which keys are asked.
+
+An answer that is continued is a function of the question, too: what was said before is left out of it.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ Answer = Callable[[ChatRequest], str]
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Answer this text instead, with this reason for stopping."""
+    """Answer this text instead, with this reason for stopping; behind a beginning that is continued, too."""
 
     text: str
     finish: str = "stop"
@@ -84,11 +86,16 @@ def answer_by_rules(rules: Mapping[str, str | Mapping[str, Any]], otherwise: str
     return answer
 
 
+def rest_of(text: str, begun: str) -> str:
+    """What is left to say of `text` behind its beginning. Somebody else's beginning is followed by all of it."""
+    return text.removeprefix(begun) if text.startswith(begun) else f" {text}"
+
+
 class ScriptedModel:
     """Keeps the promises of `port.Model` without a network. `calls` is the ledger, in the order of asking.
 
     Tokens and cached tokens are counted with the simulated prefix cache. `seconds_per_piece` spreads an answer over time;
-    `sleep` is the only time it knows.
+    `sleep` is the only time it knows. `continues` as in the port.
     """
 
     def __init__(
@@ -98,7 +105,9 @@ class ScriptedModel:
         script: Script = (),
         seconds_per_piece: float = 0.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        continues: bool = True,
     ) -> None:
+        self.continues = continues
         self._answer, self._script = answer, script
         self._seconds_per_piece, self._sleep = seconds_per_piece, sleep
         self._cache = PrefixCache()
@@ -145,14 +154,14 @@ class ScriptedModel:
         """The pieces that this call would generate, or the error that it meets before the first."""
         match step:
             case None | CutAfter():
-                text = self._answer(request)
+                text = self._answered(request)
             case Say():
                 text = step.text
             case Wait():
                 await self._sleep(min(step.seconds, timeout))
                 if step.seconds >= timeout:
                     raise TimedOut(f"scripted: silent for {timeout:g} s")
-                text = self._answer(request)
+                text = self._answered(request)
             case Overloaded():
                 raise Busy("scripted: busy", step.retry_after)
             case Refuse():
@@ -160,6 +169,9 @@ class ScriptedModel:
             case _:
                 assert_never(step)
         return [piece.decode() for piece in pieces(text)]
+
+    def _answered(self, request: ChatRequest) -> str:
+        return rest_of(self._answer(request), request.continued)
 
     def _until_cut(self, generated: list[str], step: Step, timeout: float) -> Iterator[str]:
         for number, piece in enumerate(generated):
@@ -172,6 +184,6 @@ class ScriptedModel:
             raise CallFailed(f"scripted: cut after {step.pieces} pieces")
 
     def _usage(self, request: ChatRequest, generated: list[str]) -> Usage:
-        prompt = prompt_ids(request.messages)
+        prompt = prompt_ids(request.messages, request.continued)
         cached = self._cache.lookup_and_add(prompt, request.cache_salt or "")
         return Usage(len(prompt), cached, len(generated))

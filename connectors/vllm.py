@@ -39,6 +39,8 @@ ANSWER_CHARACTERS_MAX = 4 << 20
 _GIVEN_UP = frozenset({"abort", "error"})
 EVERY_MODEL = "*"
 """Gateways that serve whatever is asked for list this as the model's name."""
+CONTINUING = frozenset({"vllm", "penstock-fake"})
+"""What servers that continue a text call themselves in their list of models (`owned_by`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ class _Listing(msgspec.Struct):
 class VllmModel:
     """One endpoint of the file's `models:`. Keeps the promises of `port.Model`; at most `concurrency` calls are on the wire.
 
-    `tls`: None means the system's certificates, where the address is `https`.
+    `tls`: None means the system's certificates, where the address is `https`. `continues`: None means that the server's list of
+    models decides.
     Raises Rejected for a `base_url` that is no plain HTTP address.
     """
 
@@ -78,6 +81,7 @@ class VllmModel:
         api_key: str | None = None,
         concurrency: int = 64,
         tls: ssl.SSLContext | None = None,
+        continues: bool | None = None,
         deadlines: Deadlines | None = None,
     ) -> None:
         self._base_url = _checked_address(name, base_url)
@@ -87,10 +91,16 @@ class VllmModel:
         self._concurrency = concurrency
         self._tls = tls
         self._deadlines = deadlines or Deadlines()
+        self._continues = continues
+        self._is_continuing = False
         self._opened: aiohttp.ClientSession | None = None
 
     def __repr__(self) -> str:
         return f"VllmModel({self._endpoint.name!r}, {self._base_url!r}, model={self._model!r})"
+
+    @property
+    def continues(self) -> bool:
+        return self._is_continuing if self._continues is None else self._continues
 
     async def stream(self, request: ChatRequest, *, timeout: float) -> AsyncGenerator[Piece, None]:
         """Pieces as they arrive, then one closing piece. `timeout` in seconds bounds the whole call."""
@@ -140,6 +150,7 @@ class VllmModel:
         if found is None:
             names = ", ".join(sorted(listed)[:10]) or "none"
             raise self._unreachable(f"does not serve {self._model}, only: {names}", "write one of these as `model`")
+        self._is_continuing = found.owned_by in CONTINUING
         return _introduction(self._model, found, simulated=listing.simulated)
 
     async def close(self) -> None:

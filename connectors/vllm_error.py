@@ -35,6 +35,8 @@ _OPTIONAL_FIELDS = (
     ("cache_salt", ("cache_salt",), "this server knows no cache_salt: use one that separates prefix caches"),
     ("stream_options", ("stream_options", "stream options", "include_usage"),
      "this server does not count tokens while it streams: use one that knows stream_options"),
+    ("continued", ("continue_final_message", "add_generation_prompt", "final message", "last message"),
+     "this server does not continue a text with this model: write `continues: false`"),
     ("response_format", ("response_format", "json_schema", "schema", "grammar", "structured", "guided"),
      "this server cannot hold answers to this schema: simplify `answer:` or use another server"),
 )  # fmt: skip
@@ -130,6 +132,7 @@ def _sent(request: ChatRequest, field_name: str) -> bool:
     optional = {
         "priority": request.priority is not None,
         "cache_salt": request.cache_salt is not None,
+        "continued": bool(request.continued),
         "response_format": request.schema is not None,
     }
     return optional.get(field_name, True)

@@ -12,11 +12,7 @@ import msgspec
 from penstock.connectors.port import Piece
 from penstock.connectors.sse import EventParser
 from penstock.operators.event import ChatRequest, Usage
-
-OWN_FIELDS = frozenset(
-    {"model", "messages", "stream", "stream_options", "n", "response_format", "priority", "cache_salt"}
-)
-"""Fields of the request that the client sets itself; in the file's `request:` they would change what it relies on."""
+from penstock.operators.model import RESERVED_PARAMETERS
 
 
 class ServerError(msgspec.Struct, frozen=True):
@@ -59,7 +55,7 @@ _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 
 
 class ReservedParameter(ValueError):
-    """`request:` names a field that is the client's own."""
+    """`request:` names a field that is the client's own: it would change what the client relies on."""
 
 
 class ErrorInStream(Exception):
@@ -71,8 +67,12 @@ class ErrorInStream(Exception):
 
 
 def encode_request(request: ChatRequest) -> bytes:
-    """The body of a streaming chat completion. Raises ReservedParameter."""
-    taken = OWN_FIELDS & request.parameters.keys()
+    """The body of a streaming chat completion. Raises ReservedParameter.
+
+    With `continued` the last message is the beginning of the answer, left open. That is vLLM's own: it has to be said twice, or
+    the template would open a new answer behind it, too.
+    """
+    taken = RESERVED_PARAMETERS & request.parameters.keys()
     if taken:
         raise ReservedParameter(", ".join(sorted(taken)))
     body: dict[str, Any] = {
@@ -85,6 +85,9 @@ def encode_request(request: ChatRequest) -> bytes:
     if request.schema is not None:
         answer = {"name": request.schema_name, "schema": request.schema, "strict": True}
         body["response_format"] = {"type": "json_schema", "json_schema": answer}
+    if request.continued:
+        body["messages"].append({"role": "assistant", "content": request.continued})
+        body |= {"add_generation_prompt": False, "continue_final_message": True}
     if request.priority is not None:
         body["priority"] = request.priority
     if request.cache_salt is not None:

@@ -10,8 +10,9 @@
     end      the outcome: an answer; or no agent, no question, lost or unusable with nothing left to try: fallback or `failed`
     close    at once, or when the episode that the firing opened has ended
 
-Every call is a new attempt: its stream begins afresh, and a consumer sees that by the number. The functions change the run
-and return what follows from it. They are pure in the sense of the house: no clock, no randomness, no I/O.
+Every call is a new attempt: its stream begins afresh, and a consumer sees that by the number. Only after a restart a call may
+go on with the stream of the one before (`continuation.py`). The functions change the run and return what follows from it.
+They are pure in the sense of the house: no clock, no randomness, no I/O.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from penstock.operators.agent_plan import AgentPlan as AgentPlan  # exported: to
 from penstock.operators.agent_plan import AgentSettings as AgentSettings
 from penstock.operators.answer import LENGTH, Unusable
 from penstock.operators.context import Context
+from penstock.operators.continuation import Continues, begun_text, is_continued, never
 from penstock.operators.event import Answered, Ask, CallLost, Cancel, ChatRequest, Streamed, Usage
 from penstock.operators.prompt import first_messages, repair_messages
 from penstock.operators.record import Output
@@ -59,7 +61,10 @@ LEAST_TIME_MS = 1000
 
 
 class Publish(msgspec.Struct, frozen=True):
-    """Records to write. `suffix` is what a partial adds to the stream of its attempt; None for an outcome or `resolved`."""
+    """Records to write. `suffix` is what a partial adds to the stream of its attempt; None for an outcome or `resolved`.
+
+    A partial without records is for the log alone: the agent shows none.
+    """
 
     outputs: tuple[Output, ...]
     state: State
@@ -129,8 +134,8 @@ def feed_run(run: Run, event: Streamed | Answered | CallLost, plan: RunPlan, con
             return _lose(run, plan, agent, context, event)
 
 
-def reopen_run(run: Run, plan: RunPlan, context: Context) -> list[Action]:
-    """After a restart: ask again what was being asked, as a new attempt with the prompt that was pinned.
+def reopen_run(run: Run, plan: RunPlan, context: Context, continues: Continues = never) -> list[Action]:
+    """After a restart: ask again what was being asked, with its pinned prompt, from where it stopped or as a new attempt.
 
     The file may have changed since: without its agent a run fails, without its model it goes on with the last one left.
     """
@@ -143,7 +148,13 @@ def reopen_run(run: Run, plan: RunPlan, context: Context) -> list[Action]:
         return _abandon(run, plan)
     run.spent = 0
     run.endpoint = min(run.endpoint, len(agent.endpoints) - 1)
-    return [_call(run, agent, context)]
+    name = agent.endpoints[run.endpoint].name
+    if not is_continued(run, agent, lambda: question_id(run, name, request_of(run, agent, context)), continues):
+        return [_call(run, agent, context)]
+    if len(run.streamed) > run.continued:  # else it is not known that the call before was ever begun
+        run.calls.append(CallEntry(name, run.attempt, "interrupted", None, Usage(), None, run.simulated))
+    run.continued = len(run.streamed)
+    return [_asked(run, agent, context)]
 
 
 def resolve_run(run: Run, ends_at: int, plan: RunPlan) -> list[Action]:
@@ -170,8 +181,13 @@ def request_of(run: Run, agent: AgentPlan, context: Context) -> ChatRequest:
     messages = first_messages(agent.system, run, context.lines(run.view.first, run.view.last, run.view.until))
     if run.refused_text is not None:
         messages = repair_messages(messages, run.refused_text, run.refused_because)
-    schema = None if agent.shape is None else agent.shape.schema
-    return ChatRequest(model=endpoint.model, messages=messages, parameters=endpoint.parameters, schema=schema)
+    return ChatRequest(
+        model=endpoint.model,
+        messages=messages,
+        parameters=endpoint.parameters,
+        schema=None if agent.shape is None else agent.shape.schema,
+        continued=begun_text(run),
+    )
 
 
 def _move(run: Run, turn: str) -> None:
@@ -188,6 +204,10 @@ def _ask(run: Run, agent: AgentPlan, context: Context) -> Ask:
 def _call(run: Run, agent: AgentPlan, context: Context) -> Ask:
     run.attempt += 1
     _forget_stream(run)
+    return _asked(run, agent, context)
+
+
+def _asked(run: Run, agent: AgentPlan, context: Context) -> Ask:
     endpoint, request = agent.endpoints[run.endpoint].name, request_of(run, agent, context)
     question = question_id(run, endpoint, request)
     run.call_id = call_id(question, run.attempt)
@@ -206,12 +226,15 @@ def _call(run: Run, agent: AgentPlan, context: Context) -> Ask:
 
 
 def _forget_stream(run: Run) -> None:
-    run.streamed, run.answer, run.text, run.simulated = "", None, None, False
+    run.streamed, run.answer, run.text, run.simulated, run.continued = "", None, None, False, 0
 
 
 def _show(run: Run, plan: RunPlan, agent: AgentPlan, text: str, *, simulated: bool) -> list[Action]:
-    """A partial record, if there is anything new to see. A stream that does not go on from what was seen began afresh."""
-    if agent.partial_every is None:
+    """A partial record, if there is anything new to see. A stream that does not go on from what was seen began afresh.
+
+    One that is continued begins shortly before what was seen.
+    """
+    if run.continued and run.streamed.startswith(text):
         return []
     if not text.startswith(run.streamed):
         run.attempt += 1
@@ -226,6 +249,8 @@ def _show(run: Run, plan: RunPlan, agent: AgentPlan, text: str, *, simulated: bo
     if not changed:
         return []
     suffix, run.streamed, run.simulated = text[len(run.streamed) :], text, simulated
+    if agent.partial_every is None:
+        return [Publish((), "partial", suffix)]
     return [_publish(run, plan, "partial", suffix)]
 
 
@@ -233,7 +258,7 @@ def _read(run: Run, plan: RunPlan, agent: AgentPlan, context: Context, event: An
     """The call ended with a text: an answer, or a reason to ask once more."""
     run.spent += event.spent
     text = _encodable(event.text)
-    found = _found(agent, text, event.finish)
+    found = _found(run, agent, text, event)
     if isinstance(found, Unusable):
         _note(run, agent, "unusable", found.reason, event.usage, simulated=event.simulated)
         if run.repaired or not _has_time(run, agent):
@@ -251,17 +276,24 @@ def _read(run: Run, plan: RunPlan, agent: AgentPlan, context: Context, event: An
     return _end(run, plan, "final")
 
 
-def _found(agent: AgentPlan, text: str, finish: str) -> dict[str, Any] | str | Unusable:
+def _found(run: Run, agent: AgentPlan, text: str, event: Answered) -> dict[str, Any] | str | Unusable:
     if agent.shape is not None:
-        return agent.shape.parse(text, finish)
+        return agent.shape.parse(text, event.finish)
+    if run.continued and text == begun_text(run) and event.usage.output_tokens > 1:
+        return Unusable("it breaks off")  # what was generated did not become text: it counts as thoughts
     return text if text.strip() else Unusable("it was empty")
 
 
 def _lose(run: Run, plan: RunPlan, agent: AgentPlan, context: Context, event: CallLost) -> list[Action]:
-    """The call ended without an answer: the next model gets the question, if there is one and time for it."""
+    """The call ended without an answer: the next model gets the question, if there is one and time for it.
+
+    Where only the continuation was refused, the same model gets it first.
+    """
     run.spent += event.spent
     message = _encodable(event.message)
     _note(run, agent, event.kind, message, event.usage)
+    if run.continued and event.kind == "invalid" and _has_time(run, agent):
+        return [_call(run, agent, context)]
     because = f"{agent.endpoints[run.endpoint].name}: {message}"
     if run.endpoint + 1 == len(agent.endpoints) or not _has_time(run, agent):
         return _give_up(run, plan, agent, because)
@@ -303,7 +335,7 @@ def _abandon(run: Run, plan: RunPlan) -> list[Action]:
 def _end(run: Run, plan: RunPlan, state: State) -> list[Action]:
     _move(run, "end")
     run.call_id = run.streamed = run.question = ""
-    run.refused_text, run.refused_because = None, ""
+    run.refused_text, run.refused_because, run.continued = None, "", 0
     return [_publish(run, plan, state), *_close(run, plan)]
 
 

@@ -90,6 +90,11 @@ def shape_of_schema(schema: Any) -> AnswerShape:
     return AnswerShape(closed({word: part for word, part in schema.items() if word not in FILE_ONLY}))
 
 
+def thinks_aloud(text: str) -> bool:
+    """Whether the text, which may end anywhere, holds thoughts that are no part of the answer."""
+    return _THOUGHT_BEGINS in text or _THOUGHT_ENDS in text
+
+
 def completed_fields(text: str) -> dict[str, Any]:
     """Top-level fields of the first JSON object of a text that may end anywhere.
 

@@ -63,7 +63,7 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Streamed(msgspec.Struct, frozen=True):
-    """`text` is everything generated so far by this call; `simulated` as in `Answered`."""
+    """`text` is the whole answer so far, with what the call was given to continue; `simulated` as in `Answered`."""
 
     call_id: str
     text: str
@@ -71,7 +71,8 @@ class Streamed(msgspec.Struct, frozen=True):
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """A model call ended. `finish` is the server's reason: `stop`, `length`, …; `simulated` when it says that it is no model.
+    """A model call ended. `text` is the whole answer, with what the call was given to continue; `finish` is the server's
+    reason: `stop`, `length`, …; `simulated` when it says that it is no model.
 
     `spent` is how much of the call's `time_limit` it used (ms); waiting that did not count against it is not in it.
     """
@@ -112,8 +113,9 @@ class ChatRequest(msgspec.Struct, frozen=True):
     """What a model is asked, in the words of the OpenAI-compatible protocol. Nothing in it depends on when it is sent.
 
     `parameters` holds the model's `request:` map as written (temperature, max_tokens, …); `schema` is the JSON Schema of
-    the answer, or None for free text. `request_id` is for the server's log and no part of the question: it is set when the
-    request is sent.
+    the answer, or None for free text. `continued` is the beginning of the answer, where there is one already: only the
+    rest is generated. Only endpoints that continue texts are asked so (`port.Model.continues`). `request_id` is for the
+    server's log and no part of the question: it is set when the request is sent.
     """
 
     model: str
@@ -123,6 +125,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     schema_name: str = "answer"
     priority: int | None = None
     cache_salt: str | None = None
+    continued: str = ""
     request_id: str = ""
 
 

@@ -13,9 +13,10 @@ from penstock.operators.event import Usage
 from penstock.operators.setting import Settings, Text
 from penstock.operators.tls import TlsSettings
 
-RESERVED_PARAMETERS = frozenset(
-    {"cache_salt", "messages", "model", "n", "priority", "response_format", "stream", "stream_options"}
-)
+RESERVED_PARAMETERS = frozenset({
+    "add_generation_prompt", "cache_salt", "continue_final_message", "echo", "messages", "model", "n", "priority",
+    "response_format", "stream", "stream_options",
+})  # fmt: skip
 """Penstock sets these itself, from other parts of the file."""
 TOKENS_MAX = 1024
 """What bounds an answer where the file does not."""
@@ -75,6 +76,11 @@ class ModelSettings(Settings):
         default={},
         description="Parameters of every request, passed on as they are; null leaves a default out.",
         examples=[{"temperature": 0, "max_tokens": 400}],
+    )
+    continues: bool | None = Field(
+        default=None,
+        description="Whether the server goes on with a text that it is given (`continue_final_message`), so that a restart of "
+        "Penstock does not ask anew. Default: where it says that it is vLLM.",
     )
     price: PriceSettings | None = Field(default=None, description="Per million tokens; without it cost is unknown.")
     tls: TlsSettings = Field(default=TlsSettings(), description="For `https` with certificates of your own.")

@@ -37,8 +37,8 @@ def token_ids(text: str) -> array[int]:
     return array("I", map(crc32, pieces(text)))
 
 
-def prompt_ids(messages: Iterable[Message]) -> array[int]:
-    """The whole prompt as chat templates lay it out: each turn framed, then the opening of the answer."""
+def prompt_ids(messages: Iterable[Message], continued: str = "") -> array[int]:
+    """The whole prompt as chat templates lay it out: each turn framed, then the answer opened, and begun if it is continued."""
     ids = array("I")
     for message in messages:
         ids.append(_TURN_BEGINS)
@@ -47,6 +47,7 @@ def prompt_ids(messages: Iterable[Message]) -> array[int]:
         ids.append(_TURN_ENDS)
     ids.append(_TURN_BEGINS)
     ids.extend(token_ids("assistant"))
+    ids.extend(token_ids(continued))
     return ids
 
 

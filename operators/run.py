@@ -44,7 +44,10 @@ class Firing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallEntry(msgspec.Struct, frozen=True):
-    """One model call of a run that ended: `outcome` is `answered`, `unusable`, or how it was lost; `cost` None is unknown."""
+    """One model call of a run that ended: `outcome` is `answered`, `unusable`, or how it was lost; `cost` None is unknown.
+
+    `interrupted`: its process ended and another call continued it. What it used is not known: servers say it at the end.
+    """
 
     model: str
     attempt: int
@@ -67,8 +70,9 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     `attempt` counts the streams that a consumer may have seen the beginning of, `rev` the records written. `endpoint` is the
     place of the model being asked in the agent's list, `spent` what its calls used of the agent's time (ms). `streamed` is what
-    the call under way has been seen to say; `answer` (or `text`, for an agent without fields) is what records show of it,
-    and `simulated` whether what was streamed comes from no model.
+    the stream under way has been seen to say; `answer` (or `text`, for an agent without fields) is what records show of it,
+    and `simulated` whether what was streamed comes from no model. Of `streamed` the first `continued` characters come from a
+    call that was cut off, and the call under way goes on behind them.
     """
 
     firing: Firing
@@ -87,6 +91,7 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
     refused_because: str = ""
     repaired: bool = False
     streamed: str = ""
+    continued: int = 0
     answer: dict[str, Any] | None = None
     text: str | None = None
     simulated: bool = False
@@ -139,9 +144,9 @@ def run_id(partition: int, pipeline: str, trigger: str, key: str, cause: Cause) 
 
 
 def question_id(run: Run, endpoint: str, request: ChatRequest) -> str:
-    """What is asked: run, step, model, parameters and prompt."""
+    """What is asked: run, step, model, parameters and prompt; not how far the answer has got."""
     step = "ask" if run.refused_text is None else "repair"
-    return _digest([run.id, step, endpoint, request])
+    return _digest([run.id, step, endpoint, msgspec.structs.replace(request, continued="")])
 
 
 def call_id(question: str, attempt: int) -> str:

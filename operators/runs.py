@@ -21,6 +21,7 @@ from penstock.operators.agent import (
     start_run,
 )
 from penstock.operators.context import Context
+from penstock.operators.continuation import Continues
 from penstock.operators.event import Answered, Ask, CallLost, Cancel, Streamed
 from penstock.operators.key_state import Counts
 from penstock.operators.plan import Plan
@@ -143,19 +144,23 @@ class Runs:
             return None
         return self._runs[queue[0]] if first else None
 
-    def encoded(self, run_id: str) -> bytes | None:
-        """A run as it goes into the log; None if it is over. What its stream has said so far is in the delta's partials."""
+    def encoded(self, run_id: str, *, whole: bool = False) -> bytes | None:
+        """A run as it goes into the log; None if it is over.
+
+        What its stream has said so far is in the partials of this delta and of those before. `whole`, for a bucket: it is here.
+        """
         run = self._runs.get(run_id)
         if run is None:
             return None
         if not has_outcome(run):
-            run = msgspec.structs.replace(run, streamed="", answer=None, text=None)
+            run = msgspec.structs.replace(run, streamed=run.streamed if whole else "", answer=None, text=None)
         return _encoder.encode(run)
 
     def restore(self, run_id: str, encoded: bytes | None) -> None:
         """Put a run in the place that the log says; queues are rebuilt by `reopen`.
 
-        Its pin is set before the events of the same delta are appended, so that what they evict is kept for it.
+        Its pin is set before the events of the same delta are appended, so that what they evict is kept for it. Its stream is the
+        one known so far, until `restore_stream` adds to it.
         """
         if encoded is None:
             over = self._runs.get(run_id)
@@ -164,12 +169,21 @@ class Runs:
                 self._let_go(over)
             return
         run = _decoder.decode(encoded)
+        before = self._runs.get(run_id)
+        if before is not None and before.attempt == run.attempt and not has_outcome(run):
+            run.streamed = before.streamed
         self._hold(run)
         context = self._context_of(run.key)
         if run.pin is not None:
             context.pin(run.id, run.pin)
         else:
             context.unpin(run.id)
+
+    def restore_stream(self, run_id: str, attempt: int, suffix: str) -> None:
+        """What a delta says was added to the stream of an attempt. Of interest is only the one that may go on."""
+        run = self._runs.get(run_id)
+        if run is not None and run.attempt == attempt and not has_outcome(run):
+            run.streamed += suffix
 
     def of_key(self, name: str) -> list[str]:
         """Ids of the key's runs that are not over."""
@@ -179,7 +193,7 @@ class Runs:
         for run_id in self.of_key(name):
             self._let_go(self._runs[run_id])
 
-    def reopen(self) -> Iterator[None]:
+    def reopen(self, continues: Continues) -> Iterator[None]:
         """After restoring, in steps: queue what has no outcome in firing order, and ask again what was under way."""
         self._queues.clear()
         for run in self._runs.values():
@@ -188,6 +202,6 @@ class Runs:
         self._waiting = sum(map(len, self._queues.values()))
         for number, queue in enumerate(list(self._queues.values()), start=1):
             run = self._runs[queue[0]]
-            self._act(run, reopen_run(run, self._plan, self._context_of(run.key)))
+            self._act(run, reopen_run(run, self._plan, self._context_of(run.key), continues))
             if number % RUNS_AT_ONCE == 0:
                 yield

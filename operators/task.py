@@ -21,6 +21,7 @@ import msgspec
 
 from penstock.operators.agent import open_run
 from penstock.operators.context import Context
+from penstock.operators.continuation import Continues, never
 from penstock.operators.dead import POISON, dead_letter
 from penstock.operators.decode import Read
 from penstock.operators.event import Answered, Arrived, CallLost, Effect, Ended, Event, Progress, Streamed, Ticked
@@ -246,7 +247,7 @@ class Task:
     def image(self, index: int, of: int, seq: int) -> Bucket:
         """Snapshot of one bucket as of the cut just made; `seq` is that of its delta. Encode it before feeding on."""
         keys = self._keys.in_bucket(index, of)
-        runs = {run: self._runs.encoded(run) or b"" for key in keys for run in self._runs.of_key(key.name)}
+        runs = {run: self._runs.encoded(run, whole=True) or b"" for key in keys for run in self._runs.of_key(key.name)}
         images = {key.name: self._images.dump(key) for key in keys}
         return Bucket(index=index, of=of, seq=seq, slots=self._images.slots, keys=images, runs=runs)
 
@@ -290,6 +291,8 @@ class Task:
                 self._origins[topic].restore(clock)
         for run_id, encoded in delta.runs.items():
             self._runs.restore(run_id, encoded)
+        for run_id, attempt, _, suffix in delta.partials:
+            self._runs.restore_stream(run_id, attempt, suffix)
         slot_of = self._images.translate(delta.slots)
         for fact in delta.facts:
             apply_fact(self._keys.get_or_new(fact[0]), fact, slot_of)
@@ -305,11 +308,13 @@ class Task:
         for name, image in bucket.keys.items():
             self._images.load(self._keys.get_or_new(name), image, bucket.slots)
 
-    def opened(self, positions: Mapping[str, Position], now: int) -> list[Effect]:
+    def opened(self, positions: Mapping[str, Position], now: int, continues: Continues = never) -> list[Effect]:
         """`opening` in one go."""
-        return [effect for effects in self.opening(positions, now) for effect in effects]
+        return [effect for effects in self.opening(positions, now, continues) for effect in effects]
 
-    def opening(self, positions: Mapping[str, Position], now: int) -> Iterator[list[Effect]]:
+    def opening(
+        self, positions: Mapping[str, Position], now: int, continues: Continues = never
+    ) -> Iterator[list[Effect]]:
         """The log was read to its end: take up the inputs at `positions`, arm the timers, ask again what was under way.
 
         In steps of a few milliseconds, each with its effects; exhaust it before anything is fed. An input that the file does
@@ -324,7 +329,7 @@ class Task:
         self._watermark = least(self._origins)
         for _ in self._keys.arm_all(self._watermark):
             yield []
-        for _ in self._runs.reopen():
+        for _ in self._runs.reopen(continues):
             yield self._take_effects()
         yield self._take_effects()
 

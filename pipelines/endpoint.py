@@ -47,12 +47,16 @@ class Ledger:
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One `Ask` of a task and where its answer goes. `work` is there from the moment it has a seat."""
+    """One `Ask` of a task and where its answer goes. `work` is there from the moment it has a seat.
+
+    `tell_newest` delivers what there is of the answer, once something may be.
+    """
 
     ask: Ask
     owner: TaskId
     deliver: Callable[[Heard], None]
     work: asyncio.Task[bool] | None = None
+    tell_newest: Callable[[], None] | None = None
 
 
 class FairQueue:

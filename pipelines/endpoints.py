@@ -23,6 +23,7 @@ def model_of(name: str, settings: ModelSettings) -> VllmModel:
         model=settings.model,
         api_key=settings.api_key.get_secret_value() if settings.api_key is not None else None,
         concurrency=settings.concurrency,
+        continues=settings.continues,
         tls=None if settings.tls == TlsSettings() else tls_context(settings.tls, f"models.{name}.tls"),
     )
 

@@ -58,9 +58,18 @@ class ChatCall(msgspec.Struct):
     response_format: ResponseFormat | None = None
     priority: int = 0
     cache_salt: str | None = None
+    add_generation_prompt: bool | None = None
+    continue_final_message: bool = False
 
     def prompt(self) -> list[Message]:
-        return [Message(_ROLES.get(turn.role, "user"), _text(turn.content)) for turn in self.messages]
+        """The messages that are answered, without a beginning of the answer."""
+        answered = self.messages[:-1] if self.continue_final_message else self.messages
+        return [Message(_ROLES.get(turn.role, "user"), _text(turn.content)) for turn in answered]
+
+    @property
+    def continued(self) -> str:
+        """The beginning of the answer that is to be continued; empty: it begins afresh."""
+        return _text(self.messages[-1].content) if self.continue_final_message else ""
 
     @property
     def token_limit(self) -> int | None:
@@ -121,6 +130,8 @@ def check_call(call: ChatCall, *, models: Sequence[str], priorities: bool) -> No
         raise bad_request(f"Got priority {call.priority} but Priority scheduling is not enabled.", "priority")
     if call.cache_salt == "":
         raise bad_request("Parameter 'cache_salt' must be a non-empty string if provided.", "cache_salt")
+    if call.continue_final_message:
+        _check_continued(call)
     if call.n not in (None, 1):
         raise bad_request("n must be 1: the simulated server gives one answer.", "n")
     form = call.response_format
@@ -131,6 +142,18 @@ def check_call(call: ChatCall, *, models: Sequence[str], priorities: bool) -> No
     ):
         raise bad_request(
             "response_format of type json_schema needs a `json_schema` with a `schema`.", "response_format"
+        )
+
+
+def _check_continued(call: ChatCall) -> None:
+    """The first refusal is vLLM's own, the second the tokenizers' (`transformers`), the third that of Mistral's."""
+    if call.add_generation_prompt:
+        raise bad_request("Cannot set both `continue_final_message` and `add_generation_prompt` to True.")
+    if call.add_generation_prompt is None:
+        raise bad_request("continue_final_message and add_generation_prompt are not compatible.")
+    if call.messages[-1].role != "assistant":
+        raise bad_request(
+            "Cannot set `continue_final_message` to True when the last message is not from the assistant."
         )
 
 

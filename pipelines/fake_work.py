@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from penstock.connectors.scripted import rest_of
 from penstock.operators.prefix import BLOCK, PrefixCache, pieces, prompt_ids
 from penstock.pipelines.fake_answer import Rule, simulated_answer
 from penstock.pipelines.fake_fault import NO_FAULTS, Fault, FaultRates, FaultSource
@@ -73,7 +74,7 @@ class Planner:
         options = self._options
         check_call(call, models=options.models, priorities=options.scheduling_policy == "priority")
         prompt = call.prompt()
-        ids = prompt_ids(prompt)
+        ids = prompt_ids(prompt, call.continued)
         room = options.max_model_len - len(ids)
         if room < 1:
             raise bad_request(
@@ -84,7 +85,7 @@ class Planner:
         if fault == "busy":
             raise Rejection(503, "ServiceUnavailableError", "The server is busy on purpose.")
         try:
-            text = simulated_answer(prompt, call.schema, options.answers)
+            text = _left_to_say(call, simulated_answer(prompt, call.schema, options.answers))
         except Unsupported as error:
             raise bad_request(f"The json_schema cannot be satisfied: {error}", "response_format") from error
         tokens, finish = limited(_spoilt(text, fault), call, room, endless=fault == "endless")
@@ -98,6 +99,11 @@ class Planner:
             delivered=len(tokens) // 2 if fault == "cut" else len(tokens),
             slow=fault == "slow",
         )
+
+
+def _left_to_say(call: ChatCall, answer: str) -> str:
+    """As in vLLM a grammar begins afresh behind a text that is continued."""
+    return answer if call.schema is not None else rest_of(answer, call.continued)
 
 
 def _spoilt(text: str, fault: Fault | None) -> str:

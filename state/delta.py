@@ -80,7 +80,11 @@ N is the key's *now* after the event was fed, its largest event time or the wate
 
 
 class Delta(msgspec.Struct, frozen=True, kw_only=True):
-    """One commit. `outputs` are the outcomes that this delta implies, whole; of partials only the suffix is kept."""
+    """One commit. `outputs` are the outcomes that this delta implies, whole; of partials only the suffix is kept.
+
+    `partials`: (run, attempt, revision, what was added to the stream of this attempt), in order. Whoever opens the task next
+    knows from them how far each answer had got.
+    """
 
     header: Header
     slots: tuple[str, ...] = ()
@@ -95,7 +99,7 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
     """A snapshot of all keys whose hash falls into `index` modulo `of`, as of the delta `seq` that it travels with.
 
     Replaces whatever a reader holds for these keys. `keys` maps a key to its image (builtins only), `runs` holds the open
-    runs of these keys.
+    runs of these keys, with what their streams have said so far.
     """
 
     index: int

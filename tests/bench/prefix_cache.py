@@ -46,6 +46,7 @@ class Overheard:
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self.continues = model.continues
         self.requests: list[ChatRequest] = []
 
     def stream(self, request: ChatRequest, *, timeout: float) -> AsyncGenerator[Piece, None]:

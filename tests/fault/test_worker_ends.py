@@ -61,6 +61,8 @@ class SlowLog(FaultyLog):
 class FailsLater:
     """A model with a bug that shows so many seconds after it was asked."""
 
+    continues = False
+
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,6 +31,7 @@ PARTITION = 0
 TOPIC = "in"
 
 
+@cache
 def plan_of(text: str) -> Plan:
     """Compiles a file as `penstock run` does."""
     with TemporaryDirectory() as folder:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.oracle.product import plan_of
 
+from penstock.operators.continuation import Continues, never
 from penstock.operators.event import Arrived, Effect, Progress, Ticked
 from penstock.operators.plan import Plan
 from penstock.operators.record import Record
@@ -60,7 +61,11 @@ class Stand:
     def snapshot(self, index: int, of: int) -> None:
         self.log.append(encode(self.task.image(index, of, self._seq)))
 
-    def reopen(self, plan: Plan | None = None) -> list[Effect]:
+    def trim(self) -> None:
+        """Keep what the last snapshot needs, if it was one of everything: itself, and the delta before it."""
+        del self.log[:-2]
+
+    def reopen(self, plan: Plan | None = None, continues: Continues = never) -> list[Effect]:
         """A new task reads the log, perhaps by another definition."""
         self.plan = plan or self.plan
         self.task = Task(self.plan, 3)
@@ -68,7 +73,7 @@ class Stand:
         for entry in self.entries():
             self.task.apply(entry)
             positions = positions if isinstance(entry, Bucket) else entry.header.positions
-        return self.task.opened(positions, self.now)
+        return self.task.opened(positions, self.now, continues)
 
     def entries(self) -> list[Entry]:
         return [decode(data) for data in self.log]

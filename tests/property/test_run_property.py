@@ -148,9 +148,9 @@ class RunMachine(RuleBasedStateMachine):
         self.act(resolve_run(self.run, at, self.plan))
 
     @precondition(lambda self: self.started)
-    @rule()
-    def restart(self) -> None:
-        self.act(reopen_run(self.run, self.plan, self.context))
+    @rule(continues=st.booleans())
+    def restart(self, continues: bool) -> None:
+        self.act(reopen_run(self.run, self.plan, self.context, lambda *about: continues))
 
     @rule()
     def remember_more(self) -> None:
@@ -192,12 +192,13 @@ class RunMachine(RuleBasedStateMachine):
                 shown[attempt], texts[attempt] = fields, record["text"] or ""
 
     @invariant()
-    def every_call_is_a_new_one_and_a_waiting_run_has_one_under_way(self) -> None:
-        identities = [ask.call_id for ask in self.asks]
-        assert len(set(identities)) == len(identities)
+    def every_call_is_a_new_one_or_goes_on_with_one_and_a_waiting_run_has_one_under_way(self) -> None:
+        begun = [ask.call_id for ask in self.asks if not ask.request.continued]
+        assert len(set(begun)) == len(begun)
+        assert {ask.call_id for ask in self.asks} == set(begun)
         assert all(ask.time_limit > 0 for ask in self.asks)
         if self.started and not has_outcome(self.run):
-            assert self.run.call_id == identities[-1]
+            assert self.run.call_id == self.asks[-1].call_id
 
     @invariant()
     def the_prompt_of_a_run_never_changes(self) -> None:

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.connectors.port import Piece
 from penstock.connectors.scripted import CutAfter, Overloaded, Refuse, Say, ScriptedModel, Step, Wait, answer_by_rules
@@ -47,6 +48,21 @@ async def test_tokens_and_cached_tokens_are_counted() -> None:
     assert first.cached_input_tokens == 0
     assert second.input_tokens == first.input_tokens > second.cached_input_tokens > 0
     assert second.output_tokens == len(await ask(scripted)) - 1
+
+
+@pytest.mark.parametrize("cut", range(1, len(ANSWER) + 1))
+async def test_an_answer_that_was_begun_is_continued(cut: int) -> None:
+    begun = replace(request(), continued=ANSWER[:cut])
+    *pieces, last = await ask(model(), begun)
+    assert "".join(piece.text for piece in pieces) == ANSWER[cut:]
+    (afresh,) = [piece.usage for piece in await ask(model()) if piece.usage]
+    assert last.usage is not None
+    assert last.usage.input_tokens > afresh.input_tokens
+
+
+async def test_behind_somebody_elses_beginning_the_whole_answer_follows() -> None:
+    pieces = await ask(model(), replace(request(), continued="I think"))
+    assert "".join(piece.text for piece in pieces) == f" {ANSWER}"
 
 
 async def test_prompts_under_different_salts_share_no_cache() -> None:

@@ -478,6 +478,49 @@ async def test_a_slow_first_token_is_not_an_idle_stream() -> None:
     assert last.finish == "stop"
 
 
+async def test_an_answer_that_is_continued_is_the_last_message_and_left_open() -> None:
+    async with serving(streaming(*ANSWER)) as stub, model_of(stub.base_url) as model:
+        text = "".join([piece.text async for piece in model.stream(request(continued="Sehr"), timeout=20)])
+    [body] = stub.bodies
+    assert body["messages"][1:] == [{"role": "user", "content": "Größe?"}, {"role": "assistant", "content": "Sehr"}]
+    assert (body["add_generation_prompt"], body["continue_final_message"]) == (False, True)
+    assert text == "größer"
+
+
+async def test_servers_that_are_strict_never_see_the_fields_of_a_continuation_that_is_none() -> None:
+    async with serving(streaming(*ANSWER)) as stub, model_of(stub.base_url) as model:
+        assert [piece async for piece in model.stream(request(), timeout=20)]
+    assert stub.bodies[0].keys() == {"model", "messages", "max_tokens", "stream", "stream_options"}
+
+
+async def test_a_continuation_that_is_refused_names_the_remedy() -> None:
+    said = "continue_final_message is set but the final message does not appear in the chat"
+    handler = answering(400, json.dumps({"error": {"message": said}}))
+    assert "write `continues: false`" in await refused(handler, CallInvalid, request(continued="Sehr"))
+    assert "check `request:`" in await refused(handler, CallInvalid)
+
+
+@pytest.mark.parametrize(
+    ("owner", "declared", "continues"),
+    [
+        ("vllm", None, True),
+        ("penstock-fake", None, True),
+        ("llamacpp", None, False),
+        (None, None, False),
+        ("vllm", False, False),
+        ("sglang", True, True),
+    ],
+)
+async def test_who_continues_a_text_is_known_from_the_list_of_models_unless_it_is_declared(
+    owner: str | None, declared: bool | None, continues: bool
+) -> None:
+    listing = answering(200, json.dumps({"data": [{"id": "tiny", "owned_by": owner}]}))
+    async with serving(listing) as stub, model_of(stub.base_url, continues=declared) as model:
+        assert model.continues == bool(declared)
+        await model.probe()
+        assert model.continues == continues
+
+
 async def probe(handler: Handler, **options: Any) -> str:
     async with serving(handler) as stub, model_of(stub.base_url, **options) as model:
         return await model.probe()

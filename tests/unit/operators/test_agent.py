@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from penstock.operators.agent import (
     NEXT,
@@ -99,6 +100,9 @@ class Bench:
 
     def feed(self, event: Streamed | Answered | CallLost) -> Bench:
         return self.take(feed_run(self.run, event, self.plan, self.context))
+
+    def reopen(self, *, continues: bool = False) -> Bench:
+        return self.take(reopen_run(self.run, self.plan, self.context, lambda *about: continues))
 
     def resolve(self, at: int = 9) -> Bench:
         return self.take(resolve_run(self.run, at, self.plan))
@@ -262,8 +266,10 @@ def test_a_stream_that_begins_afresh_is_a_new_attempt() -> None:
     assert bench.published[1].suffix == "Maybe"
 
 
-def test_without_partials_a_stream_shows_nothing() -> None:
-    assert Bench(pipeline(partials=None)).start().streamed(GOOD).published == []
+def test_without_partials_a_stream_shows_nothing_and_only_the_log_gets_it() -> None:
+    bench = Bench(pipeline(partials=None)).start().streamed(GOOD)
+    assert [(publish.outputs, publish.suffix) for publish in bench.published] == [((), GOOD)]
+    assert bench.answered(GOOD).record()["rev"] == 1
 
 
 def test_free_text_is_the_text_of_the_record_and_says_when_it_was_cut() -> None:
@@ -290,7 +296,7 @@ def test_after_a_restart_the_same_prompt_is_asked_as_a_new_attempt() -> None:
     bench = Bench(pipeline()).start().streamed('{"verdict": "attack", ')
     for number in range(3, 20):
         bench.context.append(number, b'{"n":%d}' % number, number)
-    bench.take(reopen_run(bench.run, bench.plan, bench.context))
+    bench.reopen()
     first, again = bench.asks
     assert again.request == first.request
     assert again.call_id != first.call_id
@@ -300,16 +306,99 @@ def test_after_a_restart_the_same_prompt_is_asked_as_a_new_attempt() -> None:
 
 def test_after_a_restart_a_repair_is_asked_again_as_a_repair() -> None:
     bench = Bench(pipeline()).start().answered("no")
-    bench.take(reopen_run(bench.run, bench.plan, bench.context))
+    bench.reopen()
     assert bench.asks[2].request == bench.asks[1].request
     assert bench.answered("no").states == ["failed"]
 
 
+SPEAKING = pipeline(models=2, answer=None)
+
+
+def test_after_a_restart_a_text_goes_on_where_it_stopped_and_stays_one_attempt() -> None:
+    bench = Bench(SPEAKING).start().streamed("It looks ").reopen(continues=True)
+    first, second = bench.asks
+    assert (second.call_id, second.question) == (first.call_id, first.question)
+    assert second.request == replace(first.request, continued="It looks")
+    bench.streamed("It looks").streamed("It looks ").streamed("It looks like").answered("It looks like an attack.")
+    assert [publish.suffix for publish in bench.published] == ["It looks ", "like", None]
+    records = [bench.record(index) for index in range(3)]
+    assert [(record["attempt"], record["rev"]) for record in records] == [(1, 1), (1, 2), (1, 3)]
+    assert bench.record()["text"] == "It looks like an attack."
+
+
+def test_both_calls_of_a_text_that_was_continued_are_told_and_what_the_first_one_cost_is_not_known() -> None:
+    bench = Bench(SPEAKING).start().streamed("It looks ").reopen(continues=True).answered("It looks bad.")
+    assert bench.route == [("m0", "interrupted"), ("m0", "answered")]
+    assert bench.record()["usage"] == {
+        "calls": 2, "input_tokens": 100, "cached_input_tokens": 60, "output_tokens": 10, "cost": None, "currency": "USD",
+    }  # fmt: skip
+
+
+def test_a_call_that_said_nothing_before_the_next_restart_is_not_counted() -> None:
+    bench = Bench(SPEAKING).start().streamed("It looks ").reopen(continues=True).reopen(continues=True)
+    assert bench.asks[2] == bench.asks[1]
+    bench.streamed("It looks like").reopen(continues=True).answered("It looks like an attack.")
+    assert bench.asks[3].request.continued == "It looks like"
+    assert [outcome for _, outcome in bench.route] == ["interrupted", "interrupted", "answered"]
+
+
+def test_a_continuation_that_does_not_fit_what_was_shown_is_a_new_attempt() -> None:
+    bench = Bench(SPEAKING).start().streamed("It looks ").reopen(continues=True)
+    bench.streamed("It looks\nbad").answered("It looks\nbad.")
+    assert [(bench.record(index)["attempt"], bench.record(index)["text"]) for index in range(3)] == [
+        (1, "It looks "),
+        (2, "It looks\nbad"),
+        (2, "It looks\nbad."),
+    ]
+
+
+def test_a_continuation_that_is_refused_is_asked_anew_by_the_same_model() -> None:
+    bench = Bench(SPEAKING).start().streamed("It looks ").reopen(continues=True).lost("invalid", "no such field")
+    again = bench.asks[-1]
+    assert (again.endpoint, again.request) == ("m0", bench.asks[0].request)
+    bench.answered("All is well.")
+    assert (bench.record()["attempt"], bench.record()["degraded"]) == (2, [])
+    assert [outcome for _, outcome in bench.route] == ["interrupted", "invalid", "answered"]
+
+
+def test_a_continuation_that_is_lost_goes_to_the_next_model_as_the_question_itself() -> None:
+    bench = Bench(SPEAKING).start().streamed("It looks ").reopen(continues=True).lost("failed")
+    assert (bench.asks[-1].endpoint, bench.asks[-1].request) == ("m1", bench.asks[0].request)
+    assert bench.answered("All is well.").record()["attempt"] == 2
+
+
+def test_a_continuation_whose_words_were_taken_for_thoughts_is_not_taken_for_the_end() -> None:
+    """Tokens were generated and paid, and no text came of them."""
+    bench = Bench(SPEAKING).start().streamed("It looks ").reopen(continues=True).answered("It looks")
+    assert bench.published[-1].state == "partial"
+    assert bench.asks[-1].request.messages[-1].content.startswith("The last answer was not usable: it breaks off.")
+    assert bench.answered("It looks bad.").record()["attempt"] == 2
+
+
+def test_a_text_that_had_only_to_be_ended_is_ended() -> None:
+    bench = Bench(SPEAKING).start().streamed("All is well.").reopen(continues=True)
+    ended = Answered(bench.asks[-1].call_id, "All is well.", "stop", Usage(100, 60, 1))
+    assert (bench.feed(ended).states, bench.record()["attempt"]) == (["partial", "final"], 1)
+
+
+def test_an_answer_with_fields_is_asked_for_anew() -> None:
+    bench = Bench(pipeline()).start().streamed('{"verdict": "attack", ').reopen(continues=True)
+    assert bench.asks[1].request.continued == ""
+    assert bench.answered(GOOD).record()["attempt"] == 2
+
+
+def test_what_was_begun_is_not_continued_with_another_prompt_or_other_parameters() -> None:
+    for changed in (pipeline(answer=None, system="Be brief."), pipeline(answer=None, limits={"tokens": 7})):
+        bench = Bench(SPEAKING).start().streamed("It looks ")
+        bench.plan = changed
+        assert bench.reopen(continues=True).asks[1].request.continued == ""
+
+
 def test_after_a_restart_a_queued_run_starts_and_a_done_one_does_not() -> None:
     bench = Bench(pipeline(), episode="e")
-    bench.take(reopen_run(bench.run, bench.plan, bench.context))
+    bench.reopen()
     bench.answered(GOOD)
-    bench.take(reopen_run(bench.run, bench.plan, bench.context))
+    bench.reopen()
     assert len(bench.asks) == 1
     assert bench.states == ["final"]
 

@@ -44,6 +44,8 @@ def test_null_leaves_a_default_out_and_a_newer_name_of_the_bound_is_kept() -> No
 def test_what_penstock_sets_itself_cannot_stand_in_the_request() -> None:
     with pytest.raises(ValidationError, match="model, stream: set by Penstock itself"):
         model(request={"stream": False, "model": "x"})
+    with pytest.raises(ValidationError, match="continue_final_message, echo: set by Penstock itself"):
+        model(request={"continue_final_message": True, "echo": True})
 
 
 def test_a_key_is_never_shown() -> None:

@@ -47,6 +47,11 @@ def test_appending_changes_at_most_the_last_token(text: str, more: str) -> None:
     assert token_ids(text + more)[: len(before)] == before
 
 
+def test_an_answer_that_was_begun_follows_its_opening() -> None:
+    question = [Message("user", "Well?")]
+    assert prompt_ids(question, "It is") == prompt_ids(question) + token_ids("It is")
+
+
 def test_ids_do_not_depend_on_the_process() -> None:
     assert list(token_ids("failed password")) == [2659951479, 1877999453, 370126026]
 

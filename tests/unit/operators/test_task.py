@@ -9,7 +9,7 @@ from zlib import crc32
 from tests.oracle.product import plan_of
 from tests.oracle.stand import Stand
 
-from penstock.operators.event import Answered, Ask, Cancel, Effect, Ended, Progress, Streamed, Ticked, Usage
+from penstock.operators.event import Answered, Ask, CallLost, Cancel, Effect, Ended, Progress, Streamed, Ticked, Usage
 from penstock.operators.intake import MERGE_WAIT_MS
 from penstock.operators.task import Cut, Task
 from penstock.state.delta import Position
@@ -29,6 +29,10 @@ agents:
     ask: Is {{ key }} under attack?
     answer: {verdict: {enum: [attack, benign]}}
 """
+SPOKEN = JUDGED.replace("    answer: {verdict: {enum: [attack, benign]}}", "    partials: {every: 1s}").replace(
+    "agents:", '  large: {base_url: "http://127.0.0.1:9/v1", model: huge}\nagents:'
+)
+"""Free text, and two models."""
 QUIET = """
 penstock: v1
 name: quiet
@@ -249,6 +253,31 @@ def test_a_restart_does_not_take_time_back_to_an_input_that_never_spoke() -> Non
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_restored_task_knows_how_far_its_answers_had_got_also_from_a_snapshot() -> None:
+    stand = Stand(SPOKEN)
+    [ask] = asks(stand.feed(stand.event(1, outcome="failed")))
+    for length in (5, 9, 14):
+        stand.task.feed(Streamed(ask.call_id, "It looks like an attack."[:length]))
+        stand.cut()
+        stand.snapshot(0, 1)
+        if length == 9:
+            stand.trim()
+    stand.task.feed(Streamed(ask.call_id, "It looks like an attack."))
+    [again] = asks(stand.reopen(continues=lambda *about: True))
+    assert (again.call_id, again.request.continued) == (ask.call_id, "It looks like")
+
+
+def test_of_several_attempts_in_one_commit_the_last_one_goes_on() -> None:
+    stand = Stand(SPOKEN)
+    [first] = asks(stand.feed(stand.event(1, outcome="failed")))
+    stand.task.feed(Streamed(first.call_id, "All is well, I"))
+    [second] = asks(stand.task.feed(CallLost(first.call_id, "failed", "the connection broke")))
+    stand.task.feed(Streamed(second.call_id, "It looks like"))
+    stand.cut()
+    [again] = asks(stand.reopen(continues=lambda *about: True))
+    assert (again.call_id, again.request.continued) == (second.call_id, "It looks like")
 
 
 def test_a_second_firing_of_a_key_waits_for_the_outcome_of_the_first() -> None:

@@ -470,6 +470,8 @@ def slow(text: str) -> ScriptedModel:
 class Gate:
     """A model that answers nobody before it is opened."""
 
+    continues = False
+
     def __init__(self) -> None:
         self.opened = asyncio.Event()
         self.inside = self.most = self.asked = 0

@@ -48,6 +48,13 @@ async def _models(_: web.Request) -> web.Response:
     return web.json_response({"data": [{"id": "m"}]})
 
 
+@pytest.mark.parametrize("declared", [True, False])
+async def test_what_the_file_says_of_continuing_counts(declared: bool) -> None:
+    fields = {"base_url": "http://127.0.0.1:9/v1", "model": "m", "continues": declared}
+    async with opened_models({"small": ModelSettings.model_validate(fields)}) as models:
+        assert models["small"].continues is declared
+
+
 def settings(base_url: str, **tls: str) -> ModelSettings:
     return ModelSettings.model_validate({"base_url": base_url, "model": "m", "tls": tls})
 

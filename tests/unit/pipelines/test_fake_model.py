@@ -19,6 +19,7 @@ from penstock.connectors.vllm import VllmModel
 from penstock.operators.answer import Unusable, shape_of_fields
 from penstock.operators.error import Busy, CallFailed, CallInvalid, Rejected, Unreachable
 from penstock.operators.event import ChatRequest, Message, Usage
+from penstock.operators.prefix import pieces
 from penstock.pipelines.fake_answer import Rule
 from penstock.pipelines.fake_fault import Fault, FaultRates, parse_faults
 from penstock.pipelines.fake_model import FakeModelServer
@@ -151,6 +152,31 @@ async def test_without_include_usage_there_is_no_usage_chunk() -> None:
     assert "usage" not in text
 
 
+async def test_wherever_an_answer_was_cut_its_continuation_is_the_rest_of_it() -> None:
+    async with fake() as (_, model):
+        text, undisturbed = await whole(model, request(schema=None))
+        for cut in range(1, len(text) + 1, 7):
+            rest, last = await whole(model, request(schema=None, continued=text[:cut]))
+            assert (text[:cut] + rest, last.finish, last.simulated) == (text, "stop", True)
+            assert last.usage is not None
+            assert undisturbed.usage is not None
+            assert last.usage.input_tokens == undisturbed.usage.input_tokens + len(pieces(text[:cut]))
+            assert last.usage.cached_input_tokens >= (undisturbed.usage.input_tokens - 1) // 16 * 16
+
+
+async def test_behind_a_text_that_it_would_not_have_said_the_whole_answer_follows() -> None:
+    async with fake() as (_, model):
+        text, _ = await whole(model, request(schema=None))
+        assert (await whole(model, request(schema=None, continued="Well:")))[0] == f" {text}"
+
+
+async def test_behind_a_text_that_is_continued_a_grammar_begins_afresh() -> None:
+    """As vLLM's does: this is why answers with fields are not continued."""
+    async with fake() as (_, model):
+        text, _ = await whole(model)
+        assert (await whole(model, request(continued=text[:20])))[0] == text
+
+
 async def test_running_usage_stands_in_every_chunk_when_asked_for() -> None:
     async with fake() as (server, _):
         options = {"include_usage": True, "continuous_usage_stats": True}
@@ -212,6 +238,21 @@ async def test_a_stop_text_ends_the_answer_before_it() -> None:
         (body(stream_options={"include_usage": True}), 400, "Stream options can only be defined when `stream=True`."),
         (body(cache_salt=""), 400, "cache_salt"),
         (body(n=2), 400, "n must be 1"),
+        (
+            body(continue_final_message=True, add_generation_prompt=True),
+            400,
+            "Cannot set both `continue_final_message` and `add_generation_prompt` to True.",
+        ),
+        (
+            body(continue_final_message=True),
+            400,
+            "continue_final_message and add_generation_prompt are not compatible.",
+        ),
+        (
+            body(continue_final_message=True, add_generation_prompt=False),
+            400,
+            "Cannot set `continue_final_message` to True when the last message is not from the assistant.",
+        ),
         (body(messages=[{"role": "user", "content": "word " * 40_000}]), 400, "maximum context length is 32768 tokens"),
         (body(response_format={"type": "json_schema"}), 400, "needs a `json_schema`"),
         (body(response_format=constrained({"type": "cat"})), 400, "cannot be satisfied"),

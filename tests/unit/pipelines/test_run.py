@@ -50,6 +50,8 @@ class SlowLog(FaultyLog):
 class Mute:
     """A model that is asked and never answers; notes it in the diary."""
 
+    continues = False
+
     def __init__(self, diary: list[str]) -> None:
         self.diary = diary
 
