@@ -146,11 +146,16 @@ def reopen_run(run: Run, plan: RunPlan, context: Context) -> list[Action]:
     return [_call(run, agent, context)]
 
 
-def resolve_run(run: Run, ends_at: int, plan: RunPlan) -> list[Action]:
-    """The episode that the firing opened ended at event time `ends_at` (ms). Before the outcome this is only remembered."""
+def resolve_run(run: Run, ends_at: int, plan: RunPlan, because: str | None = None) -> list[Action]:
+    """The episode that the firing opened ended at event time `ends_at` (ms). Before the outcome this is only remembered.
+
+    `because`: it did not end by what the file says; the record gives the reason.
+    """
     if run.firing.episode is None or run.ends_at is not None:
         return []
     run.ends_at = ends_at
+    if has_outcome(run):
+        run.reason = because or run.reason
     return _close(run, plan)
 
 

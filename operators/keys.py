@@ -6,7 +6,7 @@ advance(W)  ─▶ instants up to the watermark, in order, over all keys
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -228,16 +228,44 @@ class Keys:
                 if deadline < self.next_timer:
                     self.next_timer = deadline
 
-    def arm_all(self, watermark: int) -> None:
+    def arm_all(self, watermark: int, returned: Collection[str] = ()) -> None:
         """After restoring: timers are not saved, they follow from the cells.
 
         Every instant up to the watermark was looked at before; a key that was silent since does not know that by itself.
+        Not by the triggers that have `returned` (identities), which were in no definition for a while: they look now.
         """
         self._timers = Timers()
         self.next_timer = self._timers.next
-        for key in self._states.values():
+        late = [(index, planned) for index, planned in self._triggers if planned.identity in returned]
+        for key in list(self._states.values()):
             key.now = max(key.now, watermark)
+            for index, planned in late:
+                self._look_late(key, index, planned)
             self._rearm(key)
+
+    def _look_late(self, key: KeyState, index: int, planned: PlannedTrigger) -> None:
+        """Deadlines of the watermark need no such look: they stay until it passes them."""
+        trigger, cell = planned.trigger, key.cells[index]
+        if cell is not None and not trigger.by_event and not trigger.by_watermark:
+            cell, transition = trigger.passed(key, cell, key.now)
+            self._replace(key, index, planned, cell, transition, None)
+
+    def begin_anew(self, identities: Collection[str]) -> None:
+        """Forget what was restored for these triggers and aggregates."""
+        cells = [index for index, planned in self._triggers if planned.identity in identities]
+        slots = [(slot, call) for slot, call in enumerate(self._plan.slots) if call.identity in identities]
+        for key in self._states.values() if cells or slots else ():
+            for index in cells:
+                key.cells[index] = None
+            for slot, call in slots:
+                key.slots[slot] = new_aggregate(call)
+
+    def episode(self, key: KeyState, trigger: str) -> str | None:
+        """The run whose episode the trigger of this name would end."""
+        for index, planned in self._triggers:
+            if planned.name == trigger:
+                return planned.trigger.episode(key.cells[index])
+        return None
 
 
 def finest_bucket(name: str) -> int:

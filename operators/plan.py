@@ -55,6 +55,11 @@ class Plan:
     """So must what is known about its record."""
 
     @property
+    def identities(self) -> tuple[str, ...]:
+        """What the memories of its keys are called in the log: those of its triggers and its aggregates."""
+        return (*(planned.identity for planned in self.triggers), *(call.identity for call in self.slots))
+
+    @property
     def keeps_last(self) -> bool:
         """Something of a key's last event is saved with it."""
         return bool(self.keeps_event) or self.keeps_moment

@@ -70,10 +70,14 @@ class Runs:
         if run is not None:
             self._act(run, feed_run(run, event, self._plan, self._context_of(run.key)))
 
-    def resolve(self, run_id: str, at: int) -> None:
+    def resolve(self, run_id: str, at: int, because: str | None = None) -> None:
         run = self._runs.get(run_id)
         if run is not None:
-            self._act(run, resolve_run(run, at, self._plan))
+            self._act(run, resolve_run(run, at, self._plan, because))
+
+    def in_episodes(self) -> list[Run]:
+        """Those whose episode has not ended."""
+        return [run for run in self._runs.values() if run.firing.episode is not None and run.ends_at is None]
 
     def _act(self, run: Run, actions: Iterable[Action]) -> None:
         """Then it is the turn of the next, if this one ended. A loop: of those that wait thousands may end at once."""

@@ -1,0 +1,68 @@
+"""One definition follows another on the same log (protocol rule 16).
+
+    known to the former, known to this       goes on
+    known to the former, not to this         retired: carried through, dropped after CARRIED_MS
+    retired, known to this                   taken up again: its triggers look once, for time has passed without them
+    neither, known to this                   begins anew, whatever old records of the log still say of it
+
+Everything here follows from the log: whoever opens it comes to the same.
+"""
+
+from __future__ import annotations
+
+from penstock.operators.carried import CARRIED_MS, Carried
+from penstock.operators.keys import Keys
+from penstock.operators.plan import Plan
+from penstock.operators.runs import Runs
+from penstock.state.delta import Basis
+
+
+class Succession:
+    """The bases of a log while it is restored, what follows for a task that opens it, and the basis that it gives the log."""
+
+    def __init__(self, plan: Plan, carried: Carried, keys: Keys, runs: Runs) -> None:
+        self._known = plan.identities
+        self._carried, self._keys, self._runs = carried, keys, runs
+        self._former: Basis | None = None
+        self._retired: dict[str, int] = {}
+
+    def met(self, basis: Basis | None) -> None:
+        """An entry of the log has this one; the last one counts."""
+        self._former = basis or self._former
+
+    def take_over(self, now: int) -> frozenset[str]:
+        """The log is at its end, at processing time `now` (ms). Returns what is taken up again.
+
+        A log of format 1 has no basis: what is found in it and is not known here was retired just now.
+        """
+        known, carried = frozenset(self._known), self._carried.identities()
+        former = self._former or Basis(known=(*sorted(carried), *self._known))
+        held = dict.fromkeys(former.known, now) | former.retired
+        alive = {identity: since for identity, since in held.items() if now - since < CARRIED_MS}
+        self._retired = {identity: since for identity, since in alive.items() if identity in carried}
+        over, anew = carried - alive.keys(), known - alive.keys()
+        self._carried.forget(over)
+        self._keys.begin_anew(anew)
+        if over or known != set(former.known):
+            self._end_orphans()
+        return known & former.retired.keys() & alive.keys()
+
+    def let_go(self, now: int) -> None:
+        """Drop what was retired too long ago at processing time `now` (ms)."""
+        over = [identity for identity, since in self._retired.items() if now - since >= CARRIED_MS]
+        if over:
+            for identity in over:
+                del self._retired[identity]
+            self._carried.forget(over)
+            self._end_orphans()
+
+    def _end_orphans(self) -> None:
+        """Episodes of triggers that nobody knows and nobody carries any more: nothing else would ever end them."""
+        for run in self._runs.in_episodes():
+            key, name = self._keys.get_or_new(run.key), run.firing.trigger
+            if self._keys.episode(key, name) != run.id and not self._carried.has_cell(run.key, name):
+                self._runs.resolve(run.id, key.now, f"the definition of the trigger {name!r} is gone")
+
+    def basis(self) -> Basis:
+        """For the log, as things stand."""
+        return Basis(known=self._known, retired=dict(self._retired))
