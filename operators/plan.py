@@ -55,6 +55,15 @@ class Plan:
     """So must what is known about its record."""
 
     @property
+    def keying(self) -> dict[str, str]:
+        """What the state of its keys rests on: what state cannot follow when it changes, and what it means."""
+        return {
+            f"the {what} of topic {source.topic}": text
+            for source in self.sources
+            for what, text in source.keying.items()
+        }
+
+    @property
     def identities(self) -> tuple[str, ...]:
         """What the memories of its keys are called in the log: those of its triggers and its aggregates."""
         return (*(planned.identity for planned in self.triggers), *(call.identity for call in self.slots))

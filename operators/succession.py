@@ -4,13 +4,17 @@
     known to the former, not to this         retired: carried through, dropped after CARRIED_MS
     retired, known to this                   taken up again: its triggers look once, for time has passed without them
     neither, known to this                   begins anew, whatever old records of the log still say of it
+    another key, another time                refused: what is remembered under the keys would be nonsense
 
 Everything here follows from the log: whoever opens it comes to the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from penstock.operators.carried import CARRIED_MS, Carried
+from penstock.operators.error import Superseded
 from penstock.operators.keys import Keys
 from penstock.operators.plan import Plan
 from penstock.operators.runs import Runs
@@ -20,7 +24,9 @@ from penstock.state.delta import Basis
 class Succession:
     """The bases of a log while it is restored, what follows for a task that opens it, and the basis that it gives the log."""
 
-    def __init__(self, plan: Plan, carried: Carried, keys: Keys, runs: Runs) -> None:
+    def __init__(self, plan: Plan, partition: int, carried: Carried, keys: Keys, runs: Runs) -> None:
+        self._where = f"{plan.namespace}.{plan.name}.log/{partition}"
+        self._keying = plan.keying
         self._known = plan.identities
         self._carried, self._keys, self._runs = carried, keys, runs
         self._former: Basis | None = None
@@ -33,10 +39,12 @@ class Succession:
     def take_over(self, now: int) -> frozenset[str]:
         """The log is at its end, at processing time `now` (ms). Returns what is taken up again.
 
-        A log of format 1 has no basis: what is found in it and is not known here was retired just now.
+        A log of format 1 has no basis: what is found in it and is not known here was retired just now. Raises Superseded where
+        state cannot follow.
         """
         known, carried = frozenset(self._known), self._carried.identities()
         former = self._former or Basis(known=(*sorted(carried), *self._known))
+        self._refuse_other_keying(former)
         held = dict.fromkeys(former.known, now) | former.retired
         alive = {identity: since for identity, since in held.items() if now - since < CARRIED_MS}
         self._retired = {identity: since for identity, since in alive.items() if identity in carried}
@@ -46,6 +54,16 @@ class Succession:
         if over or known != set(former.known):
             self._end_orphans()
         return known & former.retired.keys() & alive.keys()
+
+    def _refuse_other_keying(self, former: Basis) -> None:
+        changes = keying_changes(former.keying, self._keying)
+        if changes:
+            raise Superseded(
+                f"the file says otherwise than the state in the log: {'; '.join(changes)}",
+                where=self._where,
+                remedy="take that back, or begin afresh under another name or namespace",
+            )
+        self._keying = {**former.keying, **self._keying}
 
     def let_go(self, now: int) -> None:
         """Drop what was retired too long ago at processing time `now` (ms)."""
@@ -65,4 +83,13 @@ class Succession:
 
     def basis(self) -> Basis:
         """For the log, as things stand."""
-        return Basis(known=self._known, retired=dict(self._retired))
+        return Basis(keying=self._keying, known=self._known, retired=dict(self._retired))
+
+
+def keying_changes(former: Mapping[str, str], present: Mapping[str, str]) -> list[str]:
+    """What state cannot follow, a sentence each. Inputs that only one of the two has are no change."""
+    return [
+        f"{what} was {former[what]} and is {text} now"
+        for what, text in present.items()
+        if former.get(what, text) != text
+    ]

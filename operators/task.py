@@ -62,7 +62,7 @@ class Task:
         self._images = Images(plan)
         self._keys = Keys(plan, self._unsaved, self._transit, self.counters)
         self._runs = Runs(plan, self._unsaved, self._context_of, self.counters)
-        self._succession = Succession(plan, self._images.carried, self._keys, self._runs)
+        self._succession = Succession(plan, partition, self._images.carried, self._keys, self._runs)
         self._occasions = Occasions(plan, partition, self._generation_of)
         self._positions: dict[str, Position] = {}
         self._last_read: dict[str, Raw] = {}
@@ -318,7 +318,7 @@ class Task:
         """The log was read to its end: take up the inputs at `positions`, arm the timers, ask again what was under way.
 
         An input that the file does not name any more keeps its position: it may come back. One that is new does not take
-        time back: what was due has fired.
+        time back: what was due has fired. Raises Superseded where state cannot follow the definition.
         """
         self._positions = {**self._positions, **positions}
         self._tick = max(self._tick, now)

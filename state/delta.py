@@ -82,10 +82,12 @@ N is the key's *now* after the event was fed, its largest event time or the wate
 class Basis(msgspec.Struct, frozen=True, kw_only=True):
     """What the state in a log rests on. Every `opened` has it and every image of bucket 0: a log that is trimmed keeps one.
 
-    `known`: the triggers and aggregates of the definition that wrote it. `retired`: those of former definitions whose memories
-    are carried through, each with the processing time (ms) since when no definition knows it.
+    `keying` maps what must not change while there is state (`the key of topic auth`) to what it is, also for inputs that are
+    gone. `known`: the triggers and aggregates of the definition that wrote it. `retired`: those of former definitions whose
+    memories are carried through, each with the processing time (ms) since when no definition knows it.
     """
 
+    keying: dict[str, str] = {}
     known: tuple[str, ...] = ()
     retired: dict[str, int] = {}
 

@@ -43,7 +43,10 @@ outputs = st.builds(
     st.lists(st.tuples(names, st.binary(max_size=5)), max_size=2).map(tuple),
 )
 bases = st.none() | st.builds(
-    Basis, known=st.lists(names, max_size=3).map(tuple), retired=st.dictionaries(names, counts, max_size=2)
+    Basis,
+    keying=st.dictionaries(names, names, max_size=2),
+    known=st.lists(names, max_size=3).map(tuple),
+    retired=st.dictionaries(names, counts, max_size=2),
 )
 deltas = st.builds(
     Delta,

@@ -12,6 +12,7 @@ from tests.oracle.product import plan_of
 from tests.oracle.stand import Stand
 
 from penstock.operators.carried import CARRIED_MS
+from penstock.operators.error import Superseded
 from penstock.state.codec import encode
 from penstock.state.delta import Bucket, Delta
 
@@ -224,3 +225,86 @@ def test_the_log_says_what_is_known_and_what_is_retired() -> None:
     stand.cut()
     assert stand.entries()[-1].basis is None
     assert [stand.task.image(index, 2, 0).basis for index in range(2)] == [basis, None]
+
+
+# --- what state cannot follow ---------------------------------------------------------------------------------------
+
+FLOW = "  flow: {topic: flow, key: event.host, time: {at: event.t, unit: s}, watermark: {delay: 0s, idle: never}}\n"
+TWO = B.replace("triggers:", f"{FLOW}triggers:")
+
+
+def refusal(before: str, *after: str) -> str:
+    """The sentence with which the last of these definitions is refused on the state of those before it."""
+    stand = began(before)
+    fed(stand, (1, "h", "z"))
+    for text in after[:-1]:
+        deployed(stand, text)
+    written = len(stand.log)
+    with pytest.raises(Superseded) as refused:
+        stand.reopen(plan_of(after[-1]))
+    assert len(stand.log) == written
+    assert refused.value.exit_code == 4
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("key: event.host", "key: event.user", "the key of topic auth was event.host and is event.user now"),
+        ("key: event.host, ", "", "the key of topic auth was event.host and is the record's key now"),
+        ("event.host", "[event.host, event.user]", "was event.host and is [event.host, event.user] now"),
+        ("unit: s", "unit: ms", "the time of topic auth was event.t in s and is event.t in ms now"),
+        ("time: {at: event.t, unit: s}, ", "", "was event.t in s and is the record's timestamp now"),
+    ],
+)
+def test_another_key_or_another_time_is_refused_with_the_way_out(old: str, new: str, sentence: str) -> None:
+    told = refusal(B, B.replace(old, new))
+    assert told.startswith("dev.succession.log/3: the file says otherwise than the state in the log: ")
+    assert sentence in told
+    assert told.endswith("(take that back, or begin afresh under another name or namespace)")
+
+
+def test_a_derived_field_that_the_key_reads_is_part_of_the_key() -> None:
+    derived = B.replace("key: event.host", "derive: {host: event.a, b: event.host}, key: event.b")
+    told = refusal(derived, derived.replace("event.a", "event.c"))
+    assert (
+        "was event.b where event.host = event.a, event.b = event.host and is event.b where event.host = event.c" in told
+    )
+    other = derived.replace("b: event.host}", "b: event.host, c: event.x}")
+    deployed(deployed(began(derived), other), other.replace("c: event.x", "c: event.y"))
+
+
+def test_an_input_that_comes_back_has_the_key_that_it_had() -> None:
+    assert "the key of topic flow was event.host and is event.user now" in refusal(
+        TWO, B, TWO.replace("flow, key: event.host", "flow, key: event.user")
+    )
+    assert "the key of topic auth was event.host and is event.ip now; the time of topic auth was" in refusal(
+        B, B.replace("key: event.host, time: {at: event.t, unit: s}", "key: event.ip, time: event.t")
+    )
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        TWO,
+        B.replace("auth: {topic", "logins: {topic"),
+        B.replace("key: event.host", "key: ' event.host'"),
+        B.replace("key: event.host", "key: who").replace("triggers:", "define: {who: event.host}\ntriggers:"),
+        B.replace("delay: 0s", "delay: 5s, lateness: 1m"),
+        B.replace("key: event.host", "ignore: event.x == 'c', key: event.host"),
+    ],
+    ids=["another input", "another name", "spaces", "a definition", "watermark", "ignore"],
+)
+def test_state_follows_what_means_the_same_key_and_the_same_time(after: str) -> None:
+    stand = began(B)
+    fed(stand, (1, "h", "z"), (2, "h", "z"))
+    deployed(stand, after)
+    assert "other final h" in fed(stand, (3, "h", "z"))
+
+
+def test_a_log_that_does_not_say_what_it_rests_on_is_taken_at_the_files_word() -> None:
+    stand = began(B)
+    stand.log = [encode(_without_basis(entry)) for entry in stand.entries()]
+    deployed(stand, B.replace("event.host", "event.user"))
+    with pytest.raises(Superseded, match=r"event\.user and is event\.host"):
+        stand.reopen(plan_of(B))
