@@ -81,6 +81,10 @@ class RunPlan(Protocol):
     def agents(self) -> Mapping[str, AgentPlan]: ...
     @property
     def results(self) -> ResultPlan: ...
+    @property
+    def absence(self) -> str:
+        """Why an agent that is not among `agents` is not."""
+        ...
 
 
 def open_run(firing: Firing, plan: RunPlan, context: Context, now: int) -> Run:
@@ -132,7 +136,7 @@ def feed_run(run: Run, event: Streamed | Answered | CallLost, plan: RunPlan, con
 def reopen_run(run: Run, plan: RunPlan, context: Context) -> list[Action]:
     """After a restart: ask again what was being asked, as a new attempt with the prompt that was pinned.
 
-    The file may have changed since: without its agent a run fails, without its model it goes on with the last one left.
+    Its definition may be a former one: without its agent a run fails, without its model it goes on with the last one left.
     """
     if run.phase == "queued":
         return start_run(run, plan, context)
@@ -300,7 +304,7 @@ def _give_up(run: Run, plan: RunPlan, agent: AgentPlan, because: str) -> list[Ac
 def _abandon(run: Run, plan: RunPlan) -> list[Action]:
     """There is nobody left to answer, and no fallback of whoever should have."""
     _forget_stream(run)
-    run.reason = f"the file has no agent {run.agent!r} any more"
+    run.reason = plan.absence
     return _end(run, plan, "failed")
 
 

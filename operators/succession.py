@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from penstock.operators.carried import CARRIED_MS, Carried
+from penstock.operators.definitions import Definitions
 from penstock.operators.error import Superseded
 from penstock.operators.keys import Keys
 from penstock.operators.plan import Plan
@@ -24,17 +25,21 @@ from penstock.state.delta import Basis
 class Succession:
     """The bases of a log while it is restored, what follows for a task that opens it, and the basis that it gives the log."""
 
-    def __init__(self, plan: Plan, partition: int, carried: Carried, keys: Keys, runs: Runs) -> None:
+    def __init__(
+        self, plan: Plan, partition: int, carried: Carried, keys: Keys, runs: Runs, definitions: Definitions
+    ) -> None:
         self._where = f"{plan.namespace}.{plan.name}.log/{partition}"
         self._keying = plan.keying
         self._known = plan.identities
-        self._carried, self._keys, self._runs = carried, keys, runs
+        self._carried, self._keys, self._runs, self._definitions = carried, keys, runs, definitions
         self._former: Basis | None = None
         self._retired: dict[str, int] = {}
 
     def met(self, basis: Basis | None) -> None:
         """An entry of the log has this one; the last one counts."""
-        self._former = basis or self._former
+        if basis is not None:
+            self._former = basis
+            self._definitions.met(basis.definitions)
 
     def take_over(self, now: int) -> frozenset[str]:
         """The log is at its end, at processing time `now` (ms). Returns what is taken up again.
@@ -83,7 +88,12 @@ class Succession:
 
     def basis(self) -> Basis:
         """For the log, as things stand."""
-        return Basis(keying=self._keying, known=self._known, retired=dict(self._retired))
+        return Basis(
+            keying=self._keying,
+            known=self._known,
+            retired=dict(self._retired),
+            definitions=self._definitions.texts(self._runs.definitions()),
+        )
 
 
 def keying_changes(former: Mapping[str, str], present: Mapping[str, str]) -> list[str]:

@@ -24,6 +24,7 @@ from penstock.operators.carried import EVENT_CELL
 from penstock.operators.context import Context
 from penstock.operators.dead import POISON, dead_letter
 from penstock.operators.decode import Read
+from penstock.operators.definitions import Definitions
 from penstock.operators.event import Answered, Arrived, CallLost, Effect, Ended, Event, Progress, Streamed, Ticked
 from penstock.operators.image import Images
 from penstock.operators.intake import Decode, Merge
@@ -61,8 +62,9 @@ class Task:
         self._merge = Merge(plan.sources) if len(plan.sources) > 1 else None
         self._images = Images(plan)
         self._keys = Keys(plan, self._unsaved, self._transit, self.counters)
-        self._runs = Runs(plan, self._unsaved, self._context_of, self.counters)
-        self._succession = Succession(plan, partition, self._images.carried, self._keys, self._runs)
+        self._definitions = Definitions(plan)
+        self._runs = Runs(self._definitions, self._unsaved, self._context_of, self.counters)
+        self._succession = Succession(plan, partition, self._images.carried, self._keys, self._runs, self._definitions)
         self._occasions = Occasions(plan, partition, self._generation_of)
         self._positions: dict[str, Position] = {}
         self._last_read: dict[str, Raw] = {}

@@ -84,12 +84,14 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
 
     `keying` maps what must not change while there is state (`the key of topic auth`) to what it is, also for inputs that are
     gone. `known`: the triggers and aggregates of the definition that wrote it. `retired`: those of former definitions whose
-    memories are carried through, each with the processing time (ms) since when no definition knows it.
+    memories are carried through, each with the processing time (ms) since when no definition knows it. `definitions`: by
+    digest, what runs without an outcome need of the definition that began them, and those that will begin of the present one.
     """
 
     keying: dict[str, str] = {}
     known: tuple[str, ...] = ()
     retired: dict[str, int] = {}
+    definitions: dict[str, str] = {}
 
 
 class Delta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

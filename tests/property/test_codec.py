@@ -47,6 +47,7 @@ bases = st.none() | st.builds(
     keying=st.dictionaries(names, names, max_size=2),
     known=st.lists(names, max_size=3).map(tuple),
     retired=st.dictionaries(names, counts, max_size=2),
+    definitions=st.dictionaries(names, names, max_size=2),
 )
 deltas = st.builds(
     Delta,
