@@ -112,7 +112,8 @@ class ChatRequest(msgspec.Struct, frozen=True):
     """What a model is asked, in the words of the OpenAI-compatible protocol. Nothing in it depends on when it is sent.
 
     `parameters` holds the model's `request:` map as written (temperature, max_tokens, …); `schema` is the JSON Schema of
-    the answer, or None for free text.
+    the answer, or None for free text. `request_id` is for the server's log and no part of the question: it is set when the
+    request is sent.
     """
 
     model: str
@@ -122,6 +123,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     schema_name: str = "answer"
     priority: int | None = None
     cache_salt: str | None = None
+    request_id: str = ""
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -129,7 +131,7 @@ class Ask(msgspec.Struct, frozen=True):
 
     `question` is the same for every attempt of a run to ask this of this model: an answer that was paid for answers them all.
     `time_limit` in ms bounds the whole call with its retries; `partial_every` in ms asks for `Streamed` events, `preview`
-    for token deltas on the previews topic.
+    for token deltas on the previews topic. `attempt` is that of the run.
     """
 
     call_id: str
@@ -141,6 +143,7 @@ class Ask(msgspec.Struct, frozen=True):
     time_limit: int
     partial_every: int | None = None
     preview: bool = False
+    attempt: int = 1
 
 
 class Cancel(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ advance(W)  ─▶ instants up to the watermark, in order, over all keys
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from penstock.operators.aggregate import new_aggregate
@@ -21,6 +21,8 @@ from penstock.operators.timers import Timers
 from penstock.operators.trigger import Transition
 from penstock.operators.unsaved import Unsaved
 
+KEYS_AT_ONCE = 1_000
+"""So many are armed in a few milliseconds."""
 BUCKETS_MAX = 4096
 """The finest cut of a task's keys into buckets."""
 
@@ -28,6 +30,17 @@ _NOTHING: frozenset[int] = frozenset()
 
 OnTransition = Callable[[KeyState, PlannedTrigger, int, Transition, Raw | None], None]
 """(key, trigger, its index, what happened, the record that did it or None if time did)."""
+
+
+class Takeover(NamedTuple):
+    """What follows from a change of definitions, by identity of triggers and aggregates.
+
+    `returned`: they were in no definition for a while; their triggers look once, for time has passed without them. `anew`: what
+    was restored of them is forgotten.
+    """
+
+    returned: frozenset[str] = frozenset()
+    anew: frozenset[str] = frozenset()
 
 
 class Keys:
@@ -228,20 +241,27 @@ class Keys:
                 if deadline < self.next_timer:
                     self.next_timer = deadline
 
-    def arm_all(self, watermark: int, returned: Collection[str] = ()) -> None:
-        """After restoring: timers are not saved, they follow from the cells.
+    def arm_all(self, watermark: int, takeover: Takeover) -> Iterator[None]:
+        """After restoring, in steps: timers are not saved, they follow from the cells. Exhaust it before anything is fed.
 
         Every instant up to the watermark was looked at before; a key that was silent since does not know that by itself.
-        Not by the triggers that have `returned` (identities), which were in no definition for a while: they look now.
+        Keys of which no trigger remembers anything are left as they are, unless one has deadlines even so.
         """
         self._timers = Timers()
         self.next_timer = self._timers.next
-        late = [(index, planned) for index, planned in self._triggers if planned.identity in returned]
-        for key in list(self._states.values()):
-            key.now = max(key.now, watermark)
-            for index, planned in late:
-                self._look_late(key, index, planned)
-            self._rearm(key)
+        nothing = [None] * len(self._triggers)
+        sleepless = not all(planned.trigger.sleeps for _, planned in self._triggers)
+        late = [(index, planned) for index, planned in self._triggers if planned.identity in takeover.returned]
+        anew = self._places(takeover.anew)
+        for number, key in enumerate(self._states.values(), start=1):
+            self._begin_anew(key, *anew)
+            if sleepless or key.cells != nothing:
+                key.now = max(key.now, watermark)
+                for index, planned in late:
+                    self._look_late(key, index, planned)
+                self._rearm(key)
+            if number % KEYS_AT_ONCE == 0:
+                yield
 
     def _look_late(self, key: KeyState, index: int, planned: PlannedTrigger) -> None:
         """Deadlines of the watermark need no such look: they stay until it passes them."""
@@ -250,15 +270,16 @@ class Keys:
             cell, transition = trigger.passed(key, cell, key.now)
             self._replace(key, index, planned, cell, transition, None)
 
-    def begin_anew(self, identities: Collection[str]) -> None:
-        """Forget what was restored for these triggers and aggregates."""
+    def _places(self, identities: Collection[str]) -> tuple[list[int], list[int]]:
+        """Of triggers and of aggregates."""
         cells = [index for index, planned in self._triggers if planned.identity in identities]
-        slots = [(slot, call) for slot, call in enumerate(self._plan.slots) if call.identity in identities]
-        for key in self._states.values() if cells or slots else ():
-            for index in cells:
-                key.cells[index] = None
-            for slot, call in slots:
-                key.slots[slot] = new_aggregate(call)
+        return cells, [slot for slot, call in enumerate(self._plan.slots) if call.identity in identities]
+
+    def _begin_anew(self, key: KeyState, cells: Sequence[int], slots: Sequence[int]) -> None:
+        for index in cells:
+            key.cells[index] = None
+        for slot in slots:
+            key.slots[slot] = new_aggregate(self._plan.slots[slot])
 
     def episode(self, key: KeyState, trigger: str) -> str | None:
         """The run whose episode the trigger of this name would end."""

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from penstock.operators.carried import CARRIED_MS, Carried
 from penstock.operators.definitions import Definitions
 from penstock.operators.error import Superseded
-from penstock.operators.keys import Keys
+from penstock.operators.keys import Keys, Takeover
 from penstock.operators.plan import Plan
 from penstock.operators.runs import Runs
 from penstock.state.delta import Basis
@@ -34,6 +34,7 @@ class Succession:
         self._carried, self._keys, self._runs, self._definitions = carried, keys, runs, definitions
         self._former: Basis | None = None
         self._retired: dict[str, int] = {}
+        self._orphans = False
 
     def met(self, basis: Basis | None) -> None:
         """An entry of the log has this one; the last one counts."""
@@ -41,8 +42,8 @@ class Succession:
             self._former = basis
             self._definitions.met(basis.definitions)
 
-    def take_over(self, now: int) -> frozenset[str]:
-        """The log is at its end, at processing time `now` (ms). Returns what is taken up again.
+    def take_over(self, now: int) -> Takeover:
+        """The log is at its end, at processing time `now` (ms): what follows for its keys.
 
         A log of format 1 has no basis: what is found in it and is not known here was retired just now. Raises Superseded where
         state cannot follow.
@@ -53,12 +54,10 @@ class Succession:
         held = dict.fromkeys(former.known, now) | former.retired
         alive = {identity: since for identity, since in held.items() if now - since < CARRIED_MS}
         self._retired = {identity: since for identity, since in alive.items() if identity in carried}
-        over, anew = carried - alive.keys(), known - alive.keys()
+        over = carried - alive.keys()
         self._carried.forget(over)
-        self._keys.begin_anew(anew)
-        if over or known != set(former.known):
-            self._end_orphans()
-        return known & former.retired.keys() & alive.keys()
+        self._orphans = bool(over) or known != set(former.known)
+        return Takeover(returned=known & former.retired.keys() & alive.keys(), anew=known - alive.keys())
 
     def _refuse_other_keying(self, former: Basis) -> None:
         changes = keying_changes(former.keying, self._keying)
@@ -77,10 +76,14 @@ class Succession:
             for identity in over:
                 del self._retired[identity]
             self._carried.forget(over)
-            self._end_orphans()
+            self._orphans = True
+            self.end_orphans()
 
-    def _end_orphans(self) -> None:
+    def end_orphans(self) -> None:
         """Episodes of triggers that nobody knows and nobody carries any more: nothing else would ever end them."""
+        if not self._orphans:
+            return
+        self._orphans = False
         for run in self._runs.in_episodes():
             key, name = self._keys.get_or_new(run.key), run.firing.trigger
             if self._keys.episode(key, name) != run.id and not self._carried.has_cell(run.key, name):

@@ -73,5 +73,15 @@ def test_nothing_is_left_of_what_is_forgotten() -> None:
     assert carried.identities() == {"seen:1", "count"}
     carried.forget({"seen:1"})
     assert carried.identities() == {"count"}
+    assert (carried.cells("k"), carried.has_cell("k", "seen")) == ({}, False)
     carried.drop("l")
+    assert not carried
+
+
+def test_when_everything_is_forgotten_the_last_events_go_too() -> None:
+    carried = Carried()
+    carried.keep_cell("k", "seen:1", 5)
+    carried.keep_cell("k", EVENT_CELL, [{}, None])
+    carried.keep_cell("l", EVENT_CELL, [{}, None])
+    carried.forget({"seen:1"})
     assert not carried
