@@ -86,6 +86,10 @@ class RunPlan(Protocol):
     def agents(self) -> Mapping[str, AgentPlan]: ...
     @property
     def results(self) -> ResultPlan: ...
+    @property
+    def absence(self) -> str:
+        """Why an agent that is not among `agents` is not."""
+        ...
 
 
 def open_run(firing: Firing, plan: RunPlan, context: Context, now: int) -> Run:
@@ -137,7 +141,7 @@ def feed_run(run: Run, event: Streamed | Answered | CallLost, plan: RunPlan, con
 def reopen_run(run: Run, plan: RunPlan, context: Context, continues: Continues = never) -> list[Action]:
     """After a restart: ask again what was being asked, with its pinned prompt, from where it stopped or as a new attempt.
 
-    The file may have changed since: without its agent a run fails, without its model it goes on with the last one left.
+    Its definition may be a former one: without its agent a run fails, without its model it goes on with the last one left.
     """
     if run.phase == "queued":
         return start_run(run, plan, context)
@@ -157,11 +161,16 @@ def reopen_run(run: Run, plan: RunPlan, context: Context, continues: Continues =
     return [_asked(run, agent, context)]
 
 
-def resolve_run(run: Run, ends_at: int, plan: RunPlan) -> list[Action]:
-    """The episode that the firing opened ended at event time `ends_at` (ms). Before the outcome this is only remembered."""
+def resolve_run(run: Run, ends_at: int, plan: RunPlan, because: str | None = None) -> list[Action]:
+    """The episode that the firing opened ended at event time `ends_at` (ms). Before the outcome this is only remembered.
+
+    `because`: it did not end by what the file says; the record gives the reason.
+    """
     if run.firing.episode is None or run.ends_at is not None:
         return []
     run.ends_at = ends_at
+    if has_outcome(run):
+        run.reason = because or run.reason
     return _close(run, plan)
 
 
@@ -328,7 +337,7 @@ def _give_up(run: Run, plan: RunPlan, agent: AgentPlan, because: str) -> list[Ac
 def _abandon(run: Run, plan: RunPlan) -> list[Action]:
     """There is nobody left to answer, and no fallback of whoever should have."""
     _forget_stream(run)
-    run.reason = f"the file has no agent {run.agent!r} any more"
+    run.reason = plan.absence
     return _end(run, plan, "failed")
 
 

@@ -1,14 +1,16 @@
 """A key as it goes into a bucket of the log, and back.
 
-Aggregates and cells are named by what they mean, not by their place: a definition that changed reads what it still knows
-and starts the rest afresh.
+Aggregates and cells are named by what they mean, not by their place: a definition that changed reads what it still knows,
+carries through what it does not, and starts the rest afresh.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from penstock.operators.aggregate import new_aggregate
+from penstock.operators.carried import EVENT_CELL, Carried
 from penstock.operators.decode import event_class
 from penstock.operators.expression import Unknown, attribute_of
 from penstock.operators.key_state import KeyState, Moment
@@ -16,23 +18,30 @@ from penstock.operators.plan import Plan
 from penstock.operators.record import Record
 from penstock.state.delta import Fact
 
-EVENT_CELL = "event"
-"""The cell that holds a key's last event, where a condition may read it when time passes. No trigger has this identity."""
+
+class Reading(NamedTuple):
+    """How facts of one delta are read: the names that it gives its aggregates, their places here (None: unknown here), and
+    the places of those that are known here and were not to its writer, so that they missed its events."""
+
+    slots: Sequence[str]
+    slot_of: Sequence[int | None]
+    missed: Sequence[int]
 
 
 class Images:
-    """Translates between a key's state and the log for one plan."""
+    """Translates between a key's state and the log for one plan. `carried` is what the plan has no place for."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._kept = frozenset(plan.keeps_event)
         self._event = event_class(plan.keeps_event)
         self.slots = tuple(call.identity for call in plan.slots)
+        self.carried = Carried()
         self._slot_of = {identity: slot for slot, identity in enumerate(self.slots)}
         self._trigger_of = {planned.identity: index for index, planned in enumerate(plan.triggers)}
 
     def dump(self, key: KeyState) -> list[Any]:
-        """[N, context, aggregates in the order of `slots`, cells by identity]."""
+        """[N, context, aggregates in the order of `slots`, cells by identity]; then carried aggregates, if there are any."""
         cells = {
             planned.identity: self.cell(key, index)
             for index, planned in enumerate(self._plan.triggers)
@@ -40,17 +49,33 @@ class Images:
         }
         if self._plan.keeps_last and key.event is not None:
             cells[EVENT_CELL] = self.last_event(key)
-        return [key.now, key.context.dump(), [slot.dump() for slot in key.slots], cells]
+        image = [key.now, key.context.dump(), [slot.dump() for slot in key.slots], cells]
+        if self.carried:
+            cells.update(self.carried.cells(key.name))
+            if aggregates := self.carried.aggregates(key.name):
+                image.append(aggregates)
+        return image
 
     def load(self, key: KeyState, image: Sequence[Any], slots: Sequence[str]) -> None:
         """Fill a new key state from its image; `slots` names the aggregates of the image."""
-        key.now, context, aggregates, cells = image
+        key.now, context, aggregates, cells, *carried = image
         key.context.load(context)
-        for identity, dumped in zip(slots, aggregates, strict=True):
-            slot = self._slot_of.get(identity)
-            if slot is not None:
-                key.slots[slot].load(dumped)
+        for identity, base in zip(slots, aggregates, strict=True):
+            self._load_aggregate(key, identity, base)
+        for identity, (base, taken) in (carried[0] if carried else {}).items():
+            self._load_aggregate(key, identity, base, taken)
         self.load_cells(key, cells)
+
+    def _load_aggregate(self, key: KeyState, identity: str, base: Any, taken: Sequence[Any] = ()) -> None:
+        """`taken` is what it took since the image `base`: time, value, N, time, …"""
+        slot = self._slot_of.get(identity)
+        if slot is None:
+            self.carried.keep_aggregate(key.name, identity, base, taken)
+            return
+        if base is not None:
+            key.slots[slot].load(base)
+        for place in range(0, len(taken), 3):
+            key.slots[slot].add(*taken[place : place + 3])
 
     def cell(self, key: KeyState, index: int) -> Any:
         return self._plan.triggers[index].trigger.dump(key.cells[index])
@@ -60,8 +85,8 @@ class Images:
             index = self._trigger_of.get(identity)
             if index is not None:
                 key.cells[index] = self._plan.triggers[index].trigger.load(dumped)
-            elif identity == EVENT_CELL:
-                self._load_event(key, dumped)
+            elif identity != EVENT_CELL or self._load_event(key, dumped):
+                self.carried.keep_cell(key.name, identity, dumped)
 
     def last_event(self, key: KeyState) -> list[Any]:
         """The fields of the key's last event that conditions read, and what they can know about its record."""
@@ -81,28 +106,45 @@ class Images:
         ]
         return [fields, [moment.source, moment.time, coordinates]]
 
-    def _load_event(self, key: KeyState, dumped: Sequence[Any]) -> None:
+    def _load_event(self, key: KeyState, dumped: Sequence[Any]) -> bool:
+        """Returns whether it tells more than this plan has a place for."""
         fields, about = dumped
         key.event = self._event(**{attribute_of(name): value for name, value in fields.items() if name in self._kept})
+        key.moment = None
         if about is not None:
             source, time, (topic, partition, offset, timestamp, record_key, headers) = about
             record = Record(topic, partition, offset, timestamp, record_key, None, tuple(map(tuple, headers)))
             key.moment = Moment(key.name, source, record, time, self._plan.labels)
+        return not self._kept.issuperset(fields) or (about is not None and not self._plan.keeps_moment)
 
-    def translate(self, slots: Sequence[str]) -> list[int | None]:
-        """For every aggregate that a delta names: its place in this plan, None if this plan has no such aggregate."""
-        return [self._slot_of.get(identity) for identity in slots]
+    def reading(self, slots: Sequence[str]) -> Reading:
+        """How to read the facts of a delta whose writer had these aggregates."""
+        written = set(slots)
+        missed = [slot for slot, identity in enumerate(self.slots) if identity not in written]
+        return Reading(slots, [self._slot_of.get(identity) for identity in slots], missed)
 
+    def apply_fact(self, key: KeyState, fact: Fact, reading: Reading) -> None:
+        """Add an event that was fed before: nothing is decided again. What is known of it as the last one is in the cells."""
+        _, time, lag, line, values = fact
+        key.now = time + lag
+        key.event = key.moment = None
+        if line is not None:
+            key.context.append(time, line, key.now)
+        for slot in reading.missed:
+            key.slots[slot] = new_aggregate(self._plan.slots[slot])
+        if self.carried:
+            self.carried.miss(key.name, reading.slots)
+        if values is None:
+            return
+        for place in range(0, len(values), 2):
+            taker = reading.slot_of[values[place]]
+            if taker is not None:
+                key.slots[taker].add(time, values[place + 1], key.now)
+            else:
+                self.carried.take(key.name, reading.slots[values[place]], time, values[place + 1], key.now)
 
-def apply_fact(key: KeyState, fact: Fact, slot_of: Sequence[int | None]) -> None:
-    """Add an event that was fed before: nothing is decided again."""
-    _, time, lag, line, values = fact
-    key.now = time + lag
-    if line is not None:
-        key.context.append(time, line, key.now)
-    if values is None:
-        return
-    for place in range(0, len(values), 2):
-        slot = slot_of[values[place]]
-        if slot is not None:
-            key.slots[slot].add(time, values[place + 1], key.now)
+    def missed(self, facts: Iterable[Fact]) -> None:
+        """These events were fed by this plan: what is carried has missed them."""
+        if self.carried:
+            for fact in facts:
+                self.carried.miss(fact[0])

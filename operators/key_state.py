@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from penstock.operators.aggregate import Aggregate
@@ -40,9 +40,7 @@ class KeyState:
         "watermark_deadline",
     )  # fmt: skip
 
-    def __init__(
-        self, name: str, context: Context, slots: Sequence[Aggregate], triggers: int, counters: Counts
-    ) -> None:
+    def __init__(self, name: str, context: Context, slots: list[Aggregate], triggers: int, counters: Counts) -> None:
         self.name = name
         self.counters = counters
         self.now = NEVER

@@ -6,8 +6,8 @@ advance(W)  ─▶ instants up to the watermark, in order, over all keys
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from penstock.operators.aggregate import new_aggregate
@@ -30,6 +30,17 @@ _NOTHING: frozenset[int] = frozenset()
 
 OnTransition = Callable[[KeyState, PlannedTrigger, int, Transition, Raw | None], None]
 """(key, trigger, its index, what happened, the record that did it or None if time did)."""
+
+
+class Takeover(NamedTuple):
+    """What follows from a change of definitions, by identity of triggers and aggregates.
+
+    `returned`: they were in no definition for a while; their triggers look once, for time has passed without them. `anew`: what
+    was restored of them is forgotten.
+    """
+
+    returned: frozenset[str] = frozenset()
+    anew: frozenset[str] = frozenset()
 
 
 class Keys:
@@ -230,7 +241,7 @@ class Keys:
                 if deadline < self.next_timer:
                     self.next_timer = deadline
 
-    def arm_all(self, watermark: int) -> Iterator[None]:
+    def arm_all(self, watermark: int, takeover: Takeover) -> Iterator[None]:
         """After restoring, in steps: timers are not saved, they follow from the cells. Exhaust it before anything is fed.
 
         Every instant up to the watermark was looked at before; a key that was silent since does not know that by itself.
@@ -240,12 +251,42 @@ class Keys:
         self.next_timer = self._timers.next
         nothing = [None] * len(self._triggers)
         sleepless = not all(planned.trigger.sleeps for _, planned in self._triggers)
+        late = [(index, planned) for index, planned in self._triggers if planned.identity in takeover.returned]
+        anew = self._places(takeover.anew)
         for number, key in enumerate(self._states.values(), start=1):
+            self._begin_anew(key, *anew)
             if sleepless or key.cells != nothing:
                 key.now = max(key.now, watermark)
+                for index, planned in late:
+                    self._look_late(key, index, planned)
                 self._rearm(key)
             if number % KEYS_AT_ONCE == 0:
                 yield
+
+    def _look_late(self, key: KeyState, index: int, planned: PlannedTrigger) -> None:
+        """Deadlines of the watermark need no such look: they stay until it passes them."""
+        trigger, cell = planned.trigger, key.cells[index]
+        if cell is not None and not trigger.by_event and not trigger.by_watermark:
+            cell, transition = trigger.passed(key, cell, key.now)
+            self._replace(key, index, planned, cell, transition, None)
+
+    def _places(self, identities: Collection[str]) -> tuple[list[int], list[int]]:
+        """Of triggers and of aggregates."""
+        cells = [index for index, planned in self._triggers if planned.identity in identities]
+        return cells, [slot for slot, call in enumerate(self._plan.slots) if call.identity in identities]
+
+    def _begin_anew(self, key: KeyState, cells: Sequence[int], slots: Sequence[int]) -> None:
+        for index in cells:
+            key.cells[index] = None
+        for slot in slots:
+            key.slots[slot] = new_aggregate(self._plan.slots[slot])
+
+    def episode(self, key: KeyState, trigger: str) -> str | None:
+        """The run whose episode the trigger of this name would end."""
+        for index, planned in self._triggers:
+            if planned.name == trigger:
+                return planned.trigger.episode(key.cells[index])
+        return None
 
 
 def finest_bucket(name: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from penstock.operators.agent import AgentPlan
@@ -13,6 +13,9 @@ from penstock.operators.result import ResultPlan
 from penstock.operators.source import Source
 from penstock.operators.template import Template
 from penstock.operators.trigger import Trigger
+
+Revive = Callable[[str, str], AgentPlan]
+"""(`agents_text` of another definition, name of an agent) to the agent. Raises Rejected where it cannot be had any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,9 @@ class Plan:
     slots: tuple[AggregateCall, ...]
     triggers: tuple[PlannedTrigger, ...]
     agents: Mapping[str, AgentPlan]
+    agents_text: str
+    """What the log keeps of this definition, so that runs in flight finish on it."""
+    revive: Revive
     context: ContextSettings
     results: ResultPlan
     dead_topic: str
@@ -53,6 +59,25 @@ class Plan:
     """Fields of the last event that must survive a restart: an expression reads them when time passes."""
     keeps_moment: bool
     """So must what is known about its record."""
+
+    @property
+    def absence(self) -> str:
+        """Why an agent that a run names is not among `agents`."""
+        return "the file has no such agent"
+
+    @property
+    def keying(self) -> dict[str, str]:
+        """What the state of its keys rests on: what state cannot follow when it changes, and what it means."""
+        return {
+            f"the {what} of topic {source.topic}": text
+            for source in self.sources
+            for what, text in source.keying.items()
+        }
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """What the memories of its keys are called in the log: those of its triggers and its aggregates."""
+        return (*(planned.identity for planned in self.triggers), *(call.identity for call in self.slots))
 
     @property
     def keeps_last(self) -> bool:

@@ -22,9 +22,9 @@ from penstock.operators.agent import (
 )
 from penstock.operators.context import Context
 from penstock.operators.continuation import Continues
+from penstock.operators.definitions import Definitions
 from penstock.operators.event import Answered, Ask, CallLost, Cancel, Streamed
 from penstock.operators.key_state import Counts
-from penstock.operators.plan import Plan
 from penstock.operators.run import Run
 from penstock.operators.unsaved import Unsaved
 
@@ -43,8 +43,15 @@ class Runs:
     `counters` are the task's: outcomes that are less than they should be are counted there.
     """
 
-    def __init__(self, plan: Plan, unsaved: Unsaved, context_of: Callable[[str], Context], counters: Counts) -> None:
-        self._plan, self._unsaved, self._context_of, self._counters = plan, unsaved, context_of, counters
+    def __init__(
+        self, definitions: Definitions, unsaved: Unsaved, context_of: Callable[[str], Context], counters: Counts
+    ) -> None:
+        self._plan_of, self._unsaved, self._context_of, self._counters = (
+            definitions.plan_of,
+            unsaved,
+            context_of,
+            counters,
+        )
         self._runs: dict[str, Run] = {}
         self._queues: dict[tuple[str, str | None], Queue] = {}
         self._waiting = 0
@@ -65,25 +72,29 @@ class Runs:
         self._waiting += 1
         self._unsaved.runs[run.id] = None
         if len(queue) == 1:
-            self._act(run, start_run(run, self._plan, self._context_of(run.key)))
+            self._act(run, start_run(run, self._plan_of(run), self._context_of(run.key)))
 
     def feed(self, event: Streamed | Answered | CallLost) -> None:
         """An answer finds its run by its call; one that nobody waits for is ignored (protocol rule 11)."""
         run = self._runs.get(self._run_of_call.get(event.call_id, ""))
         if run is not None:
-            self._act(run, feed_run(run, event, self._plan, self._context_of(run.key)))
+            self._act(run, feed_run(run, event, self._plan_of(run), self._context_of(run.key)))
 
-    def resolve(self, run_id: str, at: int) -> None:
+    def resolve(self, run_id: str, at: int, because: str | None = None) -> None:
         run = self._runs.get(run_id)
         if run is not None:
-            self._act(run, resolve_run(run, at, self._plan))
+            self._act(run, resolve_run(run, at, self._plan_of(run), because))
+
+    def in_episodes(self) -> list[Run]:
+        """Those whose episode has not ended."""
+        return [run for run in self._runs.values() if run.firing.episode is not None and run.ends_at is None]
 
     def _act(self, run: Run, actions: Iterable[Action]) -> None:
         """Then it is the turn of the next, if this one ended. A loop: of those that wait thousands may end at once."""
         self._carry_out(run, actions)
         while has_outcome(run) and (following := self._leave_queue(run)) is not None:
             run = following
-            self._carry_out(run, start_run(run, self._plan, self._context_of(run.key)))
+            self._carry_out(run, start_run(run, self._plan_of(run), self._context_of(run.key)))
 
     def _carry_out(self, run: Run, actions: Iterable[Action]) -> None:
         self._unsaved.runs[run.id] = None
@@ -144,6 +155,10 @@ class Runs:
             return None
         return self._runs[queue[0]] if first else None
 
+    def definitions(self) -> set[str]:
+        """Digests of the definitions that runs without an outcome go by."""
+        return {run.definition for run in self._runs.values() if run.agent is not None and not has_outcome(run)}
+
     def encoded(self, run_id: str, *, whole: bool = False) -> bytes | None:
         """A run as it goes into the log; None if it is over.
 
@@ -202,6 +217,6 @@ class Runs:
         self._waiting = sum(map(len, self._queues.values()))
         for number, queue in enumerate(list(self._queues.values()), start=1):
             run = self._runs[queue[0]]
-            self._act(run, reopen_run(run, self._plan, self._context_of(run.key), continues))
+            self._act(run, reopen_run(run, self._plan_of(run), self._context_of(run.key), continues))
             if number % RUNS_AT_ONCE == 0:
                 yield

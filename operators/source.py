@@ -48,6 +48,7 @@ from penstock.operators.key_state import Moment
 from penstock.operators.record import DeadLetter, Raw
 from penstock.operators.setting import Condition, Duration, Settings, Text, Value
 from penstock.operators.source_key import KeyOf, Look, composite_key, expression_key, field_key, record_key
+from penstock.operators.source_keying import key_text, time_text
 from penstock.operators.source_time import TimeOf, field_ms, record_time, value_time
 from penstock.operators.timestamp import TimeSettings, instant
 
@@ -165,6 +166,8 @@ class Source:
     """Leave the event out of triggers and prompts."""
     line: Callable[[Raw, Event], bytes | None] | None
     """What a prompt shows of the event, before `render_line` (None: nothing). No function: the record's value as it came."""
+    keying: Mapping[str, str]
+    """How `key` and `time` are read, in words that are equal as long as they mean the same."""
 
 
 def build_source(
@@ -197,6 +200,7 @@ def build_source(
         decode=_decoder(parse, derived, key_of, time_of),
         ignores=ignores,
         line=_line(encoder(shown) if shown else None, hides),
+        keying=_keying(settings, scope),
     )
 
 
@@ -268,13 +272,19 @@ def _key_of(settings: str | tuple[str, ...] | None, compiler: _Compiler) -> KeyO
             return composite_key([compiler.look(text) for text in settings], settings)
 
 
+def _keying(settings: SourceSettings, scope: Scope) -> Mapping[str, str]:
+    key = key_text(settings.key, settings.derive, scope)
+    return {"key": key, "time": time_text(_time_settings(settings), settings.derive, scope)}
+
+
+def _time_settings(settings: SourceSettings) -> TimeSettings | None:
+    return TimeSettings(at=settings.time) if isinstance(settings.time, str) else settings.time
+
+
 def _time_of(settings: SourceSettings, compiler: _Compiler) -> TimeOf:
-    if settings.time is None:
+    time, ahead = _time_settings(settings), settings.watermark.ahead
+    if time is None:
         return record_time
-    time, ahead = (
-        TimeSettings(at=settings.time) if isinstance(settings.time, str) else settings.time,
-        settings.watermark.ahead,
-    )
     time_of = value_time(compiler.look(time.at), time, ahead)
     plain = _PLAIN_FIELD.fullmatch(time.at)
     return field_ms(attribute_of(plain[1]), ahead, time_of) if plain and time.unit == "ms" else time_of

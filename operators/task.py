@@ -20,12 +20,14 @@ from zlib import crc32
 import msgspec
 
 from penstock.operators.agent import open_run
+from penstock.operators.carried import EVENT_CELL
 from penstock.operators.context import Context
 from penstock.operators.continuation import Continues, never
 from penstock.operators.dead import POISON, dead_letter
 from penstock.operators.decode import Read
+from penstock.operators.definitions import Definitions
 from penstock.operators.event import Answered, Arrived, CallLost, Effect, Ended, Event, Progress, Streamed, Ticked
-from penstock.operators.image import EVENT_CELL, Images, apply_fact
+from penstock.operators.image import Images
 from penstock.operators.intake import Decode, Merge
 from penstock.operators.key_state import Counts, KeyState, Moment
 from penstock.operators.keys import Keys
@@ -34,6 +36,7 @@ from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.record import DeadLetter, Output, Raw
 from penstock.operators.runs import Runs
 from penstock.operators.source import Source
+from penstock.operators.succession import Succession
 from penstock.operators.trigger import Fired, Resolved, Suppressed, Transition
 from penstock.operators.unsaved import Unsaved
 from penstock.operators.watermark import END_OF_TIME, NEVER, Origin, least, reached
@@ -60,7 +63,9 @@ class Task:
         self._merge = Merge(plan.sources) if len(plan.sources) > 1 else None
         self._images = Images(plan)
         self._keys = Keys(plan, self._unsaved, self._transit, self.counters)
-        self._runs = Runs(plan, self._unsaved, self._context_of, self.counters)
+        self._definitions = Definitions(plan)
+        self._runs = Runs(self._definitions, self._unsaved, self._context_of, self.counters)
+        self._succession = Succession(plan, partition, self._images.carried, self._keys, self._runs, self._definitions)
         self._occasions = Occasions(plan, partition, self._generation_of)
         self._positions: dict[str, Position] = {}
         self._last_read: dict[str, Raw] = {}
@@ -207,6 +212,8 @@ class Task:
         The arguments go into the header as they are.
         """
         unsaved = self._unsaved
+        self._succession.let_go(self._tick)
+        self._images.missed(unsaved.facts)
         header = Header(
             seq=seq,
             incarnation=incarnation,
@@ -229,6 +236,7 @@ class Task:
             runs={run: self._runs.encoded(run) for run in unsaved.runs},
             partials=unsaved.partials,
             outputs=unsaved.implied,
+            basis=self._succession.basis() if kind == "opened" else None,
         )
         outputs = unsaved.outputs
         unsaved.reset()
@@ -249,7 +257,8 @@ class Task:
         keys = self._keys.in_bucket(index, of)
         runs = {run: self._runs.encoded(run, whole=True) or b"" for key in keys for run in self._runs.of_key(key.name)}
         images = {key.name: self._images.dump(key) for key in keys}
-        return Bucket(index=index, of=of, seq=seq, slots=self._images.slots, keys=images, runs=runs)
+        basis = self._succession.basis() if index == 0 else None
+        return Bucket(index=index, of=of, seq=seq, slots=self._images.slots, keys=images, runs=runs, basis=basis)
 
     @property
     def positions(self) -> dict[str, Position]:
@@ -276,6 +285,7 @@ class Task:
 
     def apply(self, entry: Entry) -> None:
         """Take in one entry of the log, in log order. A bucket replaces what is held of its keys."""
+        self._succession.met(entry.basis)
         if isinstance(entry, Bucket):
             self._apply_bucket(entry)
         else:
@@ -293,9 +303,9 @@ class Task:
             self._runs.restore(run_id, encoded)
         for run_id, attempt, _, suffix in delta.partials:
             self._runs.restore_stream(run_id, attempt, suffix)
-        slot_of = self._images.translate(delta.slots)
+        reading = self._images.reading(delta.slots)
         for fact in delta.facts:
-            apply_fact(self._keys.get_or_new(fact[0]), fact, slot_of)
+            self._images.apply_fact(self._keys.get_or_new(fact[0]), fact, reading)
         for name, cells in delta.cells.items():
             self._images.load_cells(self._keys.get_or_new(name), cells)
 
@@ -303,6 +313,7 @@ class Task:
         for key in self._keys.in_bucket(bucket.index, bucket.of):
             self._runs.forget_key(key.name)
             self._keys.drop(key.name)
+            self._images.carried.drop(key.name)
         for run_id, encoded in bucket.runs.items():
             self._runs.restore(run_id, encoded)
         for name, image in bucket.keys.items():
@@ -319,6 +330,7 @@ class Task:
 
         In steps of a few milliseconds, each with its effects; exhaust it before anything is fed. An input that the file does
         not name any more keeps its position: it may come back. One that is new does not take time back: what was due has fired.
+        Raises Superseded where state cannot follow the definition.
         """
         self._positions = {**self._positions, **positions}
         self._tick = max(self._tick, now)
@@ -327,10 +339,12 @@ class Task:
                 origin.heard(self._tick)
             origin.watermark = max(origin.watermark, self._watermark)
         self._watermark = least(self._origins)
-        for _ in self._keys.arm_all(self._watermark):
-            yield []
+        takeover = self._succession.take_over(self._tick)
         for _ in self._runs.reopen(continues):
             yield self._take_effects()
+        for _ in self._keys.arm_all(self._watermark, takeover):
+            yield []
+        self._succession.end_orphans()
         yield self._take_effects()
 
     # --- how it stands ------------------------------------------------------------------------------------------

@@ -114,6 +114,10 @@ class Trigger(ABC):
         """The firing just returned became this run; returns the new cell."""
         return cell
 
+    def episode(self, cell: Any) -> str | None:
+        """The run whose episode is open."""
+        return None
+
     def dump(self, cell: Any) -> Any:
         """The cell as builtins (None, int, str, list, dict)."""
         return cell

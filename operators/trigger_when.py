@@ -100,6 +100,9 @@ class When(Trigger):
     def opened(self, cell: WhenCell, run: str) -> WhenCell:
         return cell._replace(run=run)
 
+    def episode(self, cell: WhenCell | None) -> str | None:
+        return None if cell is None else cell.run
+
     def deadline(self, key: KeyState, cell: WhenCell | None) -> int | None:
         on = cell is not None and cell.run is not None
         asleep = self.rising and not on and (cell is None or self.when.value(key) is not True)

@@ -105,15 +105,18 @@ class Rotation:
         index = self._turns[0]
         return index if self._credit >= max(self._sizes.get(index, 0), IMAGE_PRICE_MIN) else None
 
-    def image_written(self, index: int, of: int, size: int) -> None:
-        """An image of bucket `index` of `of` is on its way, or was met while restoring: what it covers is youngest now."""
+    def image_written(self, index: int, of: int, size: int, besides: int = 0) -> None:
+        """An image of bucket `index` of `of` is on its way, or was met while restoring: what it covers is youngest now.
+
+        `besides`: bytes that go with it and are no keys, which splitting does not make less.
+        """
         while self.of < of:
             self._split()
-        self._credit = max(0, self._credit - size)
+        self._credit = max(0, self._credit - size - besides)
         covered = [turn for turn in self._turns if turn % of == index]
         self._turns = deque([turn for turn in self._turns if turn % of != index] + covered)
         for turn in covered:
-            self._sizes[turn] = size // len(covered)
+            self._sizes[turn] = size // len(covered) + besides
         if size > IMAGE_BYTES_MAX * len(covered) and self.of < self._of_max:
             self._split()
 

@@ -20,6 +20,7 @@ from penstock.operators.source import Source, build_source
 from penstock.operators.template import Template
 from penstock.operators.trigger import Trigger, TriggerSettings
 from penstock.operators.trigger_kinds import KINDS
+from penstock.pipelines.definition import Reviver
 from penstock.pipelines.load import Loaded
 from penstock.pipelines.spec import Spec
 
@@ -43,14 +44,14 @@ def compile_pipeline(loaded: Loaded) -> Pipeline:
     agents = {
         name: build_agent(name, settings, spec.models, loaded.read_file) for name, settings in spec.agents.items()
     }
-    return _Compiler(spec, loaded.digest, agents).pipeline()
+    return _Compiler(spec, loaded, agents).pipeline()
 
 
 class _Compiler:
     """Collects aggregates and fields while it compiles; what uses them is built last."""
 
-    def __init__(self, spec: Spec, digest: str, agents: Mapping[str, AgentPlan]) -> None:
-        self._spec, self._digest, self._agents = spec, digest, agents
+    def __init__(self, spec: Spec, loaded: Loaded, agents: Mapping[str, AgentPlan]) -> None:
+        self._spec, self._loaded, self._agents = spec, loaded, agents
         self._calls: list[AggregateCall] = []
         self._slot_of: dict[str, int] = {}
         self._conditions: list[Condition] = []
@@ -62,12 +63,14 @@ class _Compiler:
         plan = Plan(
             name=self._spec.name,
             namespace=self._spec.namespace,
-            digest=self._digest,
+            digest=self._loaded.digest,
             labels=self._spec.labels,
             sources=sources,
             slots=tuple(self._calls),
             triggers=triggers,
             agents=self._agents,
+            agents_text=self._loaded.agents_text,
+            revive=Reviver(self._loaded.agents_text, self._agents, self._spec.models),
             context=self._spec.context,
             results=self._results(),
             dead_topic=self._spec.output_topics.dead,
@@ -134,7 +137,7 @@ class _Compiler:
             pipeline=self._spec.name,
             namespace=self._spec.namespace,
             version=self._spec.version,
-            definition=self._digest,
+            definition=self._loaded.digest,
             results=topics.results,
             partials=topics.partials,
         )

@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from penstock.pipelines.attachment import Attachments, attachments
+from penstock.pipelines.definition import definition_text
 from penstock.pipelines.document import Json, Map, Scalar, plain_value, with_node
 from penstock.pipelines.lint import lint
 from penstock.pipelines.not_yet import without_later
@@ -38,6 +39,7 @@ class Loaded:
 
     `resolved` is the document as it takes effect, secrets masked. `digest` names it, its secrets and the files that it
     refers to; `files` are their contents by the paths that the document uses; `folder` is what such paths start from.
+    `agents_text` is what the log keeps of it; empty without a spec.
     """
 
     spec: Spec | None
@@ -46,6 +48,7 @@ class Loaded:
     digest: str
     folder: Path
     files: Mapping[str, str]
+    agents_text: str
 
     def read_file(self, path: str) -> str:
         """A file that the document refers to, as it was when it was checked. Raises KeyError for any other."""
@@ -168,6 +171,7 @@ def _loaded(spec: Spec | None, problems: list[Problem], root: Map, attached: Att
         digest=_digest(root, attached.files),
         folder=folder,
         files=attached.files,
+        agents_text="" if spec is None or has_errors(problems) else definition_text(spec, root, attached.files),
     )
 
 

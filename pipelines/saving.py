@@ -54,7 +54,8 @@ class Saving:
             self._sent = entry.header.sent
             self._rotation.delta_written(size)
         else:
-            self._rotation.image_written(entry.index, entry.of, size)
+            besides = _basis_size(entry)
+            self._rotation.image_written(entry.index, entry.of, size - besides, besides)
 
     def fed(self, answer: Answered) -> None:
         """What follows from this answer is part of the next cut."""
@@ -117,7 +118,7 @@ class Saving:
         bucket = self._core.image(index, self._rotation.of, seq)
         keys = {name: msgspec.Raw(_encode(image)) for name, image in bucket.keys.items()}
         size = sum(map(len, keys.values())) + sum(map(len, bucket.runs.values()))
-        self._rotation.image_written(index, self._rotation.of, size)
+        self._rotation.image_written(index, self._rotation.of, size, _basis_size(bucket))
         return [msgspec.structs.replace(bucket, keys=keys)]
 
     async def _carry_out(self, cut: Cut, buckets: Sequence[Bucket], counts: Counts) -> Committed:
@@ -157,6 +158,10 @@ class Saving:
             await asyncio.wait([self._commit], timeout=LAST_COMMIT_SECONDS)
             self._commit.cancel()
             await asyncio.gather(self._commit, return_exceptions=True)
+
+
+def _basis_size(bucket: Bucket) -> int:
+    return 0 if bucket.basis is None else len(_encode(bucket.basis))
 
 
 def without(cut: Cut, refusal: Refused, dead_topic: str) -> Cut:

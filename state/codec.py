@@ -53,8 +53,11 @@ def decode(data: bytes, where: str = "") -> Entry:
     if not data:
         raise _damaged("an entry of the log is empty", where)
     first, body = data[0], data[1:]
-    if first & _FORMAT_BITS > FORMAT:
-        raise _too_new(first & _FORMAT_BITS, where)
+    version = first & _FORMAT_BITS
+    if version > FORMAT:
+        raise _too_new(version, where)
+    if version == 0:
+        raise _damaged("an entry of the log was not written by Penstock", where)
     try:
         if first & _ZSTD_BIT:
             body = zstandard.ZstdDecompressor().decompress(body)
@@ -148,11 +151,13 @@ def _tag_of(raw: Raw) -> _Tag:
     fields = next((value for name, value in raw.headers if name == HEADER), b"").split()
     try:
         version = int(fields[0])
-        if version <= FORMAT:
+        if 0 < version <= FORMAT:
             return _Tag(*map(int, fields[1:]))
     except (ValueError, TypeError, IndexError):
-        raise _damaged("a record of the log was not written by Penstock", coordinates(raw)) from None
-    raise _too_new(version, coordinates(raw))
+        version = 0
+    if version > FORMAT:
+        raise _too_new(version, coordinates(raw))
+    raise _damaged("a record of the log was not written by Penstock", coordinates(raw))
 
 
 def _damaged(what: str, where: str) -> Damaged:

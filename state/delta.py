@@ -4,7 +4,7 @@ State is restored by applying deltas in order. A *fact* is one event that a key 
 when it was fed (so that restoring decides nothing again). A *cell* is a small value that is replaced as a whole: what one
 trigger knows about one key. *Runs* are replaced as a whole, too; None means that the run ended.
 
-Names travel with the data (`slots`, trigger ids): a definition that changed reads what it still knows.
+Names travel with the data (`slots`, trigger ids): a definition that changed reads what it still knows, and carries the rest.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import msgspec
 
 from penstock.operators.record import Output
 
-FORMAT = 1
-"""Version of the log's format; a log with a higher one is refused (`TooNew`)."""
+FORMAT = 2
+"""Version of the log's format; a log with a higher one is refused (`TooNew`). 2: the log has a `Basis`, images carry on."""
 
 EntryKind = Literal["opened", "delta", "released"]
 
@@ -79,7 +79,22 @@ N is the key's *now* after the event was fed, its largest event time or the wate
 """
 
 
-class Delta(msgspec.Struct, frozen=True, kw_only=True):
+class Basis(msgspec.Struct, frozen=True, kw_only=True):
+    """What the state in a log rests on. Every `opened` has it and every image of bucket 0: a log that is trimmed keeps one.
+
+    `keying` maps what must not change while there is state (`the key of topic auth`) to what it is, also for inputs that are
+    gone. `known`: the triggers and aggregates of the definition that wrote it. `retired`: those of former definitions whose
+    memories are carried through, each with the processing time (ms) since when no definition knows it. `definitions`: by
+    digest, what runs without an outcome need of the definition that began them, and those that will begin of the present one.
+    """
+
+    keying: dict[str, str] = {}
+    known: tuple[str, ...] = ()
+    retired: dict[str, int] = {}
+    definitions: dict[str, str] = {}
+
+
+class Delta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One commit. `outputs` are the outcomes that this delta implies, whole; of partials only the suffix is kept.
 
     `partials`: (run, attempt, revision, what was added to the stream of this attempt), in order. Whoever opens the task next
@@ -93,9 +108,10 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True):
     runs: dict[str, bytes | None] = {}
     partials: list[tuple[str, int, int, str]] = []
     outputs: list[Output] = []
+    basis: Basis | None = None
 
 
-class Bucket(msgspec.Struct, frozen=True, kw_only=True):
+class Bucket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A snapshot of all keys whose hash falls into `index` modulo `of`, as of the delta `seq` that it travels with.
 
     Replaces whatever a reader holds for these keys. `keys` maps a key to its image (builtins only), `runs` holds the open
@@ -108,6 +124,7 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
     slots: tuple[str, ...] = ()
     keys: dict[str, Any] = {}
     runs: dict[str, bytes] = {}
+    basis: Basis | None = None
 
 
 Entry = Delta | Bucket

@@ -50,10 +50,19 @@ async def told_after_change(before: str, after: str, script: list[Step]) -> Told
     return told
 
 
-async def test_runs_whose_agent_was_taken_out_of_the_file_fail_and_say_so() -> None:
+async def test_runs_whose_agent_was_taken_out_of_the_file_finish_as_they_began() -> None:
     told = await told_after_change(WATCH, WATCH.replace("judge", "umpire"), [Wait(30)])
+    assert [(record["state"], record["agent"]) for record in told.results] == [("final", "judge")] * 2
+    assert {record["definition"] for record in told.results} == {compiled(WATCH).plan.digest}
+
+
+async def test_runs_whose_models_were_all_taken_out_of_the_file_fail_and_say_so() -> None:
+    told = await told_after_change(WATCH, WATCH.replace("small:", "large:"), [Wait(30)])
     assert [(record["state"], record["reason"]) for record in told.results] == [
-        ("failed", "the file has no agent 'judge' any more")
+        (
+            "failed",
+            "the definition that it began under cannot be had any more: the file has no model 'small' any more",
+        )
     ] * 2
 
 

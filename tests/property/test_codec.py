@@ -9,7 +9,7 @@ from penstock.operators.error import StateRefused
 from penstock.operators.record import Output, Record
 from penstock.state import codec
 from penstock.state.codec import Joiner, LogRecord, decode, encode
-from penstock.state.delta import Bucket, Clock, Delta, Entry, Header, Position
+from penstock.state.delta import Basis, Bucket, Clock, Delta, Entry, Header, Position
 
 whole = st.integers(-(2**63), 2**63 - 1)
 counts = st.integers(0, 2**40)
@@ -42,6 +42,13 @@ outputs = st.builds(
     st.none() | st.binary(max_size=40),
     st.lists(st.tuples(names, st.binary(max_size=5)), max_size=2).map(tuple),
 )
+bases = st.none() | st.builds(
+    Basis,
+    keying=st.dictionaries(names, names, max_size=2),
+    known=st.lists(names, max_size=3).map(tuple),
+    retired=st.dictionaries(names, counts, max_size=2),
+    definitions=st.dictionaries(names, names, max_size=2),
+)
 deltas = st.builds(
     Delta,
     header=headers,
@@ -51,6 +58,7 @@ deltas = st.builds(
     runs=st.dictionaries(names, st.none() | st.binary(max_size=2000), max_size=2),
     partials=st.lists(st.tuples(names, counts, counts, names), max_size=2),
     outputs=st.lists(outputs, max_size=3),
+    basis=bases,
 )
 buckets = st.builds(
     Bucket,
@@ -60,6 +68,7 @@ buckets = st.builds(
     slots=st.lists(names, max_size=3).map(tuple),
     keys=st.dictionaries(names, plain, max_size=3),
     runs=st.dictionaries(names, st.binary(max_size=2000), max_size=2),
+    basis=bases,
 )
 entries: st.SearchStrategy[Entry] = deltas | buckets
 small_chunks = st.integers(1, 400)

@@ -56,6 +56,7 @@ def no_files(path: str) -> str:
 class Pipeline:
     agents: Mapping[str, AgentPlan]
     results: ResultPlan = RESULTS
+    absence: str = "there is no such agent"
 
 
 def pipeline(*, structured: bool, fallback: bool) -> Pipeline:

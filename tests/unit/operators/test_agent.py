@@ -44,6 +44,7 @@ class Pipeline:
 
     agents: Mapping[str, AgentPlan]
     results: ResultPlan = RESULTS
+    absence: str = "there is no such agent"
 
 
 def pipeline(models: int = 1, **changed: Any) -> Pipeline:
@@ -401,6 +402,13 @@ def test_after_a_restart_a_queued_run_starts_and_a_done_one_does_not() -> None:
     bench.reopen()
     assert len(bench.asks) == 1
     assert bench.states == ["final"]
+
+
+def test_after_a_restart_a_run_whose_agent_is_gone_fails_with_the_reason() -> None:
+    for bench in (Bench(pipeline()).start().streamed('{"verdict": "attack", '), Bench(pipeline())):
+        bench.take(reopen_run(bench.run, Pipeline({}), bench.context))
+        assert bench.states[-1] == "failed"
+        assert (bench.record()["reason"], bench.record()["answer"]) == ("there is no such agent", None)
 
 
 def test_without_an_agent_the_firing_is_the_outcome() -> None:

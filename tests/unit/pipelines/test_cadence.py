@@ -137,6 +137,16 @@ def test_an_image_that_is_too_large_doubles_the_buckets_and_the_oldest_halves_co
     assert rotation.due() == 1, "bucket 1 of 2 was not written since it was split off: its halves 1 and 3 are oldest"
 
 
+def test_what_goes_with_an_image_is_paid_for_and_splits_nothing() -> None:
+    rotation = Rotation(of_max=4096)
+    rotation.image_written(0, 1, IMAGE_BYTES_MAX, 3 * IMAGE_BYTES_MAX)
+    assert rotation.of == 1
+    rotation.delta_written(4 * IMAGE_BYTES_MAX - 1)
+    assert rotation.due() is None
+    rotation.delta_written(1)
+    assert rotation.due() == 0
+
+
 def test_there_are_never_more_buckets_than_keys_can_be_told_apart_by() -> None:
     rotation = Rotation(of_max=2)
     for _ in range(5):

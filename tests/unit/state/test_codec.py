@@ -49,15 +49,29 @@ def test_what_does_not_compress_is_left_as_it_is() -> None:
 
 
 def test_a_higher_format_is_refused_with_what_to_do() -> None:
+    sentence = rf"log/0@7.*format {FORMAT + 1}.*up to {FORMAT}.*run the version that wrote it"
+    for entry in (delta_of(), Bucket(index=0, of=1, seq=0), delta_of(text=noise(COMPRESS_BYTES_MIN))):
+        data = encode(entry)
+        with pytest.raises(TooNew, match=sentence) as refusal:
+            decode(bytes([data[0] + 1]) + data[1:], "log/0@7")
+        assert refusal.value.exit_code == 4
+
+
+def test_every_lower_format_is_read() -> None:
     data = encode(delta_of())
-    with pytest.raises(TooNew, match=r"log/0@7.*format 2.*up to 1.*run the version that wrote it"):
-        decode(bytes([data[0] + 1]) + data[1:], "log/0@7")
+    for version in range(1, FORMAT + 1):
+        assert decode(bytes([version]) + data[1:]) == delta_of()
 
 
 @pytest.mark.parametrize("data", [b"", b"\x01", b"\x01\xc1", b"\x81not zstd", b"\x41\x80"])
 def test_bytes_that_no_version_wrote_are_damage(data: bytes) -> None:
     with pytest.raises(Damaged, match="log/0@7"):
         decode(data, "log/0@7")
+
+
+def test_format_nought_is_damage() -> None:
+    with pytest.raises(Damaged, match=r"log/0@7.*not written by Penstock"):
+        decode(b"\x00" + encode(delta_of())[1:], "log/0@7")
 
 
 def test_an_entry_is_cut_into_records_of_half_a_mebibyte() -> None:
@@ -70,7 +84,7 @@ def test_an_entry_is_cut_into_records_of_half_a_mebibyte() -> None:
 def test_the_header_of_a_record_can_be_read_by_people() -> None:
     (record,) = records_of(Bucket(index=3, of=16, seq=9), incarnation=4)
     assert record.key == b"bucket 3/16"
-    assert record.headers == (("penstock", b"1 9 4 0 1 %d" % crc32(record.value)),)
+    assert record.headers == (("penstock", b"%d 9 4 0 1 %d" % (FORMAT, crc32(record.value))),)
 
 
 def test_an_entry_is_joined_when_its_last_record_has_come() -> None:
@@ -116,12 +130,14 @@ def test_a_wrong_checksum_is_damage_and_says_where() -> None:
         Joiner().add(changed)
 
 
-@pytest.mark.parametrize("header", [(), (("penstock", b"1 2"),), (("penstock", b"one"),), (("penstock", b""),)])
-def test_a_record_of_somebody_else_is_damage(header: tuple[tuple[str, bytes], ...]) -> None:
+@pytest.mark.parametrize("header", [b"1 2", b"one", b"", b"0 0 1 0 1 0", None])
+def test_a_record_of_somebody_else_is_damage(header: bytes | None) -> None:
+    headers = () if header is None else (("penstock", header),)
     with pytest.raises(Damaged, match=r"log/0@3.*not written by Penstock"):
-        Joiner().add(Record("log", 0, 3, 0, None, b"hello", header))
+        Joiner().add(Record("log", 0, 3, 0, None, b"hello", headers))
 
 
 def test_a_record_framed_by_a_newer_version_is_refused_whatever_else_it_says() -> None:
-    with pytest.raises(TooNew, match="format 2"):
-        Joiner().add(Record("log", 0, 3, 0, b"delta", b"", (("penstock", b"2 and all else is new"),)))
+    header = b"%d and all else is new" % (FORMAT + 1)
+    with pytest.raises(TooNew, match=f"format {FORMAT + 1}"):
+        Joiner().add(Record("log", 0, 3, 0, b"delta", b"", (("penstock", header),)))

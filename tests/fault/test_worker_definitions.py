@@ -1,0 +1,36 @@
+"""A changed file is a restart: what the log's state cannot follow is refused, everything else goes on."""
+
+from __future__ import annotations
+
+from tests.stage import WATCH, Stage, compiled, logins
+
+VIRTUAL_TIME = True
+EVENTS = logins(seed=3, count=60)
+
+
+async def test_a_key_that_state_cannot_follow_is_refused_before_anything_is_written() -> None:
+    stage = await Stage().open()
+    await stage.produce(EVENTS[:30])
+    assert (await stage.play()).exit_code == 0
+    written = await stage.records(stage.pipeline.layout.log)
+    stage.pipeline = compiled(WATCH.replace("event.host", "event.user"))
+    summary = await stage.play()
+    assert summary.exit_code == 4
+    assert "dev.watch.log/0" in summary.problem
+    assert "the key of topic auth was event.host and is event.user now" in summary.problem
+    assert "another name or namespace" in summary.problem
+    assert await stage.records(stage.pipeline.layout.log) == written
+
+
+async def test_the_former_file_goes_on_as_if_nothing_had_been() -> None:
+    undisturbed, stage = await Stage().open(), await Stage().open()
+    for each in (undisturbed, stage):
+        await each.produce(EVENTS[:30])
+        await each.play()
+    stage.pipeline = compiled(WATCH.replace("event.host", "event.user"))
+    assert (await stage.play()).exit_code == 4
+    stage.pipeline = compiled(WATCH)
+    for each in (undisturbed, stage):
+        await each.produce(EVENTS[30:])
+        assert (await each.play()).exit_code == 0
+    assert (await stage.told()).outcomes == (await undisturbed.told()).outcomes
