@@ -12,8 +12,9 @@ from random import Random
 
 from penstock.connectors.failpoint import failpoint
 from penstock.connectors.port import TaskId
-from penstock.operators.error import Fenced, Lost, PenstockError, Superseded, Unreachable
+from penstock.operators.error import Declined, Fenced, Lost, PenstockError, Superseded, Unreachable
 from penstock.pipelines.backoff import Backoff
+from penstock.pipelines.deference import Deference
 from penstock.pipelines.process import Process
 from penstock.pipelines.run import Ending, Session
 from penstock.state.delta import Header
@@ -63,6 +64,7 @@ class Keeper:
         self._process, self._stubborn = process, stubborn
         self._backoff = Backoff(random, first=REOPEN_FIRST, longest=REOPEN_LONGEST)
         self._rivals = Rivals(process.owner)
+        self._deference = Deference(process.plan.digest, process.started)
         self._fenced: int | None = None
         self._former: int | None = None
         self.ending: Ending | None = None
@@ -100,7 +102,11 @@ class Keeper:
         began = self._process.clock.monotonic()
         opened = await self._process.broker.open(self.task)
         self.session = session = Session(
-            self._process, opened, self._look_at_predecessor, lambda: self._note_opened(began), self._former
+            self._process,
+            opened,
+            lambda last: self._look_at_predecessor(last, opened.incarnation),
+            lambda: self._note_opened(began),
+            self._former,
         )
         if self.ending is not None:
             session.ask_to_end(self.ending)
@@ -110,7 +116,6 @@ class Keeper:
             self._fenced = opened.incarnation if self._process.broker.lease() > 0 else None
             raise
         finally:
-            self._former = opened.incarnation
             self._note_end_of(session)
 
     def _note_end_of(self, session: Session) -> None:
@@ -119,9 +124,10 @@ class Keeper:
         if since is not None and self._process.clock.monotonic() - since >= SETTLED_SECONDS:
             self._backoff.reset()
 
-    def _look_at_predecessor(self, last: Header | None) -> None:
-        """The log was read: it is ours now, unless it says that somebody else takes it from us again and again."""
+    def _look_at_predecessor(self, last: Header | None, incarnation: int) -> None:
+        """The log was read: it is ours now, unless somebody else takes it from us again and again, or has a newer file."""
         fenced, self._fenced = self._fenced, None
+        self._deference.look_at(last, f"task {self._name}")
         now = self._process.clock.monotonic()
         if fenced is not None and last is not None and self._rivals.fenced(fenced, last, now) and not self._stubborn:
             raise Superseded(
@@ -129,6 +135,7 @@ class Keeper:
                 where=f"task {self._name}",
                 remedy="stop one of them, or give it another name or namespace",
             )
+        self._former = incarnation
         self.times_opened += 1
         self.trouble = ""
 
@@ -137,7 +144,7 @@ class Keeper:
         log.info("%s opened in %d ms", self._name, 1000 * (self._process.clock.monotonic() - began))
 
     async def _wait_after(self, error: PenstockError) -> None:
-        seconds = self._backoff.draw()
+        seconds = error.seconds if isinstance(error, Declined) else self._backoff.draw()
         if str(error) != self.trouble:
             self.trouble = str(error)
             log.warning("%s is not open: %s; opening it again from its log until that works", self._name, error)
