@@ -11,6 +11,7 @@
     │   └── Superseded                somebody else runs under this name, or the definition cannot follow the state
     └── Lost                          this process no longer owns the task: drop it, open it again from its log
         ├── NotOurs                   it was given to somebody else
+        ├── Declined                  a newer deployment has it: leave it alone for a while
         ├── Fenced                    somebody opened it after us
         └── Indefinite                a commit's outcome is unknown; the log will say
 
@@ -92,6 +93,14 @@ class Lost(PenstockError):
 
 class NotOurs(Lost):
     """The task was given to another process."""
+
+
+class Declined(Lost):
+    """A newer deployment has worked on the task: leave it alone for `seconds`, then look again."""
+
+    def __init__(self, what: str, *, where: str, seconds: float) -> None:
+        super().__init__(what, where=where)
+        self.seconds = seconds
 
 
 class Fenced(Lost):

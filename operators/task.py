@@ -206,6 +206,7 @@ class Task:
         kind: EntryKind = "delta",
         trial: Trial | None = None,
         again: bool = False,
+        started: int = 0,
     ) -> Cut:
         """Everything since the last cut, as one delta and the outputs that belong to it. The task may be fed on at once.
 
@@ -227,6 +228,7 @@ class Task:
             sent=dict(sent),
             trial=trial,
             again=again,
+            started=started,
         )
         delta = Delta(
             header=header,

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from penstock.connectors.failpoint import failpoint
 from penstock.connectors.port import TaskId
-from penstock.operators.error import Fenced, Lost, PenstockError, Superseded, Unreachable
+from penstock.operators.error import Declined, Fenced, Lost, PenstockError, Superseded, Unreachable
 from penstock.pipelines.backoff import Backoff
+from penstock.pipelines.deference import Deference
 from penstock.pipelines.process import Process
 from penstock.pipelines.run import Ending, Session
 from penstock.state.delta import Header
@@ -74,6 +75,7 @@ class Keeper:
         self._process, self._stubborn = process, stubborn
         self._backoff = Backoff(random, first=REOPEN_FIRST, longest=REOPEN_LONGEST)
         self._rivals = Rivals(process.owner)
+        self._deference = Deference(process.plan.digest, process.started)
         self._intrusion: Intrusion | None = None
         self._former: int | None = None
         self.ending: Ending | None = None
@@ -114,7 +116,11 @@ class Keeper:
         began = self._process.clock.monotonic()
         opened = await self._process.broker.open(self.task)
         self.session = session = Session(
-            self._process, opened, self._look_at_predecessor, lambda: self._note_opened(began), self._former
+            self._process,
+            opened,
+            lambda last: self._look_at_predecessor(last, opened.incarnation),
+            lambda: self._note_opened(began),
+            self._former,
         )
         if self.ending is not None:
             session.ask_to_end(self.ending)
@@ -124,7 +130,6 @@ class Keeper:
             self._intrusion = self._intrusion_into(opened.incarnation, began)
             raise
         finally:
-            self._former = opened.incarnation
             self._note_end_of(session)
 
     def _intrusion_into(self, incarnation: int, began: float) -> Intrusion | None:
@@ -141,14 +146,16 @@ class Keeper:
         if since is not None and self._process.clock.monotonic() - since >= SETTLED_SECONDS:
             self._backoff.reset()
 
-    def _look_at_predecessor(self, last: Header | None) -> None:
-        """The log was read: it is ours now, unless it says that somebody else takes it from us again and again."""
+    def _look_at_predecessor(self, last: Header | None, incarnation: int) -> None:
+        """The log was read: it is ours now, unless somebody else takes it from us again and again, or has a newer file."""
+        self._deference.look_at(last, f"task {self._name}")
         if last is not None and self._is_intruded_by(last) and not self._stubborn:
             raise Superseded(
                 f"two processes run this pipeline and take it from each other: {last.owner} and {self._process.owner}",
                 where=f"task {self._name}",
                 remedy="stop one of them, or give it another name or namespace",
             )
+        self._former = incarnation
         self.times_opened += 1
         self.trouble = ""
 
@@ -164,7 +171,7 @@ class Keeper:
         return self._rivals.intruded(intrusion, last)
 
     async def _wait_after(self, error: PenstockError) -> None:
-        seconds = self._backoff.draw()
+        seconds = error.seconds if isinstance(error, Declined) else self._backoff.draw()
         if str(error) != self.trouble:
             self.trouble = str(error)
             log.warning("%s is not open: %s; opening it again from its log until that works", self._name, error)

@@ -16,7 +16,7 @@ from penstock.pipelines.meters import Meters
 
 @dataclass(slots=True)
 class Process:
-    """`owner` names this process in the log and in messages, `build` the version that runs."""
+    """`owner` names this process in the log and in messages, `build` the version that runs, `started` is when it began (ms)."""
 
     plan: Plan
     layout: Layout
@@ -25,6 +25,7 @@ class Process:
     clock: WallClock
     owner: str
     build: str
+    started: int
     bounded: bool = False
     """The inputs end where they end now: event time ends with them."""
     batch: int = RECORDS_MAX

@@ -96,6 +96,7 @@ class Saving:
             sent=self._sent,
             trial=trial,
             again=again,
+            started=self._process.started,
         )
         self._answers_cut, self._answers_fed = self._answers_fed, []
         self._rotation.delta_written(size)

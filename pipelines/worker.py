@@ -101,8 +101,9 @@ class Worker:
             models, broker, clock, self._random, meters, self._note_bug, limits=options.limits, previews=layout.previews
         )
         self.process = Process(
-            plan, layout, broker, admission, clock, options.owner, options.build, options.bounded, options.batch, meters
-        )
+            plan, layout, broker, admission, clock, owner=options.owner, build=options.build, started=clock.now(),
+            bounded=options.bounded, batch=options.batch, meters=meters,
+        )  # fmt: skip
         self._kept: dict[TaskId, Kept] = {}
         self._stop = asyncio.Event()
         self._bug: BaseException | None = None

@@ -54,7 +54,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """Repeated in every delta: whoever reads only the newest one knows where the task stands.
 
     `trial`: what the task does next, so that its successor knows what it died of. `again`, of an `opened`: the process that
-    wrote the delta before lives, and has opened the task once more.
+    wrote the delta before lives, and has opened the task once more. `started`: when the process was (ms since the epoch).
     """
 
     seq: int
@@ -69,6 +69,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     sent: dict[str, int] = {}
     trial: Trial | None = None
     again: bool = False
+    started: int = 0
     format: int = FORMAT
 
 
