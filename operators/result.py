@@ -14,11 +14,13 @@ from typing import Any
 import orjson
 
 from penstock.operators.dead import REASON as DEAD_REASON
+from penstock.operators.error import TooNew
 from penstock.operators.instant import iso_text
-from penstock.operators.record import Headers, Output
+from penstock.operators.record import Headers, Output, Raw, coordinates
 from penstock.operators.run import CallEntry, Run, State
 
-SCHEMA = "penstock.result/1"
+SCHEMA_VERSION = 1
+SCHEMA = f"penstock.result/{SCHEMA_VERSION}"
 SEVERITIES: Mapping[str, int] = {
     "trace": 1, "debug": 5, "info": 9, "warning": 13, "error": 17, "critical": 21,
 }  # fmt: skip
@@ -81,6 +83,19 @@ def result_record(run: Run, plan: ResultPlan, state: State) -> dict[str, Any]:
         "supersedes": None,
         "corrects": None,
     }
+
+
+def read_result(raw: Raw) -> dict[str, Any]:
+    """The fields of a record as it was written. Raises TooNew if what they mean is not known to this version."""
+    record: dict[str, Any] = orjson.loads(raw.value or b"{}")
+    version = str(record.get("schema", SCHEMA)).rpartition("/")[2]
+    if version.isdecimal() and int(version) > SCHEMA_VERSION:
+        raise TooNew(
+            f"the record has the schema {record['schema']}, this version of Penstock knows up to {SCHEMA}",
+            where=coordinates(raw),
+            remedy="run the version that wrote it, or a newer one",
+        )
+    return record
 
 
 def _episode(run: Run, state: State) -> dict[str, Any] | None:

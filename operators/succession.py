@@ -21,6 +21,9 @@ from penstock.operators.plan import Plan
 from penstock.operators.runs import Runs
 from penstock.state.delta import Basis
 
+WAY_OUT = "take that back, or begin afresh under another name or namespace"
+"""Of a change that state cannot follow."""
+
 
 class Succession:
     """The bases of a log while it is restored, what follows for a task that opens it, and the basis that it gives the log."""
@@ -65,7 +68,7 @@ class Succession:
             raise Superseded(
                 f"the file says otherwise than the state in the log: {'; '.join(changes)}",
                 where=self._where,
-                remedy="take that back, or begin afresh under another name or namespace",
+                remedy=WAY_OUT,
             )
         self._keying = {**former.keying, **self._keying}
 

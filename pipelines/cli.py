@@ -68,6 +68,13 @@ def check(
         Path | None, typer.Option(help="A recording: how often is every expression true, false, unknown?")
     ] = None,
     source: Annotated[str | None, typer.Option(help="Which source the sample is of; default: the only one.")] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OLD",
+            help="The file that runs now, read with the same overlays and variables: what can its state follow?",
+        ),
+    ] = None,
     connect: Annotated[bool, typer.Option("--connect", help="Also ask the brokers and the model servers.")] = False,
     broker: BrokerUrl = "kafka",
 ) -> None:
@@ -83,6 +90,7 @@ def check(
         resolved=resolved,
         sample=sample,
         source=source,
+        against=None if against is None else load(against, overlay, set_, env_file),
         connect=connect,
         broker=broker,
     )

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from penstock.connectors.port import Broker
 from penstock.operators.error import Misused, PenstockError
 from penstock.operators.expression import TYPE_ERROR, UNKNOWN
+from penstock.pipelines.against import Comparison, compare
 from penstock.pipelines.brokers import Wanted, known_broker, member_name, open_broker
 from penstock.pipelines.compile import Pipeline, compile_pipeline
 from penstock.pipelines.endpoints import opened_models, probed
@@ -35,10 +36,11 @@ def check(
     resolved: bool,
     sample: Path | None,
     source: str | None,
+    against: Loaded | None,
     connect: bool,
     broker: str,
 ) -> None:
-    """Ends the process with 1 if the file has errors, with 3 if `connect` found something missing."""
+    """Ends the process with 1 if the file has errors or state cannot follow it, with 3 if `connect` found something missing."""
     known_broker(broker)
     if format not in ("text", "github"):
         raise Misused(f"there is no format {format!r}", where="--format", remedy="write text or github")
@@ -51,6 +53,9 @@ def check(
     if sample is not None:
         _, pipeline = usable(loaded)
         _print_tally(tally_sample(pipeline.plan, sample, source), json=json)
+        return
+    if against is not None:
+        _print_comparison(_compared(loaded, against), json=json)
         return
     _print_problems(loaded, json=json, format=format)
     if connect:
@@ -108,6 +113,25 @@ def _listed(counters: Counter[tuple[str, ...]]) -> str:
     """Without the events, of which the sentence has told already."""
     told = ((name, count) for name, count in sorted(counters.items()) if name[0] != "events")
     return ", ".join(f"{' '.join(name)}: {count}" for name, count in told)
+
+
+def _compared(loaded: Loaded, against: Loaded) -> Comparison:
+    """Warnings of the older file are no news."""
+    _, present = usable(loaded)
+    if has_errors(against.problems):
+        usable(against)
+    return compare(compile_pipeline(against).plan, present.plan)
+
+
+def _print_comparison(comparison: Comparison, *, json: bool) -> None:
+    """Ends the process with 1 where something is refused."""
+    if json:
+        typer.echo(orjson.dumps(comparison.as_json()).decode())
+    else:
+        for line in comparison.lines():
+            typer.echo(line)
+    if not comparison.ok:
+        raise typer.Exit(1)
 
 
 def _connect(loaded: Loaded, url: str, *, quiet: bool) -> None:

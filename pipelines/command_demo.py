@@ -29,6 +29,7 @@ from penstock.connectors.port import Broker
 from penstock.connectors.sqlite import SqliteBroker
 from penstock.operators.error import Misused
 from penstock.operators.record import Record
+from penstock.operators.result import read_result
 from penstock.operators.source import Source
 from penstock.pipelines.brokers import make_missing_sources, member_name
 from penstock.pipelines.command_feed import generated, recorded, write_all
@@ -199,4 +200,4 @@ def _readable(value: float | None) -> str:
 
 
 async def _records_of(broker: Broker, topic: str) -> list[dict[str, Any]]:
-    return [orjson.loads(raw.value or b"{}") async for raw in broker.read(topic, 0, 0)]
+    return [read_result(raw) async for raw in broker.read(topic, 0, 0)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import orjson
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from penstock.operators.record import Raw
+from penstock.operators.result import read_result
 
 STYLES = {"final": "green", "failed": "red", "resolved": "cyan", "partial": "dim"}
 ANSWER_CHARACTERS_MAX = 200
@@ -63,7 +63,7 @@ class ResultPrinter:
 
 def result_columns(raw: Raw) -> Columns:
     """What a simulated model said is labelled; so is everything in which a result is less than was asked for."""
-    record = orjson.loads(raw.value or b"{}")
+    record = read_result(raw)
     state = record.get("state", "?")
     said = Text(_said(record))
     for entry in record.get("degraded", ()):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from tests.stage import WATCH, Stage, compiled, logins
 
+from penstock.connectors.embedded_store import Write
+from penstock.state.delta import FORMAT
+
 VIRTUAL_TIME = True
 EVENTS = logins(seed=3, count=60)
 
@@ -34,3 +37,16 @@ async def test_the_former_file_goes_on_as_if_nothing_had_been() -> None:
         await each.produce(EVENTS[30:])
         assert (await each.play()).exit_code == 0
     assert (await stage.told()).outcomes == (await undisturbed.told()).outcomes
+
+
+async def test_a_log_of_a_newer_version_is_refused_with_a_sentence() -> None:
+    stage = await Stage().open()
+    await stage.play()
+    header = (("penstock", b"%d and all else is new" % (FORMAT + 1)),)
+    await stage.cluster.append(Write(stage.pipeline.layout.log, 0, b"delta", b"", header, 0))
+    summary = await stage.play()
+    assert summary.exit_code == 4
+    assert (
+        f"the log is written in format {FORMAT + 1}, this version of Penstock knows up to {FORMAT}" in summary.problem
+    )
+    assert "run the version that wrote it, or a newer one" in summary.problem

@@ -9,9 +9,10 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
 
 from penstock.operators.context import View
 from penstock.operators.dead import dead_letter
+from penstock.operators.error import TooNew
 from penstock.operators.event import Usage
 from penstock.operators.record import DeadLetter, Record
-from penstock.operators.result import ResultPlan, identity_of, result_outputs
+from penstock.operators.result import SCHEMA_VERSION, ResultPlan, identity_of, read_result, result_outputs
 from penstock.operators.run import (
     CallEntry,
     Cause,
@@ -200,3 +201,29 @@ def test_a_dead_letter_has_not_the_identity_of_the_record_that_died() -> None:
     died = Record("ssh-results", 3, 7, 0, output.key, output.value, output.headers)
     assert identity_of(dead_letter(died, DeadLetter("undecodable", "no JSON"), "dead").headers) is None
     assert identity_of((("ce_id", b"1"),)) is None
+
+
+def written(value: dict[str, Any]) -> Record:
+    return Record("ssh-results", 3, 7, 0, b"LabSZ", orjson.dumps(value))
+
+
+def test_what_is_written_can_be_read() -> None:
+    for output in result_outputs(finished_run(), PLAN, "final"):
+        record = read_result(Record(output.topic, 3, 7, 0, output.key, output.value))
+        assert record["schema"] == f"penstock.result/{SCHEMA_VERSION}"
+        assert record["run"] == "3-9f2c"
+
+
+def test_a_record_of_a_newer_schema_is_refused_and_says_what_to_do() -> None:
+    with pytest.raises(TooNew) as refusal:
+        read_result(written({"schema": f"penstock.result/{SCHEMA_VERSION + 1}", "run": {}}))
+    assert refusal.value.exit_code == 4
+    assert str(refusal.value) == (
+        "ssh-results/3@7: the record has the schema penstock.result/2, this version of Penstock knows up to "
+        "penstock.result/1 (run the version that wrote it, or a newer one)"
+    )
+
+
+@pytest.mark.parametrize("schema", [{}, {"schema": "penstock.result/1"}, {"schema": "mine"}, {"schema": None}])
+def test_a_record_that_names_no_newer_schema_is_read(schema: dict[str, Any]) -> None:
+    assert read_result(written({**schema, "run": "r"}))["run"] == "r"

@@ -229,6 +229,24 @@ def test_a_level_of_the_log_that_there_is_not_is_refused(tmp_path: Path, monkeyp
     assert (done.code, "PENSTOCK_LOG: 'LOUD' is no level (write one of: " in done.err) == (1, True)
 
 
+def test_tail_refuses_results_of_a_newer_version(tmp_path: Path) -> None:
+    file, db = written(tmp_path, RULES), tmp_path / "watch.db"
+    broker = ("--broker", f"sqlite:{db}", "--until-idle", "0.2")
+    penstock("feed", file, "--input", recording(tmp_path, failures(3)), *broker[:2])
+    assert (
+        subprocess.run([*COMMAND, "run", str(file), *broker], capture_output=True, timeout=60, check=False).returncode
+        == 0
+    )
+    with closing(sqlite3.connect(db)) as changed:
+        changed.execute(
+            "UPDATE record SET value = CAST(replace(CAST(value AS TEXT), 'penstock.result/1', 'penstock.result/2') AS BLOB)"
+        )
+        changed.commit()
+    done = penstock("tail", file, *broker)
+    assert (done.code, "dev.rules.results/0@0: the record has the schema penstock.result/2" in done.err) == (4, True)
+    assert penstock("tail", file, *broker, "--json").code == 0
+
+
 def test_tail_of_a_file_that_nobody_runs_on_says_what_makes_it_and_makes_nothing(tmp_path: Path) -> None:
     file, db = written(tmp_path, RULES), tmp_path / "watch.db"
     tail = ["tail", str(file), "--broker", f"sqlite:{db}"]

@@ -1,0 +1,232 @@
+"""However often the file changes and back: new runs go by the present one, old runs finish on theirs, and what did not change
+goes on as if nothing had been.
+
+    A A A │ B B │ A │ C C C │ A        parts of one stream; at each bar the task is opened by another definition,
+                                       from what was committed, which may be less than what was fed
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.oracle.product import PARTITION, TOPIC, Log, plan_of
+
+from penstock.operators.event import Answered, Arrived, Ask, Effect, Ended, Progress, Usage
+from penstock.operators.plan import Plan
+from penstock.operators.record import Output, Record
+from penstock.operators.task import Task
+from penstock.state.delta import Bucket, EntryKind
+
+TEXT = """
+penstock: v1
+name: changing
+version: {letter}
+sources:
+  in: {{topic: in, key: event.key, time: {{at: event.t, unit: s}}, watermark: {{delay: 1s, idle: never}}}}
+define:
+  seen: count(event.x == "{own}", 9s)
+triggers:
+  each: {{each: event.x == "a", cooldown: 3s, agent: judge}}
+  when: {{when: 'count(event.x == "a", 7s) >= 3', cooldown: 2s, agent: judge}}
+  still: {{when: 'count(true, 4s) < 1 && event.x == "b"', cooldown: 0s, agent: none}}
+  every: {{every: 10s, agent: none}}
+  own_{letter}: {{when: seen >= 2, cooldown: 0s, agent: none}}
+models:
+  small: {{base_url: "http://127.0.0.1:9/v1", model: tiny}}
+agents:
+  judge: {{system: You are judge {letter}., ask: What now?, answer: {{by_{letter}: {{type: boolean}}}}}}
+"""
+"""Everything but `own_*` means the same in all of them; the agent does not."""
+OWN = {"A": "a", "B": "b", "C": "a"}
+LETTERS = tuple(OWN)
+SPAN, DELAY = 9, 1
+LARGE = 10**9
+
+
+@cache
+def plan(letter: str) -> Plan:
+    return plan_of(TEXT.format(letter=letter, own=OWN[letter]))
+
+
+DIGESTS = {plan(letter).digest: letter for letter in LETTERS}
+
+
+@dataclass(frozen=True)
+class Part:
+    """So many records in batches, with so many answers; then the task is opened by `letter`.
+
+    `lost`: the process dies before the last commit. `images`: into how many buckets the keys are cut and written.
+    """
+
+    batches: tuple[int, ...]
+    answers: int
+    letter: str
+    lost: bool
+    images: int
+
+
+class Deployment:
+    """One partition over as many processes and definitions as its test wants."""
+
+    def __init__(self, letter: str, records: list[Record]) -> None:
+        self._records, self._log, self._now, self._seq, self._incarnation = records, Log(), 1_000_000, 0, 0
+        self.began_under: dict[str, str] = {}
+        self.fed_under: list[str] = []
+        self.outputs: list[Output] = []
+        self.open(letter)
+
+    def open(self, letter: str) -> None:
+        self._plan = plan(letter)
+        self._task, positions = Task(self._plan, PARTITION), {}
+        for entry in self._log.read():
+            self._task.apply(entry)
+            if not isinstance(entry, Bucket):
+                positions = entry.header.positions
+        self._at = positions[TOPIC].offset if TOPIC in positions else 0
+        self._incarnation += 1
+        self._asks: dict[str, Ask] = {}
+        self._heed(self._task.opened(positions, self._now))
+        self.commit(kind="opened")
+
+    def feed(self, count: int) -> None:
+        batch = self._records[self._at : self._at + count]
+        self._at += len(batch)
+        self._now += 1000
+        progress = {TOPIC: Progress(self._at, len(self._records), self._now)}
+        self._heed(self._task.feed(Arrived({TOPIC: batch}, progress, self._now)))
+
+    def answer(self, most: int) -> None:
+        """By whoever the prompt says that it asks."""
+        for run in list(self._asks)[:most]:
+            ask = self._asks.pop(run)
+            judge = ask.request.messages[0].content.partition("You are judge ")[2][0]
+            text = json.dumps({f"by_{judge}": True})
+            self._heed(self._task.feed(Answered(ask.call_id, text, "stop", Usage())))
+
+    def finish(self) -> None:
+        self.feed(LARGE)
+        while self._asks:
+            self.answer(LARGE)
+        self._heed(self._task.feed(Ended(self._now)))
+        while self._asks:
+            self.answer(LARGE)
+        self.commit()
+        assert self._task.open_runs == 0
+
+    def commit(self, images: int = 0, kind: EntryKind = "delta") -> None:
+        self._seq += 1
+        cut = self._task.cut(seq=self._seq, incarnation=self._incarnation, owner="o", build="b", sent={}, kind=kind)
+        self._log.append(cut.delta)
+        for index in range(images):
+            self._log.append(self._task.image(index, images, self._seq))
+        self._log.trim()
+        self.outputs += cut.outputs
+        self.fed_under += DIGESTS[self._plan.digest] * (self._at - len(self.fed_under))
+        for run in cut.delta.runs:
+            self.began_under.setdefault(run, DIGESTS[cut.delta.header.definition])
+
+    def _heed(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            assert isinstance(effect, Ask)
+            self._asks[effect.run] = effect
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        mine = [output for output in self.outputs if output.topic == self._plan.results.results]
+        assert len({output.id for output in mine}) == len(mine), "a result left twice"
+        return [json.loads(output.value or b"") for output in mine]
+
+
+events = st.lists(
+    st.tuples(st.sampled_from("kkkz"), st.integers(-1, 3), st.sampled_from("aab")), min_size=8, max_size=40
+)
+parts = st.lists(
+    st.builds(
+        Part,
+        batches=st.lists(st.integers(1, 4), max_size=2).map(tuple),
+        answers=st.integers(0, 2),
+        letter=st.sampled_from("AABBC"),
+        lost=st.sampled_from([False, False, False, True]),
+        images=st.sampled_from([0, 0, 1, 2]),
+    ),
+    min_size=2,
+    max_size=7,
+)
+
+
+def records_of(steps: list[tuple[str, int, str]]) -> list[Record]:
+    """Time goes on by so many seconds from record to record, mostly forwards."""
+    records, time = [], 1_000
+    for offset, (key, step, x) in enumerate(steps):
+        time += step
+        value = json.dumps({"key": key, "t": time, "x": x}).encode()
+        records.append(Record(TOPIC, PARTITION, offset, 1000 * time, None, value))
+    return records
+
+
+def played(first: str, records: list[Record], changes: list[Part]) -> Deployment:
+    deployment = Deployment(first, records)
+    for part in changes:
+        for count in part.batches:
+            deployment.feed(count)
+            deployment.answer(part.answers)
+        if not part.lost:
+            deployment.commit(part.images)
+        deployment.open(part.letter)
+    deployment.finish()
+    return deployment
+
+
+def unchanged(results: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
+    """What was said by triggers that mean the same in all definitions, but for what the agent said."""
+    return {
+        (each["run"], each["state"], each["why"]["fired_by"], each["episode"] and each["episode"]["ends_at"])
+        for each in results
+        if not each["triggers"][0].startswith("own_")
+    }
+
+
+@given(events, parts, st.sampled_from(LETTERS))
+def test_runs_keep_the_definition_that_they_began_under_and_unchanged_triggers_notice_nothing(
+    steps: list[tuple[str, int, str]], changes: list[Part], first: str
+) -> None:
+    records = records_of(steps)
+    deployment = played(first, records, changes)
+    for result in deployment.results:
+        letter = deployment.began_under[result["run"]]
+        assert (result["version"], DIGESTS[result["definition"]]) == (letter, letter)
+        assert result["state"] in ("final", "resolved")
+        assert result["answer"] is None if result["agent"] is None else result["answer"] == {f"by_{letter}": True}
+        own = result["triggers"][0].removeprefix("own_")
+        assert own not in LETTERS or own == letter, "a trigger fired that the file does not have"
+    assert unchanged(deployment.results) == unchanged(played(first, records, []).results)
+
+
+@given(events, parts, st.sampled_from(LETTERS))
+def test_a_count_knows_all_events_since_the_last_one_that_it_missed_and_none_before(
+    steps: list[tuple[str, int, str]], changes: list[Part], first: str
+) -> None:
+    """`seen` of A and of C is one aggregate, which goes on between them; B does not know it."""
+    records = records_of(steps)
+    deployment = played(first, records, changes)
+    events = [json.loads(record.value or b"") for record in records]
+    for result in deployment.results:
+        letter = result["triggers"][0].removeprefix("own_")
+        if letter in LETTERS and result["state"] == "final":
+            cause = int(result["why"]["fired_by"].rpartition("@")[2])
+            mine = [offset for offset in range(cause + 1) if events[offset]["key"] == result["key"]]
+            missed = [offset for offset in mine if OWN[deployment.fed_under[offset]] != OWN[letter]]
+            now = max(*(events[offset]["t"] for offset in mine), max(each["t"] for each in events[: cause + 1]) - DELAY)
+            counted = [
+                offset
+                for offset in mine
+                if offset > max(missed, default=-1)
+                and events[offset]["x"] == OWN[letter]
+                and events[offset]["t"] > now - SPAN
+            ]
+            assert result["why"]["values"]["seen"] == len(counted) >= 2
