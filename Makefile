@@ -8,7 +8,7 @@ KAFKA_VERSION := 4.4.0
 KAFKA_JARS := .cache/kafka/$(KAFKA_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deep test-vllm check format bench lock clean jars
+.PHONY: help demo test test-deep test-vllm check format bench torture lock clean jars
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ check: .venv/ready-dev ## Format, lint, types, import contract, contents of the 
 
 bench: .venv/ready-dev jars ## Paired benchmarks, one JSON line each
 	@$(BIN)/python -m tests.bench
+
+torture: .venv/ready jars ## Kill and stop real workers and brokers for some minutes, and check that nothing is lost or doubled
+	@$(BIN)/penstock torture
 
 format: .venv/ready-dev ## Mend what can be mended without thinking
 	@$(BIN)/ruff check --quiet --fix-only

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from typing import TypeVar
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
 
-from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from penstock.connectors.clock import MachineClock
+from penstock.connectors.failpoint import failpoint
 from penstock.connectors.kafka_client import KafkaClients
+from penstock.connectors.kafka_error import reached
+from penstock.connectors.kafka_fence import Fence
 from penstock.connectors.kafka_inputs import read
 from penstock.connectors.kafka_keys import check_keys
 from penstock.connectors.kafka_log import KafkaTaskLog
@@ -30,6 +32,7 @@ from penstock.connectors.kafka_port import (
     Sending,
 )
 from penstock.connectors.kafka_read import follow, partitions_of, read_range
+from penstock.connectors.kafka_repair import Span
 from penstock.connectors.kafka_settings import KafkaSettings
 from penstock.connectors.kafka_stop import stop_within
 from penstock.connectors.kafka_topics import Found, TopicPlan, World, absent, apply, look, plan, refuse
@@ -38,15 +41,12 @@ from penstock.connectors.port import Assignment, Layout, TaskId, WallClock
 from penstock.operators.error import NotOurs, Unreachable
 from penstock.operators.record import Output, Raw
 
-OPEN_SECONDS = 30.0
-"""A predecessor's transaction may have to be aborted, or a coordinator found, before the fence stands."""
 PREVIEW_SECONDS = 1.0
 PREVIEWS_UNDER_WAY_MAX = 500
 CLOSE_SECONDS = 5.0
 TRIM_SECONDS = 10.0
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
 
 class KafkaBroker:
@@ -99,8 +99,8 @@ class KafkaBroker:
             self._preview_partitions = topics[self._layout.previews].partitions
         await self._look_for_doubts(topics)
         self._ends, self._plain = self._clients.reader(committed=False), self._clients.producer()
-        await self._reached(self._ends.start(), "connecting")
-        await self._reached(self._plain.start(), "connecting")
+        await reached(self._clients, self._ends.start(), "connecting")
+        await reached(self._clients, self._plain.start(), "connecting")
         self._tell()
 
     async def missing(self) -> list[str]:
@@ -111,14 +111,14 @@ class KafkaBroker:
 
     async def connect(self, topic: str) -> None:
         admin = await self._reach()
-        await self._reached(partitions_of(self._clients, admin, topic), "looking at the topics")
+        await reached(self._clients, partitions_of(self._clients, admin, topic), "looking at the topics")
         self._plain = self._clients.producer()
-        await self._reached(self._plain.start(), "connecting")
+        await reached(self._clients, self._plain.start(), "connecting")
 
     async def _reach(self) -> Admin:
         await self._clients.probe()
         self._admin = self._clients.admin()
-        await self._reached(self._admin.start(), "connecting")
+        await reached(self._clients, self._admin.start(), "connecting")
         return self._admin
 
     async def _look_for_doubts(self, topics: Mapping[str, Found]) -> None:
@@ -155,7 +155,7 @@ class KafkaBroker:
 
     async def tasks(self) -> AsyncIterator[Assignment]:
         """Joins the group when it is first iterated, and again when that was lost."""
-        await self._reached(self._membership.start(), "joining the group")
+        await reached(self._clients, self._membership.start(), "joining the group")
         self._joined = True
         async for change in self._membership.changes():
             yield change
@@ -169,29 +169,48 @@ class KafkaBroker:
         self._check_ours(task)
         assert self._admin is not None, "start the broker first"
         assert self._ends is not None, "start the broker first"
-        batch_bytes = min(self._limits.values(), default=BATCH_BYTES)
-        producer = self._clients.transactional(f"{self._layout.prefix}.{task.stage}.{task.partition}", batch_bytes)
-        reader = self._clients.reader()
+        fence, reader, careless = self._fence_of(task), self._clients.reader(), None
         partition = TopicPartition(self._layout.log, task.partition)
+        writer = Writer(
+            fence, self._layout.log, task.partition, self._limits, self._settings.transaction_timeout / 1_000
+        )
         try:
-            await self._reached(reader.start(), "connecting")
-            careless = await self._careless(reader, partition) if self._read_before_fence else None
-            await self._reached(producer.start(), f"opening task {task.partition}")
-            self._check_ours(task)
-            start = (await self._reached(self._ends.beginning_offsets([partition]), "looking for the log"))[partition]
-            end = (await self._reached(self._ends.end_offsets([partition]), "looking for the log"))[partition]
+            await reached(self._clients, reader.start(), "connecting")
+            if self._read_before_fence:
+                careless = await self._careless(reader, partition)
+            await writer.start()
+            failpoint("fenced")
+            spans = await self._spans(task.partition)
         except BaseException:
-            await stop_within(CLOSE_SECONDS, producer.abandon, reader.stop)
+            await stop_within(CLOSE_SECONDS, writer.close, reader.stop)
             raise
-        seconds = self._settings.transaction_timeout / 1_000
-        writer = Writer(producer, self._layout.log, task.partition, self._limits, seconds)
         log = KafkaTaskLog(
             task, self._layout, self._clients, self._clock, self._membership,
             reader=reader, ends=self._ends, admin=self._admin, writer=writer,
-            start=start, end=end, trim_seconds=self._trim_seconds, before_fence=careless, on_closed=self._forget,
+            spans=spans, trim_seconds=self._trim_seconds, before_fence=careless, on_closed=self._forget,
         )  # fmt: skip
         self._logs[log] = None
         return log
+
+    async def _spans(self, partition: int) -> dict[str, Span]:
+        """What there is of the log and of the output topics, the fence standing.
+
+        The log's end is looked at last: a successor that fences us meanwhile writes its deltas before its outputs, so no
+        output is seen without its delta.
+        """
+        assert self._ends is not None, "start the broker first"
+        ends, doing = self._ends, "looking for the log"
+        log = TopicPartition(self._layout.log, partition)
+        outputs = [TopicPartition(topic, partition) for topic in sorted(self._layout.outputs)]
+        starts = await reached(self._clients, ends.beginning_offsets([log, *outputs]), doing)
+        following = await reached(self._clients, ends.end_offsets(outputs), doing) if outputs else {}
+        following = {**following, **await reached(self._clients, ends.end_offsets([log]), doing)}
+        return {each.topic: Span(starts[each], following[each]) for each in (log, *outputs)}
+
+    def _fence_of(self, task: TaskId) -> Fence:
+        batch_bytes = min(self._limits.values(), default=BATCH_BYTES)
+        transactional_id = f"{self._layout.prefix}.{task.stage}.{task.partition}"
+        return Fence(self._clients, transactional_id, batch_bytes, partial(self._check_ours, task))
 
     def _forget(self, log: KafkaTaskLog) -> None:
         self._logs.pop(log, None)
@@ -204,14 +223,6 @@ class KafkaBroker:
         start = (await reader.beginning_offsets([partition]))[partition]
         end = (await reader.end_offsets([partition]))[partition]
         return [raw async for raw in read(reader, partition, start, end)]
-
-    async def _reached(self, doing: Awaitable[_T], what: str) -> _T:
-        """The result; what the cluster says against it becomes Unreachable."""
-        try:
-            async with asyncio.timeout(OPEN_SECONDS):
-                return await doing
-        except (KafkaError, TimeoutError, OSError) as error:
-            raise self._clients.unreachable(error, what) from error
 
     async def preview(self, output: Output, partition: int) -> None:
         if self._plain is None or self._previews_under_way >= PREVIEWS_UNDER_WAY_MAX:
@@ -245,7 +256,7 @@ class KafkaBroker:
         return follow(self._clients, self._admin, topic)
 
     async def produce(self, topic: str, key: bytes | None, value: bytes | None, timestamp: int | None = None) -> None:
-        await self._reached(self._acknowledged(topic, value, key, timestamp), f"writing to {topic}")
+        await reached(self._clients, self._acknowledged(topic, value, key, timestamp), f"writing to {topic}")
 
     async def _acknowledged(self, topic: str, value: bytes | None, key: bytes | None, timestamp: int | None) -> None:
         assert self._plain is not None, "start the broker first"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from aiokafka.errors import (
     AuthenticationFailedError,
@@ -10,6 +13,7 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     IllegalSaslStateError,
     KafkaConnectionError,
+    KafkaError,
     KafkaTimeoutError,
     NodeNotReadyError,
     RequestTimedOutError,
@@ -20,8 +24,13 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
+from penstock.connectors.kafka_port import Clients
 from penstock.operators.error import Unanswered, Unreachable
 
+REACH_SECONDS = 30.0
+"""A predecessor's transaction may have to be aborted, or a coordinator found, before the fence stands."""
+
+_T = TypeVar("_T")
 _DENIED = (GroupAuthorizationFailedError, TopicAuthorizationFailedError, TransactionalIdAuthorizationFailed)
 _BAD_CREDENTIALS = (AuthenticationFailedError, SaslAuthenticationFailed)
 _BAD_MECHANISM = (AuthenticationMethodNotSupported, UnsupportedSaslMechanismError, IllegalSaslStateError)
@@ -33,6 +42,15 @@ class Stalled(TimeoutError):
 
     def __init__(self, where: str, position: int, end: int) -> None:
         super().__init__(f"{where} stands still at {position} of {end}")
+
+
+async def reached(clients: Clients, doing: Awaitable[_T], what: str) -> _T:
+    """The result; what the cluster says against it, and that it says nothing for too long, becomes Unreachable."""
+    try:
+        async with asyncio.timeout(REACH_SECONDS):
+            return await doing
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise clients.unreachable(error, what) from error
 
 
 def unreachable(

@@ -7,7 +7,7 @@ measured with 30 tasks on one broker: 90 connections with the producers', 0.4 s 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from zlib import crc32
 
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -140,26 +140,46 @@ class Inputs:
         self._reader.resume(self._partitions[topic])
 
 
-async def read(
+def read(
     reader: Reader, partition: TopicPartition, start: int, end: int, stalled_max: int = STALLED_READS_MAX
 ) -> AsyncIterator[Raw]:
-    """Records from `start` up to `end` (exclusive), with the reader assigned to this partition alone.
+    """As `read_all`, of one partition: its records come in their order."""
+    return read_all(reader, {partition: (start, end)}, stalled_max)
+
+
+async def read_all(
+    reader: Reader, spans: Mapping[TopicPartition, tuple[int, int]], stalled_max: int = STALLED_READS_MAX
+) -> AsyncIterator[Raw]:
+    """Records of several partitions, each from a start up to an end (exclusive), with the reader assigned to them alone.
 
     Positions are compared, because control records and aborted batches move them silently: an empty answer says nothing.
-    Raises Stalled when nothing moves for `stalled_max` reads, OffsetOutOfRangeError when `start` is not there.
+    Raises Stalled when nothing moves for `stalled_max` reads, OffsetOutOfRangeError when a start is not there.
     """
-    reader.assign([partition])
-    reader.seek(partition, start)
-    position, stalled = start, 0
-    while position < end:
-        for raw in (await reader.getmany(partition, timeout_ms=READ_MS, max_records=READ_RECORDS)).get(partition, ()):
-            if raw.offset >= end:
-                return
-            yield raw
-        before, position = position, await reader.position(partition)
-        stalled = stalled + 1 if position == before else 0
+    positions = {partition: start for partition, (start, end) in spans.items() if start < end}
+    reader.assign(list(positions))
+    for partition, start in positions.items():
+        reader.seek(partition, start)
+    stalled = 0
+    while positions:
+        found = await reader.getmany(*positions, timeout_ms=READ_MS, max_records=READ_RECORDS)
+        for partition, records in found.items():
+            end = spans[partition][1]
+            for raw in records:
+                if raw.offset < end:
+                    yield raw
+        before, positions = positions, await _ahead(reader, spans, positions)
+        stalled = stalled + 1 if positions == before else 0
         if stalled > stalled_max:
-            raise Stalled(f"{partition.topic}/{partition.partition}", position, end)
+            partition, position = next(iter(positions.items()))
+            raise Stalled(f"{partition.topic}/{partition.partition}", position, spans[partition][1])
+
+
+async def _ahead(
+    reader: Reader, spans: Mapping[TopicPartition, tuple[int, int]], partitions: Iterable[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """Where the reader stands in those that are not read to their ends."""
+    positions = {partition: await reader.position(partition) for partition in partitions}
+    return {partition: position for partition, position in positions.items() if position < spans[partition][1]}
 
 
 def _crc(raw: Raw) -> int:

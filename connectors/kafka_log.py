@@ -1,24 +1,29 @@
-"""One task's log in Kafka: fenced, read, declared, and from then on written (protocol rules 1, 2, 3 and 5)."""
+"""One task's log in Kafka: fenced, read, completed, declared, and from then on written (protocol rules 1-6)."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 
+import msgspec
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
-from penstock.connectors.kafka_inputs import Inputs, read
+from penstock.connectors.failpoint import failpoint
+from penstock.connectors.kafka_fence import check_tail
+from penstock.connectors.kafka_inputs import Inputs, read, read_all
 from penstock.connectors.kafka_membership import Membership
 from penstock.connectors.kafka_port import Admin, Clients, Reader
+from penstock.connectors.kafka_repair import Span, Stock
 from penstock.connectors.kafka_stop import stop_within
 from penstock.connectors.kafka_writer import Writer
 from penstock.connectors.port import Batch, Committed, Layout, Limits, TaskId, WallClock
 from penstock.operators.error import Indefinite
 from penstock.operators.record import Output, Raw
 from penstock.state.codec import Joiner, records_of
-from penstock.state.delta import Bucket, Delta, Entry, Position
+from penstock.state.delta import Bucket, Delta, Entry, Header, Position
 from penstock.state.journal import Journal
 
 CLOSE_SECONDS = 2.0
@@ -30,24 +35,25 @@ _log = logging.getLogger(__name__)
 class KafkaTaskLog:
     """A task that was opened; `KafkaBroker.open` makes it. `reader` and `writer` are this task's own.
 
-    `end` is the end of the log as seen after fencing. `before_fence` is what a careless reader would have read: only
-    the tests of the protocol give it.
+    `spans` is what there was of the log and of the output topics when the fence stood. `before_fence` is what a careless
+    reader would have read: only the tests of the protocol give it.
     """
 
     def __init__(
         self, task: TaskId, layout: Layout, clients: Clients, clock: WallClock, membership: Membership,
         *, reader: Reader, ends: Reader, admin: Admin, writer: Writer,
-        start: int, end: int, trim_seconds: float, on_closed: Callable[[KafkaTaskLog], None],
+        spans: Mapping[str, Span], trim_seconds: float, on_closed: Callable[[KafkaTaskLog], None],
         before_fence: Sequence[Raw] | None = None,
     ) -> None:  # fmt: skip
         self.task, self.incarnation, self.seq = task, 0, -1
         self._layout, self._clients, self._clock, self._membership = layout, clients, clock, membership
-        self._reader, self._admin, self._writer = reader, admin, writer
+        self._reader, self._ends, self._admin, self._writer = reader, ends, admin, writer
         self._inputs = Inputs(clients, reader, ends, layout, task.partition)
         self._partition = TopicPartition(layout.log, task.partition)
-        self._start, self._end, self._before_fence = start, end, before_fence
+        self._spans, self._before_fence = spans, before_fence
         self._journal = Journal(layout.log, task.partition)
-        self._sent = dict.fromkeys(sorted(layout.outputs), -1)
+        self._sent: dict[str, int] = {}
+        self._missing: list[Output] = []
         self._opened, self._on_closed = False, on_closed
         self._trim_seconds, self._trimmed_at = trim_seconds, float("-inf")
         self._trim_to: int | None = None
@@ -55,12 +61,13 @@ class KafkaTaskLog:
 
     async def restored(self) -> AsyncIterator[Entry]:
         """As `TaskLog.restored`; also raises Unreachable, and Indefinite when somebody else trims the log meanwhile."""
-        joiner, rested_at = Joiner(), self._clock.monotonic()
+        joiner, last, rested_at = Joiner(), None, self._clock.monotonic()
         try:
             async for raw in self._records():
                 joined = joiner.add(raw)
                 if joined is not None:
                     self._journal.restored(joined.entry, joined.incarnation, joined.offset)
+                    last = joined.entry if isinstance(joined.entry, Delta) else last
                     yield joined.entry
                 if self._clock.monotonic() - rested_at > YIELD_SECONDS:
                     await asyncio.sleep(0)
@@ -69,16 +76,37 @@ class KafkaTaskLog:
             raise Indefinite("the log was trimmed while it was read", where=self._where) from error
         except (KafkaError, TimeoutError, OSError) as error:
             raise self._clients.unreachable(error, f"reading {self._where}") from error
-        self._journal.end_of_log(self._start)
+        failpoint("log_read")
+        self._journal.end_of_log(self._spans[self._layout.log].start)
+        await self._take_stock(last)
+        failpoint("outputs_checked")
         self.seq, self.incarnation = self._journal.seq, self._journal.incarnation + 1
-        self._sent |= self._journal.sent
+
+    async def _take_stock(self, last: Delta | None) -> None:
+        """Protocol rule 6: whether the outputs that the log implies are there, and no others. Raises Damaged, Unreachable."""
+        outputs = {topic: self._spans[topic] for topic in sorted(self._layout.outputs)}
+        stock = Stock(self._layout, self.task.partition, last, outputs)
+        self._sent = stock.sent
+        if self._before_fence is not None:
+            return  # what was read carelessly explains nothing
+        to_read = {TopicPartition(topic, self.task.partition): span for topic, span in stock.to_read().items()}
+        try:
+            async for raw in read_all(self._reader, to_read):
+                stock.saw(raw)
+        except OffsetOutOfRangeError as error:
+            raise Indefinite("outputs were deleted while they were looked at", where=self._where) from error
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise self._clients.unreachable(error, "looking at the outputs of the last commit") from error
+        self._missing = stock.missing
+        if self._missing:
+            _log.warning("%s: the last commit was torn; outputs to be completed: %d", self._where, len(self._missing))
 
     async def _records(self) -> AsyncIterator[Raw]:
         if self._before_fence is not None:
             for raw in self._before_fence:
                 yield raw
             return
-        async for raw in read(self._reader, self._partition, self._start, self._end):
+        async for raw in read(self._reader, self._partition, *self._spans[self._layout.log]):
             yield raw
 
     async def begin(self, positions: Mapping[str, Position]) -> dict[str, Position]:
@@ -99,11 +127,15 @@ class KafkaTaskLog:
 
     async def commit(self, delta: Delta, outputs: Sequence[Output], buckets: Sequence[Bucket] = ()) -> Committed:
         self._journal.check(delta, buckets)
+        if not self._opened:
+            delta, outputs = self._completing(delta, outputs)
         self._writer.check(outputs)
         incarnation = delta.header.incarnation
         images = [record for bucket in buckets for record in records_of(bucket, incarnation)]
         first, sent = await self._writer.commit(records_of(delta, incarnation), images, outputs, self._follows)
         self._opened = True
+        if self._writer.stale:
+            await self._retire_epoch(delta.header, first)
         self._journal.confirmed(delta, first, buckets)
         self.seq, self.incarnation = delta.header.seq, incarnation
         self._sent |= sent
@@ -111,26 +143,39 @@ class KafkaTaskLog:
         self._trim()
         return Committed(dict(self._sent))
 
+    def _completing(self, delta: Delta, outputs: Sequence[Output]) -> tuple[Delta, Sequence[Output]]:
+        """`opened` writes what the last commit left undone, and carries it: whoever opens next looks from here."""
+        header = msgspec.structs.replace(delta.header, sent=self._sent)
+        completed = msgspec.structs.replace(delta, header=header, outputs=[*self._missing, *delta.outputs])
+        return completed, [*self._missing, *outputs]
+
+    async def _retire_epoch(self, ours: Header, first: int) -> None:
+        """Protocol rule 4. The session notices the delay, or loses the task; the commit stands either way."""
+        _log.info("%s: a request was sent again; a new epoch begins", self._where)
+        await self._writer.retire(partial(check_tail, self._clients, self._ends, self._partition, ours, first))
+
     @property
     def _follows(self) -> int | None:
         """Where the `opened` delta has to come to lie: else somebody wrote after the end that was read."""
-        return None if self._opened or self._before_fence is not None else self._end
+        return None if self._opened or self._before_fence is not None else self._spans[self._layout.log].end
 
     def _trim(self) -> None:
         """Delete what the newest images made superfluous, in the background and not too often. Nothing rests on it."""
         self._trim_to = self._journal.trim_to() or self._trim_to
         due = self._clock.monotonic() - self._trimmed_at >= self._trim_seconds
-        if due and (self._trimming is None or self._trimming.done()):
+        if due and self._trim_to is not None and (self._trimming is None or self._trimming.done()):
             self._trimming = asyncio.create_task(self._trim_now(), name=f"trim {self._where}")
 
     async def _trim_now(self) -> None:
         before, self._trim_to, self._trimmed_at = self._trim_to, None, self._clock.monotonic()
         if before is None:
             return
+        failpoint("trimming")
         try:
             await self._admin.delete_records(self._partition, before)
         except Exception as error:  # noqa: BLE001 - the log is longer than it need be, until the next time
             _log.warning("%s was not trimmed to %s: %r", self._where, before, error)
+        failpoint("trimmed")
 
     @property
     def _where(self) -> str:

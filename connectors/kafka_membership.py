@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Mapping
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from penstock.connectors.failpoint import failpoint
 from penstock.connectors.kafka_port import Clients, GroupMember
 from penstock.connectors.kafka_stop import stop_within
 from penstock.connectors.port import MAIN, Assignment, Given, Taken, TaskId, WallClock
@@ -133,6 +134,7 @@ class Membership:
     async def _send_report(self, member: GroupMember, positions: Mapping[TopicPartition, int]) -> None:
         try:
             await member.report(positions)
+            failpoint("offsets_reported")
         except KafkaError as error:
             _log.info("group offsets were not reported: %s", error)
 

@@ -1,18 +1,23 @@
-"""One commit of one task is one transaction of its producer (protocol rules 2 and 3).
+"""One commit of one task is one transaction of its producer (protocol rules 2, 3 and 4).
 
     begin ─▶ delta records ─ acknowledged ─▶ images, outputs ─ acknowledged ─▶ end of transaction ─▶ decided
 
 aiokafka commits although a send of the transaction failed, and is of no use after a batch that the broker refused. So every
 future is awaited before the end, and whatever goes wrong ends the writer: only the log can say what became of it.
+
+aiokafka repeats a request that was not answered, and a late copy of the first one may end a later transaction of the same
+epoch before that is whole. So after such a commit the epoch is retired before anything else is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, ProducerFenced
 
+from penstock.connectors.failpoint import failpoint
+from penstock.connectors.kafka_fence import Fence
 from penstock.connectors.kafka_port import Sending, TransactionalProducer
 from penstock.operators.error import Fenced, Indefinite, Refused
 from penstock.operators.record import Output
@@ -22,16 +27,42 @@ _FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping)
 
 
 class Writer:
-    """Partition `partition` of the log and of every output topic, with a producer that is started."""
+    """Partition `partition` of the log and of every output topic, for whoever holds the fence."""
 
-    def __init__(
-        self, producer: TransactionalProducer, log: str, partition: int, limits: Mapping[str, int], seconds: float
-    ) -> None:
+    def __init__(self, fence: Fence, log: str, partition: int, limits: Mapping[str, int], seconds: float) -> None:
         """`limits`: bytes of the largest batch per output topic. `seconds` bound one commit."""
-        self._producer, self._log, self._partition = producer, log, partition
+        self._fence, self._log, self._partition = fence, log, partition
         self._limits, self._seconds = limits, seconds
+        self._made: TransactionalProducer | None = None
         self._given_up = False
         self._deciding = False
+
+    async def start(self) -> None:
+        """Take the fence. Raises NotOurs, Unreachable."""
+        self._made = await self._fence.take()
+
+    @property
+    def _producer(self) -> TransactionalProducer:
+        assert self._made is not None, "start the writer first"
+        return self._made
+
+    @property
+    def stale(self) -> bool:
+        """A copy of what ended the last transaction may still be under way: retire the epoch before the next one."""
+        return self._producer.resent > 0
+
+    async def retire(self, check: Callable[[], Awaitable[None]]) -> None:
+        """Take the fence again. `check` has to find that nobody had it meanwhile: whatever it raises ends the writer.
+
+        Raises NotOurs, Unreachable, and what `check` raises.
+        """
+        self._given_up = True
+        await self._producer.abandon()
+        failpoint("epoch_abandoned")
+        await self.start()
+        failpoint("epoch_retired")
+        await check()
+        self._given_up = False
 
     def check(self, outputs: Iterable[Output]) -> None:
         """Raises Refused for the first output that its topic would not take (protocol rule 15)."""
@@ -66,25 +97,30 @@ class Writer:
         self, delta: Sequence[LogRecord], images: Sequence[LogRecord], outputs: Sequence[Output], follows: int | None
     ) -> tuple[int, dict[str, int]]:
         await self._producer.begin_transaction()
-        first = (await asyncio.gather(*[await self._send_record(record) for record in delta]))[0].offset
+        failpoint("transaction_begun")
+        sending = [await self._send_record(record) for record in delta]
+        failpoint("delta_sent")
+        first = (await asyncio.gather(*sending))[0].offset
+        failpoint("delta_acknowledged")
         if follows is not None and first != follows:
             raise Fenced(
                 f"somebody wrote to the log after it was read (to {follows}, at {first} now)", where=self._where
             )
         sending = [await self._send_record(record) for record in images]
         sending += [await self._send_output(output) for output in outputs]
+        failpoint("outputs_sent")
         written = await asyncio.gather(*sending)
+        failpoint("outputs_acknowledged")
         self._deciding = True
         await self._producer.commit_transaction()
+        failpoint("commit_decided")
         return first, {each.topic: each.offset for each in written[len(images) :]}
 
     async def _send_record(self, record: LogRecord) -> Sending:
         return await self._send(self._log, record.value, record.key, record.headers)
 
     async def _send_output(self, output: Output) -> Sending:
-        # A record without key and value is nothing that aiokafka would send.
-        value = b"" if output.key is None and output.value is None else output.value
-        return await self._send(output.topic, value, output.key, output.headers)
+        return await self._send(output.topic, written_value(output), output.key, output.headers)
 
     async def _send(
         self, topic: str, value: bytes | None, key: bytes | None, headers: Sequence[tuple[str, bytes]]
@@ -107,7 +143,13 @@ class Writer:
     async def close(self) -> None:
         """Nothing more leaves this writer. What was begun and not decided is aborted by the next who opens the task."""
         self._given_up = True
-        await self._producer.abandon()
+        if self._made is not None:
+            await self._made.abandon()
+
+
+def written_value(output: Output) -> bytes | None:
+    """As it lies on the topic: a record without key and value is nothing that aiokafka would send."""
+    return b"" if output.key is None and output.value is None else output.value
 
 
 def _retrieve(sending: Sending) -> None:

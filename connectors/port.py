@@ -100,7 +100,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A commit that was decided. `sent` is the last own offset per output topic (−1 where nothing was ever sent)."""
+    """A commit that was decided.
+
+    `sent`: per output topic the last offset that is accounted for, that of the last own record or a later one: nothing of
+    ours lies behind it. −1 where the topic was empty and nothing was sent.
+    """
 
     sent: Mapping[str, int]
 

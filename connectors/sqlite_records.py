@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from penstock.connectors.embedded_store import Bounds, Fence, Page, Trim, Write, no_such_partition, other_partitions
+from penstock.connectors.failpoint import failpoint
 from penstock.connectors.sqlite_file import writing
 from penstock.operators.error import Fenced
 from penstock.operators.record import Headers, Record
@@ -78,6 +79,8 @@ def raise_epoch(db: sqlite3.Connection, task: str) -> Fence:
             "INSERT INTO epoch VALUES (?, 1) ON CONFLICT (task) DO UPDATE SET epoch = epoch + 1 RETURNING epoch",
             (task,),
         ).fetchone()
+        failpoint("sqlite_epoch_written")
+    failpoint("sqlite_fenced")
     return Fence(task, epoch)
 
 
@@ -86,11 +89,15 @@ def commit(db: sqlite3.Connection, fence: Fence, writes: Sequence[Write], trim: 
         (epoch,) = db.execute("SELECT epoch FROM epoch WHERE task = ?", (fence.task,)).fetchone()
         if epoch != fence.epoch:
             raise Fenced("somebody else has opened this task since", where=fence.task)
+        failpoint("sqlite_commit_begun")
         offsets = _append(db, writes)
+        failpoint("sqlite_records_written")
         if trim is not None:
             number, _, _ = _find(db, trim.topic, trim.partition)
             db.execute("DELETE FROM record WHERE partition = ? AND offset < ?", (number, trim.before))
             db.execute("UPDATE partition SET start = max(start, ?) WHERE id = ?", (trim.before, number))
+            failpoint("sqlite_log_trimmed")
+    failpoint("sqlite_committed")
     return offsets
 
 

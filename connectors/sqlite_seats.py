@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from penstock.connectors.failpoint import failpoint
 from penstock.connectors.membership import Seat, Seats, Terms, alive, settle
 from penstock.connectors.sqlite_file import writing
 
@@ -23,6 +24,7 @@ def attend(db: sqlite3.Connection, group: str, member: str, partitions: int, now
         db.execute("DELETE FROM member WHERE pipeline = ? AND abs(? - heartbeat) >= ?", (group, now, terms.session))
         db.execute("DELETE FROM seat WHERE pipeline = ?", (group,))
         db.executemany("INSERT INTO seat VALUES (?, ?, ?, ?, ?)", [(group, at, *seat) for at, seat in after.items()])
+        failpoint("sqlite_seats_written")
     return after
 
 

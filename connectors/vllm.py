@@ -12,8 +12,9 @@ import asyncio
 import contextlib
 import os
 import ssl
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -107,7 +108,7 @@ class VllmModel:
         deadline = asyncio.get_running_loop().time() + timeout
         with self._model_errors(reader, request, timeout):
             # Not kept in a variable: a prompt would be held twice for as long as its answer takes.
-            response = await self._post(self._encoded(request), timeout)
+            response = await self._post(self._encoded(request), _named(request), timeout)
             reads = _Reads(response.content, deadline)
             try:
                 await self._refuse_all_but_a_stream(response, request)
@@ -181,7 +182,7 @@ class VllmModel:
             )
         return self._opened
 
-    async def _post(self, body: bytes, timeout: float) -> aiohttp.ClientResponse:
+    async def _post(self, body: bytes, headers: Mapping[str, str], timeout: float) -> aiohttp.ClientResponse:
         import aiohttp
 
         first = self._deadlines.first
@@ -189,24 +190,24 @@ class VllmModel:
         try:
             async with limit:
                 try:
-                    return await self._send(body)
+                    return await self._send(body, headers)
                 except aiohttp.ClientConnectorError:
                     raise
                 except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                     # A kept connection that the server closed while it was taken up again.
-                    return await self._send(body)
+                    return await self._send(body, headers)
         except TimeoutError as error:
             if limit.expired() and first is not None and first < timeout:
                 raise _Silent(f"no answer began within {first:g} s") from error
             raise
 
-    async def _send(self, body: bytes) -> aiohttp.ClientResponse:
+    async def _send(self, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         import aiohttp
 
         # The whole call is bounded by the caller: aiohttp would set a timer for every read.
         limits = aiohttp.ClientTimeout(total=None, sock_connect=self._deadlines.connect)
         url = f"{self._base_url}/chat/completions"
-        return await self._session().post(url, data=body, timeout=limits, allow_redirects=False)
+        return await self._session().post(url, data=body, headers=headers, timeout=limits, allow_redirects=False)
 
     async def _refuse_all_but_a_stream(self, response: aiohttp.ClientResponse, request: ChatRequest) -> None:
         # `response.content_type` would keep 2 KB of parsed parameters for as long as the answer takes.
@@ -275,6 +276,13 @@ class VllmModel:
         code = stopped.error.code
         status = code if isinstance(code, int) and 400 <= code < 600 else 500
         return refusal(self._endpoint, status, stopped.error.message, request=request)
+
+
+def _named(request: ChatRequest) -> dict[str, str]:
+    """vLLM calls a request by this header in its log. The end is random: two processes may ask the same question, and a server
+    that still works on a request refuses another one of that name.
+    """
+    return {"X-Request-Id": f"{request.request_id}.{token_hex(4)}"} if request.request_id else {}
 
 
 _START = "start the server, or correct `base_url`"

@@ -221,6 +221,7 @@ def _asked(run: Run, agent: AgentPlan, context: Context) -> Ask:
         time_limit=agent.time_limit - run.spent,
         partial_every=agent.partial_every,
         preview=agent.preview,
+        attempt=run.attempt,
     )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from penstock.operators.record import DeadLetter, Headers, Output, Raw, coordinates
 
 PREFIX = "penstock-dead-"
+REASON = f"{PREFIX}reason"
+"""The header that every dead letter has."""
 POISON = DeadLetter("poison", "the process that took it in, alone, ended before it could commit, again and again")
 DETAIL_CHARACTERS_MAX = 1000
 

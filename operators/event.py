@@ -114,7 +114,8 @@ class ChatRequest(msgspec.Struct, frozen=True):
 
     `parameters` holds the model's `request:` map as written (temperature, max_tokens, …); `schema` is the JSON Schema of
     the answer, or None for free text. `continued` is the beginning of the answer, where there is one already: only the
-    rest is generated. Only endpoints that continue texts are asked so (`port.Model.continues`).
+    rest is generated. Only endpoints that continue texts are asked so (`port.Model.continues`). `request_id` is for the
+    server's log and no part of the question: it is set when the request is sent.
     """
 
     model: str
@@ -125,6 +126,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     priority: int | None = None
     cache_salt: str | None = None
     continued: str = ""
+    request_id: str = ""
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -132,7 +134,7 @@ class Ask(msgspec.Struct, frozen=True):
 
     `question` is the same for every attempt of a run to ask this of this model: an answer that was paid for answers them all.
     `time_limit` in ms bounds the whole call with its retries; `partial_every` in ms asks for `Streamed` events, `preview`
-    for token deltas on the previews topic.
+    for token deltas on the previews topic. `attempt` is that of the run.
     """
 
     call_id: str
@@ -144,6 +146,7 @@ class Ask(msgspec.Struct, frozen=True):
     time_limit: int
     partial_every: int | None = None
     preview: bool = False
+    attempt: int = 1
 
 
 class Cancel(msgspec.Struct, frozen=True):

@@ -21,6 +21,8 @@ from penstock.operators.timers import Timers
 from penstock.operators.trigger import Transition
 from penstock.operators.unsaved import Unsaved
 
+KEYS_AT_ONCE = 1_000
+"""So many are armed in a few milliseconds."""
 BUCKETS_MAX = 4096
 """The finest cut of a task's keys into buckets."""
 
@@ -228,16 +230,22 @@ class Keys:
                 if deadline < self.next_timer:
                     self.next_timer = deadline
 
-    def arm_all(self, watermark: int) -> None:
-        """After restoring: timers are not saved, they follow from the cells.
+    def arm_all(self, watermark: int) -> Iterator[None]:
+        """After restoring, in steps: timers are not saved, they follow from the cells. Exhaust it before anything is fed.
 
         Every instant up to the watermark was looked at before; a key that was silent since does not know that by itself.
+        Keys of which no trigger remembers anything are left as they are, unless one has deadlines even so.
         """
         self._timers = Timers()
         self.next_timer = self._timers.next
-        for key in self._states.values():
-            key.now = max(key.now, watermark)
-            self._rearm(key)
+        nothing = [None] * len(self._triggers)
+        sleepless = not all(planned.trigger.sleeps for _, planned in self._triggers)
+        for number, key in enumerate(self._states.values(), start=1):
+            if sleepless or key.cells != nothing:
+                key.now = max(key.now, watermark)
+                self._rearm(key)
+            if number % KEYS_AT_ONCE == 0:
+                yield
 
 
 def finest_bucket(name: str) -> int:

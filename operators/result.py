@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from penstock.operators.dead import REASON as DEAD_REASON
 from penstock.operators.instant import iso_text
 from penstock.operators.record import Headers, Output
 from penstock.operators.run import CallEntry, Run, State
@@ -143,13 +144,29 @@ def _iso_or_none(ms: int | None) -> str | None:
     return None if ms is None else iso_text(ms)
 
 
+def source_of(namespace: str, pipeline: str) -> str:
+    """Who writes these records: the attribute `source` of all of them."""
+    return f"/penstock/{namespace}/{pipeline}"
+
+
+def identity_of(headers: Sequence[tuple[str, bytes]]) -> tuple[str, str] | None:
+    """Source and id of a record that was written as one of these, by whatever pipeline; the id is that of its `Output`.
+
+    None for anything else, also for a dead letter: the headers of the dead record stand there as they were.
+    """
+    values = dict(headers)
+    if DEAD_REASON in values or "ce_source" not in values or "ce_id" not in values:
+        return None
+    return values["ce_source"].decode("utf-8", "replace"), values["ce_id"].decode("utf-8", "replace")
+
+
 def _headers(run: Run, plan: ResultPlan, state: State, identity: str) -> Headers:
     firing = run.firing
     headers = {
         "content-type": "application/json",
         "ce_specversion": "1.0",
         "ce_id": identity,
-        "ce_source": f"/penstock/{plan.namespace}/{plan.pipeline}",
+        "ce_source": source_of(plan.namespace, plan.pipeline),
         "ce_type": f"penstock.{state}.v1",
         "ce_time": iso_text(firing.at),
         "ce_causationid": firing.cause,

@@ -6,7 +6,7 @@ firing ─▶ queued ─▶ (first in its queue) started ─▶ outcome ─▶ n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -28,6 +28,8 @@ from penstock.operators.plan import Plan
 from penstock.operators.run import Run
 from penstock.operators.unsaved import Unsaved
 
+RUNS_AT_ONCE = 20
+"""So many prompts are written in a few milliseconds."""
 Queue = list[str]
 """Ids of runs of one (key, agent) without an outcome; the first one is under way. Mostly alone: a deque takes 600 bytes."""
 
@@ -191,13 +193,15 @@ class Runs:
         for run_id in self.of_key(name):
             self._let_go(self._runs[run_id])
 
-    def reopen(self, continues: Continues) -> None:
-        """After restoring: queue what has no outcome in firing order, and ask again what was under way."""
+    def reopen(self, continues: Continues) -> Iterator[None]:
+        """After restoring, in steps: queue what has no outcome in firing order, and ask again what was under way."""
         self._queues.clear()
         for run in self._runs.values():
             if not has_outcome(run):
                 self._queues.setdefault((run.key, run.agent), []).append(run.id)
         self._waiting = sum(map(len, self._queues.values()))
-        for queue in list(self._queues.values()):
+        for number, queue in enumerate(list(self._queues.values()), start=1):
             run = self._runs[queue[0]]
             self._act(run, reopen_run(run, self._plan, self._context_of(run.key), continues))
+            if number % RUNS_AT_ONCE == 0:
+                yield

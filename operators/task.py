@@ -12,7 +12,7 @@ Pure: no clock, no randomness, no I/O. The same events in the same order give th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, assert_never
 from zlib import crc32
@@ -309,10 +309,16 @@ class Task:
             self._images.load(self._keys.get_or_new(name), image, bucket.slots)
 
     def opened(self, positions: Mapping[str, Position], now: int, continues: Continues = never) -> list[Effect]:
+        """`opening` in one go."""
+        return [effect for effects in self.opening(positions, now, continues) for effect in effects]
+
+    def opening(
+        self, positions: Mapping[str, Position], now: int, continues: Continues = never
+    ) -> Iterator[list[Effect]]:
         """The log was read to its end: take up the inputs at `positions`, arm the timers, ask again what was under way.
 
-        An input that the file does not name any more keeps its position: it may come back. One that is new does not take
-        time back: what was due has fired.
+        In steps of a few milliseconds, each with its effects; exhaust it before anything is fed. An input that the file does
+        not name any more keeps its position: it may come back. One that is new does not take time back: what was due has fired.
         """
         self._positions = {**self._positions, **positions}
         self._tick = max(self._tick, now)
@@ -321,9 +327,11 @@ class Task:
                 origin.heard(self._tick)
             origin.watermark = max(origin.watermark, self._watermark)
         self._watermark = least(self._origins)
-        self._keys.arm_all(self._watermark)
-        self._runs.reopen(continues)
-        return self._take_effects()
+        for _ in self._keys.arm_all(self._watermark):
+            yield []
+        for _ in self._runs.reopen(continues):
+            yield self._take_effects()
+        yield self._take_effects()
 
     # --- how it stands ------------------------------------------------------------------------------------------
 

@@ -82,6 +82,8 @@ class Trigger(ABC):
 
     idle_unless: frozenset[int] | None = None
     """While its cell is None, an event changes nothing for it unless one of these aggregates took it; None: it always looks."""
+    sleeps: bool = True
+    """While its cell is None, it asks for no deadline."""
     condition: str = ""
     """The text that results quote as the reason."""
     conditions: tuple[Condition, ...] = ()

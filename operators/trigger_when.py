@@ -58,6 +58,7 @@ class When(Trigger):
 
     def __init__(self, when: Condition, until: Condition | None, cooldown: int, *, rising: bool) -> None:
         self.when, self.until, self.cooldown, self.rising = when, until, cooldown, rising
+        self.sleeps = rising
         if rising and not when.compiled.own_fields and not when.compiled.uses_moment:
             self.idle_unless = frozenset(when.slots)
         self.condition = when.text

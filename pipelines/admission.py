@@ -26,6 +26,7 @@ from random import Random
 
 import msgspec
 
+from penstock.connectors.failpoint import failpoint
 from penstock.connectors.port import Model, Piece, TaskId, WallClock
 from penstock.operators.error import Busy, CallFailed, CallInvalid, ModelError, TimedOut
 from penstock.operators.event import Answered, Ask, CallLost, FailureKind, Usage
@@ -217,10 +218,12 @@ class Admission:
 
     async def _attempt(self, model: Model, ask: Ask, growing: Growing, seconds: float) -> Piece:
         """One stream to its last piece; the text is in `growing`."""
+        failpoint("calling")
         growing.begin()
+        request = msgspec.structs.replace(ask.request, request_id=f"{ask.run}.{ask.attempt}")
         last = None
         try:
-            async with asyncio.timeout(seconds), aclosing(model.stream(ask.request, timeout=seconds)) as pieces:
+            async with asyncio.timeout(seconds), aclosing(model.stream(request, timeout=seconds)) as pieces:
                 async for piece in pieces:
                     last = piece
                     if piece.text:

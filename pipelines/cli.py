@@ -269,6 +269,7 @@ def fake_model(
     answers: Annotated[Path | None, typer.Option(help="YAML list of {when, answer}.")] = None,
     fault: Annotated[str, typer.Option(help="Break some answers, such as cut=0.1,busy=0.05: see docs/models.md.")] = "",
     seed: Annotated[int, typer.Option(help="Of the faults.")] = 0,
+    log: Annotated[Path | None, typer.Option(help="Note every call in this file, as JSON lines.")] = None,
 ) -> None:
     """A server that speaks vLLM's protocol and has no model: every answer is labelled as simulated."""
     from penstock.pipelines.command_fake_model import serve
@@ -276,7 +277,36 @@ def fake_model(
     serve(
         listen=listen, tokens_per_second=tokens_per_second, ttft=ttft, max_num_seqs=max_num_seqs,
         max_num_queued_reqs=max_num_queued_reqs, priorities=priorities, answers=answers, fault=fault, seed=seed,
+        log=log,
     )  # fmt: skip
+
+
+@app.command(epilog="Example: penstock torture --cycles 50 --brokers 3")
+def torture(
+    cycles: Annotated[int, typer.Option(help="Slices of events, each with one fault or two.", min=1)] = 15,
+    brokers: Annotated[int, typer.Option(help="Local brokers to start and to strike: 1 or 3.")] = 1,
+    kafka: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="An existing Kafka instead; its brokers are left alone.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Alive between faults.", min=1)] = 3,
+    events_per_cycle: Annotated[int, typer.Option(help="Spread evenly over a cycle.", min=1)] = 2000,
+    faults: Annotated[
+        str | None, typer.Option(help="Some of kill,stop,term,rolling,join_leave,scale,broker_kill,broker_stop,power.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of events and faults.")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="End with one object; print nothing else.")] = False,
+) -> None:
+    """Strike real workers and brokers while events flow, and check from outside that nothing is lost, doubled or contradicted.
+
+    Needs a Kafka: its jars (`make jars`, or KAFKA_HOME) and java, or --kafka.
+    """
+    from penstock.pipelines.command_torture import TortureOptions, torture
+
+    options = TortureOptions(
+        cycles=cycles, brokers=brokers, kafka=kafka, workers=workers, events_per_cycle=events_per_cycle, faults=faults,
+        seed=seed, json=json,
+    )  # fmt: skip
+    torture(options)
 
 
 def _version(wanted: bool) -> None:

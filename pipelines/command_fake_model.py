@@ -27,6 +27,7 @@ def serve(
     answers: Path | None,
     fault: str,
     seed: int,
+    log: Path | None,
 ) -> None:
     """Until SIGTERM or Ctrl-C."""
     host, port = parse_listen(listen)
@@ -40,6 +41,7 @@ def serve(
         scheduling_policy="priority" if priorities else "fcfs",
         faults=parse_faults(fault, seed),
         answers=load_rules(answers) if answers is not None else (),
+        log=log,
     )
     uvloop.run(_serve(options))
 

@@ -18,6 +18,7 @@ import typer
 import uvloop
 
 from penstock.connectors.clock import MachineClock
+from penstock.connectors.failpoint import VARIABLE, arm
 from penstock.connectors.port import Broker, Layout, TaskId
 from penstock.operators.error import Rejected
 from penstock.pipelines.brokers import Wanted, make_missing_sources, member_name, open_broker
@@ -53,6 +54,8 @@ def run(loaded: Loaded, options: RunOptions) -> None:
         parse_listen(options.listen)  # before anything is opened
     spec, pipeline = usable(loaded)
     set_up_logging()
+    if armed := os.environ.get(VARIABLE):
+        arm(armed)
     spare_collector()
     summary = uvloop.run(work(spec, pipeline, options))
     if options.json:
@@ -68,6 +71,11 @@ def set_up_logging() -> None:
     if level not in levels:
         raise Rejected(f"{level!r} is no level", where="PENSTOCK_LOG", remedy=f"write one of: {', '.join(levels)}")
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
+    silence_clients()
+
+
+def silence_clients() -> None:
+    """What aiokafka has to say comes to us as exceptions, too, and is told in our words."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 

@@ -20,6 +20,7 @@ from aiohttp import web
 
 from penstock.operators.error import Unreachable
 from penstock.pipelines.fake_engine import Engine, Generation
+from penstock.pipelines.fake_log import CallLog
 from penstock.pipelines.fake_metrics import Figures, exposition
 from penstock.pipelines.fake_protocol import (
     ChatCall,
@@ -34,6 +35,7 @@ from penstock.pipelines.fake_protocol import (
 from penstock.pipelines.fake_work import EVERY_MODEL, FakeModelOptions, Planner, Work
 
 SIMULATED_HEADER = "x-penstock-simulated"
+REQUEST_ID_HEADER = "X-Request-Id"
 _BODY_BYTES_MAX = 64 << 20
 _BACKLOG = 4096
 _UNAUTHORIZED = b'{"error":"Unauthorized"}'
@@ -48,6 +50,7 @@ class FakeModelServer:
         self._engine = Engine(
             tokens_per_second=options.tokens_per_second, ttft=options.ttft, seats=options.max_num_seqs
         )
+        self._log = CallLog(options.log)
         self._in_flight = 0
         self._closing = contextlib.AsyncExitStack()
         self.figures = Figures()
@@ -62,6 +65,7 @@ class FakeModelServer:
 
     async def start(self) -> None:
         """Listen. Raises Unreachable when the address cannot be had."""
+        self._closing.callback(self._log.close)
         listening = self._socket()
         engine = asyncio.create_task(self._engine.run(), name="fake-model engine")
         self._closing.push_async_callback(_cancelled, engine)
@@ -114,7 +118,7 @@ class FakeModelServer:
         except Rejection as rejection:
             self.figures.rejected[rejection.status] += 1
             return _json(rejection.body(), rejection.status)
-        return await (self._stream(request, call, work) if call.stream else self._whole(call, work))
+        return await (self._stream(request, call, work) if call.stream else self._whole(request, call, work))
 
     def _locked_to(self, request: web.Request) -> bool:
         key = self._options.api_key
@@ -131,8 +135,8 @@ class FakeModelServer:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise bad_request(str(error)) from error
 
-    async def _whole(self, call: ChatCall, work: Work) -> web.StreamResponse:
-        await self._generate(call, work, _to_nobody)
+    async def _whole(self, request: web.Request, call: ChatCall, work: Work) -> web.StreamResponse:
+        await self._generate(request, call, work, _to_nobody)
         return _json(completion(work.call_id, work.model, work.tokens, work.finish, work.counts))
 
     async def _stream(self, request: web.Request, call: ChatCall, work: Work) -> web.StreamResponse:
@@ -143,16 +147,27 @@ class FakeModelServer:
         response.enable_chunked_encoding()
         await response.prepare(request)
         await response.write(writer.opening())
-        await self._generate(call, work, lambda first, end: _send(request.transport, writer.events(first, end)))
+        await self._generate(
+            request, call, work, lambda first, end: _send(request.transport, writer.events(first, end))
+        )
         if work.cut and request.transport is not None:
             request.transport.abort()
         return response
 
-    async def _generate(self, call: ChatCall, work: Work, emit: Callable[[int, int], None]) -> None:
+    async def _generate(
+        self, request: web.Request, call: ChatCall, work: Work, emit: Callable[[int, int], None]
+    ) -> None:
         """Wait until the engine wrote everything; a client that goes away cancels this, and so the generation."""
         clock = asyncio.get_running_loop().time
         begun = clock()
-        generation = Generation(work.delivered, emit, priority=call.priority, slow=work.slow)
+        noted = self._log.begun(request.headers.get(REQUEST_ID_HEADER, work.call_id), call, work)
+
+        def write(first: int, end: int) -> None:
+            if end == work.delivered:
+                noted("cut" if work.cut else "finished")
+            emit(first, end)
+
+        generation = Generation(work.delivered, write, priority=call.priority, slow=work.slow)
         self._in_flight += 1
         self._engine.submit(generation)
         try:
@@ -160,6 +175,7 @@ class FakeModelServer:
             self.figures.finished[work.finish] += 1
         except asyncio.CancelledError:
             self.figures.aborted += 1
+            noted("aborted")
             self._engine.abort(generation)
             raise
         finally:
@@ -182,6 +198,8 @@ def _send(transport: asyncio.Transport | None, events: bytes) -> None:
 async def _label(request: web.Request, response: web.StreamResponse) -> None:
     response.headers[SIMULATED_HEADER] = "true"
     response.headers["Server"] = "penstock-fake"
+    if REQUEST_ID_HEADER in request.headers:
+        response.headers[REQUEST_ID_HEADER] = request.headers[REQUEST_ID_HEADER]
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

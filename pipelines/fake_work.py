@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from penstock.connectors.scripted import rest_of
@@ -22,7 +23,8 @@ _WRONG = '{"not_asked_for": "simulated"}'
 class FakeModelOptions:
     """What vLLM calls the same is the same here. Port 0: a free one. `models` empty: every name is served.
 
-    `tokens_per_second` is the pace of each stream, 0 as fast as it can; `ttft` in seconds before a first token.
+    `tokens_per_second` is the pace of each stream, 0 as fast as it can; `ttft` in seconds before a first token. `log` is
+    a file that every call is noted in (`fake_log.py`).
     """
 
     host: str = "127.0.0.1"
@@ -38,6 +40,7 @@ class FakeModelOptions:
     block_size: int = BLOCK
     faults: FaultRates = NO_FAULTS
     answers: tuple[Rule, ...] = ()
+    log: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import logging
 from contextlib import suppress
 from random import Random
 
+from penstock.connectors.failpoint import failpoint
 from penstock.connectors.port import TaskId
 from penstock.operators.error import Fenced, Lost, PenstockError, Superseded, Unreachable
 from penstock.pipelines.backoff import Backoff
@@ -98,8 +99,12 @@ class Keeper:
                 await self._wait_after(error)
 
     async def _once(self) -> None:
+        failpoint("opening")
+        began = self._process.clock.monotonic()
         opened = await self._process.broker.open(self.task)
-        self.session = session = Session(self._process, opened, self._look_at_predecessor, self._former)
+        self.session = session = Session(
+            self._process, opened, self._look_at_predecessor, lambda: self._note_opened(began), self._former
+        )
         if self.ending is not None:
             session.ask_to_end(self.ending)
         try:
@@ -129,7 +134,10 @@ class Keeper:
             )
         self.times_opened += 1
         self.trouble = ""
-        log.info("%s opened", self._name)
+
+    def _note_opened(self, began: float) -> None:
+        """`opened` is committed: fence, restoring and this commit took from `began` until now."""
+        log.info("%s opened in %d ms", self._name, 1000 * (self._process.clock.monotonic() - began))
 
     async def _wait_after(self, error: PenstockError) -> None:
         seconds = self._backoff.draw()

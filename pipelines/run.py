@@ -12,12 +12,14 @@ Between two waits nothing awaits: what the core is fed, what it decides and what
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from typing import assert_never
 
+from penstock.connectors.failpoint import failpoint
 from penstock.connectors.port import TaskLog
 from penstock.operators.event import Answered, Arrived, Ask, Cancel, Effect, Ended, Progress, Ticked
 from penstock.operators.instant import iso_text
@@ -54,13 +56,20 @@ class Session:
     """One task, opened. It ends when asked to, or with the exception that ended it; it is never used again."""
 
     def __init__(
-        self, process: Process, log: TaskLog, on_restored: Callable[[Header | None], None], former: int | None = None
+        self,
+        process: Process,
+        log: TaskLog,
+        on_restored: Callable[[Header | None], None],
+        on_opened: Callable[[], None],
+        former: int | None = None,
     ) -> None:
         """`on_restored` sees the last header in the log before anything is written there; it may raise.
 
-        `former` is the incarnation of this process's last session of the task, None if there was none.
+        `on_opened` is called when `opened` was committed. `former` is the incarnation of this process's last session of the
+        task, None if there was none.
         """
-        self._process, self._log, self._on_restored, self._former = process, log, on_restored, former
+        self._process, self._log = process, log
+        self._on_restored, self._on_opened, self._former = on_restored, on_opened, former
         self._bell = Bell()
         self.core = Task(process.plan, log.task.partition)
         self._saving = Saving(self.core, log, process, self._bell.ring)
@@ -117,14 +126,22 @@ class Session:
         self._on_restored(last)
         self._again = last is not None and last.incarnation == self._former
         self._deaths.opened(again=self._again)
+        failpoint("restored")
 
     async def _declare(self) -> None:
         """Nothing is fed, asked or published before `opened` is in the log (protocol rules 1 and 10)."""
         positions = await self._log.begin(self.core.positions)
-        re_asks = self.core.opened(positions, self._process.clock.now(), self._process.admission.continues)
+        failpoint("inputs_begun")
+        re_asks: list[Effect] = []
+        now, continues = self._process.clock.now(), self._process.admission.continues
+        for effects in self.core.opening(positions, now, continues):
+            re_asks += effects
+            await asyncio.sleep(0)
         self._saving.begin("opened", again=self._again)
         await self._saving.finish()
+        failpoint("opened")
         self.working_since = self._process.clock.monotonic()
+        self._on_opened()
         self._tell_starts()
         if self._deaths.suspicious:
             self._trials = Trials(self._process, self.core, self._saving, self._fetching, self._deaths)
@@ -166,8 +183,10 @@ class Session:
         while self._heard:
             self._feed_heard()
         await self._saving.finish()
+        failpoint("releasing")
         self._saving.begin("released")
         await self._saving.finish()
+        failpoint("released")
 
     async def _let_answers_come(self) -> None:
         """Nothing new is begun meanwhile. An outcome is committed as it comes: the time may run out."""
@@ -190,6 +209,7 @@ class Session:
             await self._fetching.end()
         finally:  # also when the time for leaving is over
             await self._log.close()
+            failpoint("log_closed")
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         if self._ending is not None:
@@ -204,6 +224,7 @@ class Session:
                     assert_never(effect)
 
     def _hear(self, heard: Heard) -> None:
+        failpoint("answer_arrived")
         self._heard.append(heard)
         self._bell.ring()
 
@@ -213,6 +234,7 @@ class Session:
             if isinstance(heard, Answered):
                 self._saving.fed(heard)
             self._perform(self.core.feed(heard))
+            failpoint("answer_fed")
         if self._heard:
             self._bell.ring()
 
@@ -228,6 +250,7 @@ class Session:
         began = clock.monotonic()
         self._ticked_at = clock.now()
         self._perform(self.core.feed(Arrived(records, self.progress, self._ticked_at)))
+        failpoint("fed")
         self._fetching.fed(sum(map(len, records.values())), clock.monotonic() - began)
 
     async def _try_next(self, trials: Trials) -> None:

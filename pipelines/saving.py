@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from penstock.connectors.failpoint import failpoint
 from penstock.connectors.port import Committed, TaskLog
 from penstock.operators.dead import refused_output
 from penstock.operators.error import Refused, Rejected
@@ -100,6 +101,7 @@ class Saving:
         counts = Counter(core.counters)
         buckets = self._image(seq) if kind == "delta" else []
         self._cadence.began(self._clock.monotonic())
+        failpoint("cut")
         self._commit = asyncio.get_running_loop().create_task(self._carry_out(cut, buckets, counts))
         self._commit.add_done_callback(lambda _: self._ring())
 
@@ -140,6 +142,7 @@ class Saving:
             self._sent = committed.sent
             for call_id in self._answers_cut:
                 self._process.admission.kept.forget(call_id)
+            failpoint("settled")
             self._process.meters.commit_seconds.observe(self._cadence.ended(self._clock.monotonic()))
 
     async def finish(self) -> None:

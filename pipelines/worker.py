@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import assert_never
 
+from penstock.connectors.failpoint import failpoint
 from penstock.connectors.port import Asked, Assignment, Broker, Given, Layout, Model, Taken, TaskId, WallClock
 from penstock.operators.error import PenstockError, Unreachable
 from penstock.operators.key_state import Counts
@@ -129,6 +130,7 @@ class Worker:
             problems = _leaves(group)
         finally:
             await self.process.admission.close()
+            failpoint("leaving")
         if self._bug is not None and not problems:
             problems = [self._bug]  # it showed while the tasks were released
         exit_code, problem = _verdict(problems)
@@ -169,6 +171,7 @@ class Worker:
 
     def _take_note(self, assignment: Assignment, group: asyncio.TaskGroup) -> None:
         self._assigned_at = self._clock.monotonic()
+        failpoint("assigned")
         match assignment:
             case Given(task):
                 self._keep(task, group)

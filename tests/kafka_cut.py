@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
-END_TXN = 26
+ADD_PARTITIONS_TO_TXN, END_TXN = 24, 26
 API_KEY, CORRELATION = struct.Struct(">h"), struct.Struct(">i")
 
 
@@ -81,3 +82,26 @@ async def cut(broker: str) -> AsyncIterator[Cut]:
         yield way
     finally:
         server.close()
+
+
+@contextmanager
+def cut_beside(broker: str) -> Iterator[Cut]:
+    """The same for tests that have no event loop: it has a thread of its own."""
+    opened: list[Cut] = []
+    ready, over = threading.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        async with cut(broker) as way:
+            opened.append(way)
+            ready.set()
+            await over.wait()
+
+    with asyncio.Runner() as runner:
+        serving = threading.Thread(target=runner.run, args=(serve(),))
+        serving.start()
+        assert ready.wait(10), "the proxy did not start"
+        try:
+            yield opened[0]
+        finally:
+            runner.get_loop().call_soon_threadsafe(over.set)
+            serving.join()

@@ -31,7 +31,9 @@ def delta(
     cells: Mapping[str, dict[str, object]] | None = None,
 ) -> Delta:
     """The next one of this log."""
-    header = Header(seq=log.seq + 1, incarnation=log.incarnation, kind=kind, positions=dict(positions or {}))
+    header = Header(
+        seq=log.seq + 1, incarnation=log.incarnation, kind=kind, positions=dict(positions or {}), sent=dict(log._sent)
+    )
     return Delta(header=header, outputs=list(outputs), cells=dict(cells or {}))
 
 

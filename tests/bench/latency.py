@@ -10,7 +10,9 @@ import os
 
 from tests.bench.figure import CannotRun, Figure, quantile
 from tests.bench.part import run_part
-from tests.kafka_cluster import NoKafka, any_kafka
+from tests.kafka_cluster import any_kafka
+
+from penstock.pipelines.torture_kafka import NoKafka
 
 SAMPLES, SAMPLES_QUICK = 300, 40
 

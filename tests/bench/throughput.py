@@ -16,7 +16,9 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # documented there, missing in its stubs
 from tests.bench.figure import CannotRun, Figure, middle
 from tests.bench.part import run_part
-from tests.kafka_cluster import NoKafka, any_kafka
+from tests.kafka_cluster import any_kafka
+
+from penstock.pipelines.torture_kafka import NoKafka
 
 EVENTS, EVENTS_QUICK, ROUNDS = 200_000, 40_000, 5
 KEYS = 1_000

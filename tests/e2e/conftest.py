@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.processes import simulated_model
 from tests.e2e.transport import KafkaTransport, SqliteTransport
 from tests.kafka_cluster import Kafka
+
+from penstock.pipelines.torture_processes import simulated_model
 
 
 @pytest.fixture

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
 from penstock.operators.record import Raw
+from penstock.pipelines.torture_story import OUTCOMES, Record, Story
 
-OUTCOMES = ("final", "failed")
 COMPARED = ("state", "reason", "agent", "key", "episode", "triggers", "labels", "annotations", "answer", "end")
 """Fields of a result that must not depend on the transport, the batches, the processes or what happened to them."""
 
-Record = Mapping[str, Any]
 Told = tuple[str, str]
 """A run and the state that is told of it; for a dead letter its coordinates and `dead`."""
 
@@ -66,30 +64,17 @@ class Ledger:
             yield from (f"{count} {what} of {name}" for name, count in counts.items() if count > 1)
 
     def _streams(self) -> Iterator[str]:
-        """The revision stream of every run: `rev` grows by one, one outcome, no partial after it, `resolved` last."""
-        streams: dict[str, list[Record]] = defaultdict(list)
+        """What a consumer of the partials topic is promised; and every run has its outcome."""
+        stories: dict[str, Story] = defaultdict(Story)
         for record in map(_parsed, self.partials):
-            streams[record["run"]].append(record)
-        for run, records in streams.items():
-            yield from _stream_violations(run, records)
+            yield from (problem.text for problem in stories[record["run"]].told(record))
+        yield from (f"{run} has no outcome" for run, story in stories.items() if not story.has_outcome)
 
     def _results_beside_partials(self) -> Iterator[str]:
         """The partials topic carries the outcomes, too, byte for byte."""
         there = Counter(raw.value for raw in self.partials if _parsed(raw)["state"] != "partial")
         here = Counter(raw.value for raw in self.results)
         yield from (f"not on both topics: {value!r}" for value in (there - here) + (here - there))
-
-
-def _stream_violations(run: str, records: Sequence[Record]) -> Iterator[str]:
-    revisions, states = [record["rev"] for record in records], [record["state"] for record in records]
-    if revisions != list(range(1, len(records) + 1)):
-        yield f"revisions of {run}: {revisions}"
-    partials = next((place for place, state in enumerate(states) if state != "partial"), len(states))
-    if states[partials:] not in (["final"], ["failed"], ["final", "resolved"], ["failed", "resolved"]):
-        yield f"states of {run}: {states}"
-    attempts = [record["attempt"] or 0 for record in records]
-    if attempts != sorted(attempts):
-        yield f"attempts of {run}: {attempts}"
 
 
 def _substance(record: Record) -> str:

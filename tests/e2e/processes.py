@@ -1,103 +1,27 @@
-"""Worker and model-server processes as a user would start them, and what can be done to them."""
+"""Processes as a user would start them, for as long as a test needs them."""
 
 from __future__ import annotations
 
 import os
-import re
-import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
-PENSTOCK = (sys.executable, "-m", "penstock.pipelines")
-ADDRESS = re.compile(r"http://\S+")
-SECONDS_MAX = 30.0
-
-Process = subprocess.Popen[bytes]
-
-
-@dataclass
-class Workers:
-    """`penstock run` processes over one pipeline. `command` is what stands behind `penstock run`.
-
-    Every process that was started is ended with the block; `log` is what all of them said.
-    """
-
-    command: Sequence[str]
-    folder: Path
-    processes: list[Process] = field(default_factory=list)
-    killed: list[Process] = field(default_factory=list)
-
-    def start(self, *options: str) -> Process:
-        with (self.folder / f"worker-{len(self.processes)}.log").open("wb") as log:
-            command = [*PENSTOCK, "run", *self.command, *options]
-            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        self.processes.append(process)
-        return process
-
-    @property
-    def running(self) -> list[Process]:
-        return [process for process in self.processes if process.poll() is None]
-
-    @property
-    def deserters(self) -> list[Process]:
-        """Those who ended although nobody told them to."""
-        return [process for process in self.processes if process.poll() is not None and process not in self.killed]
-
-    def kill(self, process: Process) -> None:
-        self.killed.append(process)
-        process.kill()
-        process.wait(SECONDS_MAX)
-
-    def stop(self) -> list[int]:
-        """SIGTERM to all that run; their exit codes."""
-        running = self.running
-        for process in running:
-            process.terminate()
-        return [process.wait(SECONDS_MAX) for process in running]
-
-    def log(self) -> str:
-        return "\n".join(f"{path.name}:\n{path.read_text(errors='replace')}" for path in sorted(self.folder.iterdir()))
-
-    def end(self) -> None:
-        for process in self.running:
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-            process.wait(SECONDS_MAX)
+from penstock.pipelines.torture_processes import PENSTOCK, SECONDS_MAX, Workers
 
 
 @contextmanager
 def workers(*command: str) -> Iterator[Workers]:
+    """Every process that was started is ended with the block."""
     with tempfile.TemporaryDirectory(prefix="penstock-workers-") as folder:
         started = Workers(command, Path(folder))
         try:
             yield started
         finally:
             started.end()
-
-
-@contextmanager
-def simulated_model(*options: str) -> Iterator[str]:
-    """Base URL of a `penstock fake-model` process on a free port."""
-    command = [*PENSTOCK, "fake-model", "--listen", "127.0.0.1:0", *options]
-    environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environ, text=True)
-    try:
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        found = ADDRESS.search(said)
-        assert found is not None, f"{said}{process.stdout.read()}"
-        yield found[0]
-    finally:
-        process.terminate()
-        process.wait(SECONDS_MAX)
-        if process.stdout is not None:
-            process.stdout.close()
 
 
 def penstock(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

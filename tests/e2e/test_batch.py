@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from tests.command_line import failures, recording, written
-from tests.e2e.processes import penstock, simulated_model
+from tests.e2e.processes import penstock
+
+from penstock.pipelines.torture_processes import simulated_model
 
 PIPELINE = """
 penstock: v1

@@ -11,12 +11,13 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
 from cloudevents.core.formats.json import JSONFormat
 from jsonschema import Draft202012Validator
 from tests.e2e.deployment import Deployment, undisturbed
-from tests.e2e.processes import penstock, simulated_model
+from tests.e2e.processes import penstock
 from tests.e2e.ssh_stream import generated, records
 from tests.e2e.transport import KafkaTransport
 from tests.e2e.trial import Trial, unique_name
 
 from penstock.operators.record import Raw
+from penstock.pipelines.torture_processes import simulated_model
 
 SECONDS_MAX = 60.0
 SLOW = ("--tokens-per-second", "50")

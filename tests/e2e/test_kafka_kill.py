@@ -5,11 +5,12 @@ from __future__ import annotations
 from random import Random
 
 from tests.e2e.deployment import Deployment, undisturbed
-from tests.e2e.processes import simulated_model
 from tests.e2e.ssh_stream import generated, records
 from tests.e2e.torture import SLOW, torture
 from tests.e2e.transport import KafkaTransport
 from tests.e2e.trial import Trial, unique_name
+
+from penstock.pipelines.torture_processes import simulated_model
 
 SECONDS_MAX = 60.0
 

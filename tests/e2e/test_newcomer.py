@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.deployment import EXAMPLE, Deployment
-from tests.e2e.processes import PENSTOCK, SECONDS_MAX, penstock, until
+from tests.e2e.processes import penstock, until
 from tests.e2e.transport import KafkaTransport
 from tests.e2e.trial import unique_name
+
+from penstock.pipelines.torture_processes import PENSTOCK, SECONDS_MAX
 
 OUTSIDE = 3
 FIGURES = [

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.command_line import failures, recording, written
-from tests.e2e.processes import PENSTOCK, SECONDS_MAX, penstock, simulated_model, until
+from tests.e2e.processes import penstock, until
+
+from penstock.pipelines.torture_processes import PENSTOCK, SECONDS_MAX, simulated_model
 
 PIPELINE = """
 penstock: v1

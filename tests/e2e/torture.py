@@ -7,9 +7,10 @@ import time
 from collections.abc import Sequence
 from random import Random
 
-from tests.e2e.processes import Process, Workers
 from tests.e2e.ssh_stream import Written
 from tests.e2e.trial import Trial
+
+from penstock.pipelines.torture_processes import Process, Workers
 
 SLOW = ("--tokens-per-second", "25", "--ttft", "0.2")
 """Of a simulated model: an answer takes seconds, so that strikes meet open runs and half-told answers."""

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from tests.e2e.deployment import EXAMPLE, Deployment
 from tests.e2e.ledger import Ledger, Told
-from tests.e2e.processes import Workers, until, workers
+from tests.e2e.processes import until, workers
 from tests.e2e.transport import Transport
+
+from penstock.pipelines.torture_processes import Workers
 
 LOG_CHARACTERS_MAX = 6000
 DIFFERENCES_MAX = 10

@@ -26,6 +26,11 @@ TASK = TaskId(MAIN, 0)
 IMAGE_EVERY = 4
 
 
+def started(seed: int) -> str:
+    """What a worker says when it is at work."""
+    return f"worker {seed} started"
+
+
 class Copier:
     """What it knows: how many records it copied, and the position behind the last of them."""
 
@@ -66,6 +71,7 @@ async def work(path: Path, seed: int, records: int) -> None:
     chance = random.Random(seed)
     broker = SqliteBroker(path, LAYOUT, f"worker-{seed}", MachineClock())
     await broker.start()
+    print(started(seed), flush=True)
     done = False
     while not done:
         copier = Copier(await broker.open(TASK))

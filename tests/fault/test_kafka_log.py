@@ -15,6 +15,7 @@ from penstock.connectors.kafka_log import KafkaTaskLog
 from penstock.connectors.kafka_port import Reader
 from penstock.operators.error import Damaged, Indefinite, Unreachable
 from penstock.operators.record import Raw
+from penstock.pipelines.torture_kafka import LocalKafka
 from penstock.state.delta import Delta
 
 pytestmark = pytest.mark.timeout(60)
@@ -38,9 +39,19 @@ async def open_patiently(kafka: KafkaWorld, broker: KafkaBroker) -> list[object]
             return list(entries)
 
 
-async def test_a_broker_that_dies_leaves_a_commit_indefinite_and_the_log_says_what_happened(kafka: KafkaWorld) -> None:
-    if not kafka.cluster.can_be_killed:
+def ours(kafka: KafkaWorld) -> LocalKafka:
+    if kafka.cluster.local is None:
         pytest.skip("this Kafka is not ours to kill")
+    return kafka.cluster.local
+
+
+def start(local: LocalKafka) -> None:
+    local.launch(0)
+    local.await_ready()
+
+
+async def test_a_broker_that_dies_leaves_a_commit_indefinite_and_the_log_says_what_happened(kafka: KafkaWorld) -> None:
+    local = ours(kafka)
     await kafka.create()
     settings = kafka.settings.model_copy(update={"transaction_timeout": 1_500})
     broker = await kafka.broker(settings=settings)
@@ -49,7 +60,7 @@ async def test_a_broker_that_dies_leaves_a_commit_indefinite_and_the_log_says_wh
     # Until it is visible: Kafka 4.4 forgets markers that were not written yet when its only node dies.
     while await kafka.committed(kafka.results) != [b"before"]:
         continue
-    kafka.cluster.kill()
+    local.kill(0)
     try:
         with pytest.raises(Indefinite, match="not known whether a commit went through"):
             await commit(log, "during", topic=kafka.results)
@@ -57,15 +68,14 @@ async def test_a_broker_that_dies_leaves_a_commit_indefinite_and_the_log_says_wh
             await commit(log, "after", topic=kafka.results)
         await log.close()
     finally:
-        kafka.cluster.start()
+        start(local)
     entries = await open_patiently(kafka, broker)
     assert saved(entries) == [b"before"]
     assert await kafka.committed(kafka.results) == [b"before"]
 
 
 async def test_a_broker_that_dies_and_returns_under_way_loses_nothing_and_repeats_nothing(kafka: KafkaWorld) -> None:
-    if not kafka.cluster.can_be_killed:
-        pytest.skip("this Kafka is not ours to kill")
+    local = ours(kafka)
     await kafka.create()
     broker = await kafka.broker()
     log, _, _ = await kafka.open(broker)
@@ -85,8 +95,8 @@ async def test_a_broker_that_dies_and_returns_under_way_loses_nothing_and_repeat
 
     committing = asyncio.create_task(keep_committing())
     await so_many(20)
-    await asyncio.to_thread(kafka.cluster.kill)
-    await asyncio.to_thread(kafka.cluster.start)
+    local.kill(0)
+    await asyncio.to_thread(start, local)
     more = asyncio.create_task(so_many(20))
     await asyncio.wait([committing, more], return_when=asyncio.FIRST_COMPLETED)
     committing.cancel()

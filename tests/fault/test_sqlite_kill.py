@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.fault.sqlite_worker import LAYOUT, TASK, Copier
+from tests.fault.sqlite_worker import LAYOUT, TASK, Copier, started
 
 from penstock.connectors.clock import MachineClock
 from penstock.connectors.sqlite import SqliteBroker
@@ -21,6 +21,7 @@ from penstock.operators.error import Damaged, PenstockError
 from penstock.state.delta import Delta
 
 KILLS = 24
+START_SECONDS_MAX = 10.0
 RECORDS = 100_000
 """More than can be copied before the last kill."""
 WORKER = Path(__file__).with_name("sqlite_worker.py")
@@ -44,10 +45,12 @@ class Pair:
 
     def __init__(self, path: Path, said: Path) -> None:
         self._path, self._said, self._started = path, said, 0
-        self.running = [self._start(), self._start()]
+        self._numbers = [0, 0]
+        self.running = [self._start(0), self._start(1)]
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, which: int) -> subprocess.Popen[bytes]:
         self._started += 1
+        self._numbers[which] = self._started
         command = [sys.executable, str(WORKER), str(self._path), str(self._started), str(RECORDS)]
         with self._said.open("ab") as said:
             return subprocess.Popen(command, stdout=said, stderr=said)
@@ -56,7 +59,17 @@ class Pair:
         """SIGKILL one, and start another in its place."""
         assert self.running[which].poll() is None, self._said.read_text()
         self._end(which)
-        self.running[which] = self._start()
+        self.running[which] = self._start(which)
+
+    def wait_until_at_work(self) -> None:
+        """Until both have connected: on a machine that is busy that takes longer than the time between two kills."""
+        until = time.monotonic() + START_SECONDS_MAX
+        while time.monotonic() < until and not self._both_started():
+            time.sleep(0.01)
+
+    def _both_started(self) -> bool:
+        said = self._said.read_text().splitlines()
+        return all(started(number) in said for number in self._numbers)
 
     def _end(self, which: int) -> None:
         self.running[which].kill()
@@ -83,7 +96,9 @@ def pair(path: Path, tmp_path: Path) -> Iterator[Pair]:
 @pytest.mark.timeout(120)
 def test_killed_and_fighting_workers_lose_nothing_and_do_nothing_twice(pair: Pair, path: Path, tmp_path: Path) -> None:
     chance = random.Random(20)
-    for _ in range(KILLS):
+    for number in range(KILLS):
+        if number % 4:  # every fourth may be killed before it is at work
+            pair.wait_until_at_work()
         time.sleep(chance.uniform(0.05, 0.45))  # the moment of the kill is the random input of this test
         pair.replace(chance.randrange(2))
     pair.end()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from tests.kafka_cluster import SASL_PASSWORD, SASL_USER, Kafka, free_ports
+from tests.kafka_cluster import SASL_PASSWORD, SASL_USER, Kafka
 from tests.kafka_world import KafkaWorld
 
 from penstock.connectors.kafka import KafkaBroker
 from penstock.connectors.kafka_settings import KafkaSettings, PasswordSettings
 from penstock.operators.error import Unreachable
 from penstock.operators.tls import TlsSettings
+from penstock.pipelines.torture_kafka import free_ports
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewPartitions
 from tests.kafka_world import KafkaWorld, commit, delta, fetched
 
+from penstock.connectors.kafka import KafkaBroker
 from penstock.connectors.kafka_error import Stalled
 from penstock.connectors.kafka_inputs import read
 from penstock.connectors.port import Limits, TaskId
@@ -185,6 +186,19 @@ async def test_the_log_is_trimmed_to_what_the_newest_images_need(kafka: KafkaWor
     assert len(entries) == 2
 
 
+async def test_what_can_be_trimmed_first_is_trimmed_at_once(kafka: KafkaWorld) -> None:
+    """The pause is one between two trimmings; a log that was opened has not been trimmed."""
+    await kafka.create()
+    broker = KafkaBroker(kafka.layout(), kafka.settings, trim_seconds=3_600.0)
+    kafka.brokers.append(broker)
+    await broker.start()
+    log, _, _ = await kafka.open(broker)
+    await commit(log, "x", topic=kafka.results, buckets=[Bucket(index=0, of=1, seq=log.seq + 1)])
+    async with asyncio.timeout(20):
+        while await kafka.start_of(broker._layout.log) == 0:
+            continue
+
+
 async def test_a_log_that_lost_its_beginning_is_damaged(kafka: KafkaWorld) -> None:
     await kafka.create()
     broker = await kafka.broker()
@@ -264,6 +278,7 @@ async def test_the_retention_of_an_input_that_overtakes_us_is_damage(kafka: Kafk
     broker = await kafka.broker()
     log, _, _ = await kafka.open(broker)
     log.pause(topic)
+    await log.fetch(Limits(wait=0.01))  # what was fetched ahead is dropped
     await kafka.delete_records(topic, before=2)
     log.resume(topic)
     with pytest.raises(Damaged, match="holds 2 to 3"):

@@ -177,6 +177,19 @@ async def test_optional_fields_are_absent_when_nothing_was_asked() -> None:
     assert "Authorization" not in stub.headers[0]
 
 
+async def test_a_request_has_a_name_in_the_servers_log_and_never_the_same_twice() -> None:
+    async with serving(streaming(*ANSWER)) as stub, model_of(stub.base_url) as model:
+        for _ in range(2):
+            assert [piece async for piece in model.stream(request(request_id="3-9f2c.1"), timeout=20)]
+        assert [piece async for piece in model.stream(request(), timeout=20)]
+    first, second, nameless = (headers.get("X-Request-ID", "") for headers in stub.headers)
+    assert first.startswith("3-9f2c.1.")
+    assert second.startswith("3-9f2c.1.")
+    assert first != second
+    assert nameless == ""
+    assert "request_id" not in stub.bodies[0]
+
+
 async def test_calls_one_after_the_other_use_one_connection() -> None:
     async with serving(streaming(*ANSWER)) as stub, model_of(stub.base_url) as model:
         for _ in range(5):

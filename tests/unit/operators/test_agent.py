@@ -155,6 +155,7 @@ def test_an_unusable_answer_is_repaired_once_and_keeps_the_prefix() -> None:
     first, second = bench.asks
     assert second.request.messages[: len(first.request.messages)] == first.request.messages
     assert second.request.messages[-2].content == "I think so."
+    assert (first.attempt, second.attempt) == (1, 2)
     assert second.call_id != first.call_id
     assert bench.states == ["final"]
     assert bench.route == [("m0", "unusable"), ("m0", "answered")]

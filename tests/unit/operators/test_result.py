@@ -8,8 +8,10 @@ import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
 
 from penstock.operators.context import View
+from penstock.operators.dead import dead_letter
 from penstock.operators.event import Usage
-from penstock.operators.result import ResultPlan, result_outputs
+from penstock.operators.record import DeadLetter, Record
+from penstock.operators.result import ResultPlan, identity_of, result_outputs
 from penstock.operators.run import (
     CallEntry,
     Cause,
@@ -186,3 +188,15 @@ def test_run_ids_follow_from_the_cause_and_begin_with_the_partition() -> None:
 )
 def test_numbers_that_no_record_can_carry_become_ones_that_it_can(value: Any, kept: Any) -> None:
     assert carried(value) == kept
+
+
+def test_who_wrote_a_record_and_its_id_are_read_back_from_its_headers() -> None:
+    for output in result_outputs(finished_run(), PLAN, "final"):
+        assert identity_of(output.headers) == ("/penstock/dev/ssh-watch", output.id)
+
+
+def test_a_dead_letter_has_not_the_identity_of_the_record_that_died() -> None:
+    (output, _) = result_outputs(finished_run(), PLAN, "final")
+    died = Record("ssh-results", 3, 7, 0, output.key, output.value, output.headers)
+    assert identity_of(dead_letter(died, DeadLetter("undecodable", "no JSON"), "dead").headers) is None
+    assert identity_of((("ce_id", b"1"),)) is None

@@ -11,7 +11,7 @@ from tests.oracle.stand import Stand
 
 from penstock.operators.event import Answered, Ask, CallLost, Cancel, Effect, Ended, Progress, Streamed, Ticked, Usage
 from penstock.operators.intake import MERGE_WAIT_MS
-from penstock.operators.task import Cut
+from penstock.operators.task import Cut, Task
 from penstock.state.delta import Position
 
 JUDGED = """
@@ -389,3 +389,35 @@ def _counting(triggers: str) -> str:
         "  auth: {topic: auth, key: event.host, time: {at: event.t, unit: s}, watermark: {delay: 0s}}\n"
         f"triggers:\n  {triggers}\n"
     )
+
+
+# --- many keys and many runs ----------------------------------------------------------------------------------------
+
+
+def steps(stand: Stand) -> list[int]:
+    """A new task reads the log and is opened; how many asks come with each step."""
+    task = Task(stand.plan, 3)
+    for entry in stand.entries():
+        task.apply(entry)
+    return [len(asks(effects)) for effects in task.opening(task.positions, stand.now)]
+
+
+def test_opening_goes_in_steps_that_let_others_have_the_event_loop() -> None:
+    stand = Stand(JUDGED)
+    stand.feed(*(stand.event(1, host=f"host-{number}", outcome="failed") for number in range(300)))
+    stand.feed(*(stand.event(1, host=f"quiet-{number}", outcome="ok") for number in range(9_000)))
+    stand.cut()
+    found = steps(stand)
+    assert len(found) > 9_000 / 5_000 + 300 / 50
+    assert sum(found) == 300
+    assert max(found) <= 50
+
+
+def test_among_keys_that_sleep_the_one_that_waits_is_woken_after_a_restart() -> None:
+    stand = Stand(_counting("many: {when: 'count(event.x == \"a\", 9s) >= 3', cooldown: 0s, agent: none}"))
+    stand.feed(*(stand.event(1, host=f"host-{number % 100}", x="a") for number in range(200)))
+    stand.feed(*(stand.event(1, host="busy", x="a") for _ in range(3)))
+    stand.cut()
+    stand.reopen()
+    stand.feed(stand.event(30, host="other", x="b"))
+    assert [result["state"] for result in stand.results(stand.cut())] == ["resolved"]

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,7 +17,7 @@ import pytest
 from penstock.connectors.port import Piece
 from penstock.connectors.vllm import VllmModel
 from penstock.operators.answer import Unusable, shape_of_fields
-from penstock.operators.error import Busy, CallFailed, CallInvalid, Unreachable
+from penstock.operators.error import Busy, CallFailed, CallInvalid, Rejected, Unreachable
 from penstock.operators.event import ChatRequest, Message, Usage
 from penstock.operators.prefix import pieces
 from penstock.pipelines.fake_answer import Rule
@@ -421,6 +422,37 @@ async def test_rules_of_an_answers_file_come_first() -> None:
         assert (await whole(model, request("Accepted password")))[0] == '{"verdict":"benign"}'
         assert (await whole(model))[0] == "no JSON"
         assert json.loads((await whole(model, request("tick\n")))[0])["verdict"] == "unclear"
+
+
+async def test_every_call_is_noted_when_it_begins_and_when_it_ends(tmp_path: Path) -> None:
+    log = tmp_path / "calls.jsonl"
+    async with fake(log=log, tokens_per_second=500) as (server, model):
+        said, _ = await whole(model, request(request_id="0-ab.1"))
+        async with contextlib.aclosing(model.stream(request(request_id="0-ab.2"), timeout=30)) as given_up:
+            await anext(given_up)
+        while server.figures.aborted == 0:  # noqa: ASYNC110 - nobody sets an event when a connection is found closed
+            await asyncio.sleep(0.01)
+        await post(server, body(), **{"X-Request-Id": "mine"})
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(line["id"][:6], line["event"]) for line in lines] == [
+        ("0-ab.1", "begun"), ("0-ab.1", "finished"), ("0-ab.2", "begun"), ("0-ab.2", "aborted"), ("mine", "begun"),
+        ("mine", "finished"),
+    ]  # fmt: skip
+    assert lines[1]["said"] == said
+    assert lines[0]["prompt"] == lines[2]["prompt"] != lines[4]["prompt"]
+    assert sorted(line["at"] for line in lines) == [line["at"] for line in lines]
+
+
+async def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(Rejected, match=r"no/calls\.jsonl: cannot be written: .*check --log"):
+        FakeModelServer(FakeModelOptions(log=tmp_path / "no" / "calls.jsonl"))
+
+
+async def test_the_name_of_a_request_comes_back_with_its_answer() -> None:
+    async with fake() as (server, _), aiohttp.ClientSession() as session:
+        url = f"{server.base_url}/chat/completions"
+        async with session.post(url, json=body(), headers={"X-Request-Id": "mine"}) as answer:
+            assert answer.headers["X-Request-Id"] == "mine"
 
 
 async def test_an_empty_answer_still_ends_properly() -> None:

@@ -87,7 +87,7 @@ async def test_a_broker_that_is_away_is_waited_for_and_named_once(
     assert len(lines) == 2
     assert "dev.watch/0 is not open" in lines[0]
     assert "the broker is away" in lines[0]
-    assert lines[1] == "dev.watch/0 opened"
+    assert lines[1] == "dev.watch/0 opened in 0 ms"
 
 
 async def test_stopping_ends_a_process_that_would_go_on_for_ever(stage: Stage) -> None:
