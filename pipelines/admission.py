@@ -10,8 +10,9 @@ The time limit of a call counts its attempts and the waits between them. Not cou
 waiting for a seat, and for an endpoint that asked us to wait: that is back-pressure, and work upstream stops for it.
 
 A call belongs to the session that asked for it. When a task is opened again, its calls are cancelled: the log knows the run,
-and it is asked again as a new attempt, under a new call id. Answers that had come, but not into a commit, are kept and given
-to the new attempt. So calls in flight at a loss may be paid twice, nothing else.
+and it is continued from what was committed, or asked again as a new attempt. Answers that had come, but not into a commit, are
+kept and given to the new attempt. So calls in flight at a loss may be paid twice, nothing else. A task that is released lets
+its calls end first, for a bounded time, and hands over how far they got.
 """
 
 from __future__ import annotations
@@ -77,6 +78,10 @@ class Admission:
         """Intake should pause: calls pile up, or an endpoint pushes back."""
         return any(endpoint.saturated for endpoint in self.endpoints.values())
 
+    def continues(self, endpoint: str, question: str) -> bool:
+        """Whether this endpoint could go on with a beginning of the answer; where the whole answer is kept, none is needed."""
+        return self.endpoints[endpoint].model.continues and self.kept.find(question) is None
+
     @property
     def in_flight(self) -> int:
         """Calls that were asked for and have not ended."""
@@ -112,8 +117,28 @@ class Admission:
 
     def cancel_all(self, owner: TaskId) -> None:
         """The session of this task is over."""
-        for call_id in [call_id for call_id, call in self._calls.items() if call.owner == owner]:
-            self.cancel(call_id)
+        for call in self._calls_of(owner):
+            self.cancel(call.ask.call_id)
+
+    def awaited(self, owner: TaskId) -> bool:
+        """A call of this task has not ended."""
+        return any(call.owner == owner for call in self._calls.values())
+
+    def begin_no_more(self, owner: TaskId) -> None:
+        """Calls of this task that wait for a seat are cancelled: nothing of them was paid."""
+        for call in self._calls_of(owner):
+            if call.work is None:
+                self.cancel(call.ask.call_id)
+
+    def hand_over(self, owner: TaskId) -> None:
+        """Nobody waits for these calls any longer: how far each has got is told, then it is cancelled."""
+        for call in self._calls_of(owner):
+            if call.tell_newest is not None:
+                call.tell_newest()
+            self.cancel(call.ask.call_id)
+
+    def _calls_of(self, owner: TaskId) -> list[Call]:
+        return [call for call in self._calls.values() if call.owner == owner]
 
     async def close(self) -> None:
         """Cancel everything and wait until every stream is closed."""
@@ -133,6 +158,7 @@ class Admission:
     def _leave(self, endpoint: Endpoint, call: Call, work: asyncio.Task[bool]) -> None:
         """A call ended, one way or the other: its seat is free."""
         endpoint.seated -= 1
+        call.tell_newest = None  # it refers back to the call, and the text would wait for the collector
         if self._calls.get(call.ask.call_id) is call:
             del self._calls[call.ask.call_id]
         bug = None if work.cancelled() else work.exception()

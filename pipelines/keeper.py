@@ -90,12 +90,15 @@ class Keeper:
     def quiet_since(self) -> float | None:
         return None if self.session is None else self.session.quiet_since
 
-    def ask_to_end(self, ending: Ending) -> None:
-        """Finish what the session has in hand, or drop it; `run` returns soon after."""
+    def ask_to_end(self, ending: Ending, seconds: float = 0.0) -> None:
+        """Finish what the session has in hand, or drop it; `run` returns soon after.
+
+        `seconds`: how long a released task may wait for the answers that are under way.
+        """
         self.ending = ending
         self._ended.set()
         if self.session is not None:
-            self.session.ask_to_end(ending)
+            self.session.ask_to_end(ending, seconds)
 
     async def run(self) -> None:
         """Until asked to end. Raises StateRefused, and whatever is a bug."""

@@ -4,7 +4,8 @@
                                                       │ answers │─▶ feed ─▶ perform ─▶ commit if due ─┐
                                                       │ time    │                                     │
                                                       └─────────┘◀────────────────────────────────────┘
-    released: last cut ─▶ `released` committed ─▶ closed        lost, dropped, bug: closed, nothing more is said
+    released: answers under way ─▶ last cut ─▶ `released` committed ─▶ closed
+    lost, dropped, bug: closed, nothing more is said
 
 Between two waits nothing awaits: what the core is fed, what it decides and what is cut are one step.
 """
@@ -46,7 +47,7 @@ class Ending(Enum):
     """How a session is asked to end."""
 
     RELEASE = auto()
-    """Commit what is decided, mark the task as released."""
+    """Let answers under way come for a while, commit what is decided, mark the task as released."""
     DROP = auto()
     """The task is somebody else's: commit nothing more."""
 
@@ -75,6 +76,7 @@ class Session:
         self._fetching = Fetching(log, process.layout.inputs, self._bell.ring, process.batch)
         self._heard: deque[Heard] = deque()
         self._ending: Ending | None = None
+        self._answers_until = 0.0
         self._deaths = Deaths()
         self._trials: Trials | None = None
         self._again = False
@@ -91,8 +93,10 @@ class Session:
         """Inputs that back-pressure holds."""
         return self._fetching.paused
 
-    def ask_to_end(self, ending: Ending) -> None:
+    def ask_to_end(self, ending: Ending, seconds: float = 0.0) -> None:
+        """`seconds`: how long a released task may wait for the answers that are under way."""
         self._ending = ending
+        self._answers_until = self._process.clock.monotonic() + seconds
         self._bell.ring()
 
     async def run(self) -> None:
@@ -129,7 +133,8 @@ class Session:
         positions = await self._log.begin(self.core.positions)
         failpoint("inputs_begun")
         re_asks: list[Effect] = []
-        for effects in self.core.opening(positions, self._process.clock.now()):
+        now, continues = self._process.clock.now(), self._process.admission.continues
+        for effects in self.core.opening(positions, now, continues):
             re_asks += effects
             await asyncio.sleep(0)
         self._saving.begin("opened", again=self._again)
@@ -170,6 +175,11 @@ class Session:
             self._notice_quiet()
 
     async def _release(self) -> None:
+        """What is not answered in time is handed over as far as it has got: whoever opens the task next goes on from there."""
+        await self._let_answers_come()
+        if self._ending is not Ending.RELEASE:
+            return
+        self._process.admission.hand_over(self._log.task)
         while self._heard:
             self._feed_heard()
         await self._saving.finish()
@@ -177,6 +187,20 @@ class Session:
         self._saving.begin("released")
         await self._saving.finish()
         failpoint("released")
+
+    async def _let_answers_come(self) -> None:
+        """Nothing new is begun meanwhile. An outcome is committed as it comes: the time may run out."""
+        admission, clock = self._process.admission, self._process.clock
+        admission.begin_no_more(self._log.task)
+        while admission.awaited(self._log.task) and self._ending is Ending.RELEASE:
+            left = self._answers_until - clock.monotonic()
+            if left <= 0:
+                return
+            until_commit = self._saving.wait()
+            await self._bell.wait(left if until_commit is None else min(left, until_commit))
+            self._saving.settle()
+            self._feed_heard()
+            self._saving.save_if_due()
 
     async def _leave(self) -> None:
         self._process.admission.cancel_all(self._log.task)

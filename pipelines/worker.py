@@ -1,6 +1,6 @@
 """All tasks of one process: which of them are worked on, when the process is done, and what it says at the end.
 
-    broker.tasks() ─▶ Given: keep it going    Asked: last commit, then leave it    Taken: drop it
+    broker.tasks() ─▶ Given: keep it going    Asked: last answers and commit, then leave it    Taken: drop it
 
 A bug in one task ends the process: a task that is dead and says nothing is worse than one that is restarted.
 """
@@ -32,6 +32,8 @@ from penstock.pipelines.run import Ending
 log = logging.getLogger("penstock.worker")
 
 IDLE_POLL = 0.1
+LAST_COMMIT_SECONDS_MAX = 2.0
+"""Of the time for leaving a task, so much is kept for its last commits, and half of it at most: the rest is for answers."""
 FIRST_TASK_SECONDS = 30.0
 """A process that was never given a task is not idle before: joining a group takes a while."""
 
@@ -41,8 +43,8 @@ class WorkerOptions:
     """How one process works. Nothing in it changes what comes out.
 
     `owner` names this process in the log; `until_idle` ends it when nothing was left to do for so many seconds;
-    `release_seconds` is how long the last commits may take on the way out; `batch` bounds the records of one fetch. `claimed`
-    is for tests of fencing: tasks that this process takes for its own whatever the broker says, and takes back whenever
+    `release_seconds` is how long the last answers and commits may take on the way out; `batch` bounds the records of one fetch.
+    `claimed` is for tests of fencing: tasks that this process takes for its own whatever the broker says, and takes back whenever
     somebody else has them.
 
     `bounded` is the exception to the first sentence: the inputs are recordings, and time ends where they end.
@@ -106,6 +108,7 @@ class Worker:
         )  # fmt: skip
         self._kept: dict[TaskId, Kept] = {}
         self._stop = asyncio.Event()
+        self._leaving = False
         self._bug: BaseException | None = None
         self._assigned_at: float | None = None
 
@@ -141,9 +144,18 @@ class Worker:
                 self._keep(task, group)
             following = group.create_task(self._follow_assignments(group))
             await self._until_over(began)
+            await self._leave_all()
             following.cancel()
-            for task in list(self._kept):
-                self._release(task, self._options.release_seconds)
+
+    async def _leave_all(self) -> None:
+        """Assignments are followed meanwhile: whoever does not answer the group loses its tasks before it has left them."""
+        self._leaving = True
+        if waiting := self.process.admission.in_flight:
+            log.info("%d answers are under way; what comes within some seconds is still taken", waiting)
+        for task in list(self._kept):
+            self._release(task, self._options.release_seconds)
+        while self._kept:
+            await asyncio.wait([kept.work for kept in self._kept.values()])
 
     async def _follow_assignments(self, group: asyncio.TaskGroup) -> None:
         backoff = Backoff(self._random, first=1.0, longest=30.0)
@@ -172,9 +184,9 @@ class Worker:
                 assert_never(assignment)
 
     def _keep(self, task: TaskId, group: asyncio.TaskGroup) -> None:
-        """Work on it; if it is just being left, begin again when that is done."""
+        """Work on it; if it is just being left, begin again when that is done. A process that is leaving takes up nothing."""
         former = self._kept.get(task)
-        if former is not None and former.keeper.ending is None:
+        if self._leaving or (former is not None and former.keeper.ending is None):
             return
         keeper = Keeper(self.process, task, self._random, stubborn=bool(self._options.claimed))
         work = group.create_task(self._tend(keeper, None if former is None else former.work))
@@ -191,10 +203,10 @@ class Worker:
                 del self._kept[keeper.task]
 
     def _release(self, task: TaskId, deadline: float) -> None:
-        """Let it commit what it has and go; after `deadline` seconds it is not waited for any more."""
+        """Let its answers come, let it commit what it has and go; after `deadline` seconds it is not waited for any more."""
         kept = self._kept.get(task)
         if kept is not None:
-            kept.keeper.ask_to_end(Ending.RELEASE)
+            kept.keeper.ask_to_end(Ending.RELEASE, deadline - min(LAST_COMMIT_SECONDS_MAX, deadline / 2))
             asyncio.get_running_loop().call_later(deadline, kept.work.cancel)
 
     def _drop(self, task: TaskId) -> None:

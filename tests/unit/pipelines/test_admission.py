@@ -11,6 +11,7 @@ import pytest
 
 from penstock.connectors.port import Model, Piece, TaskId
 from penstock.connectors.scripted import CutAfter, Overloaded, Refuse, ScriptedModel, Step, Wait
+from penstock.operators.error import CallFailed
 from penstock.operators.event import Answered, Ask, CallLost, ChatRequest, Message, Streamed
 from penstock.operators.record import Output
 from penstock.pipelines.admission import Admission
@@ -83,8 +84,10 @@ class Desk:
         partial_every: int | None = None,
         preview: bool = False,
         question: str = "",
+        continued: str = "",
     ) -> None:
-        request = ChatRequest("a-model", (Message("user", f"What about {name}?"),), {"max_tokens": 100})
+        messages = (Message("user", f"What about {name}?"),)
+        request = ChatRequest("a-model", messages, {"max_tokens": 100}, continued=continued)
         asked = Ask(
             name,
             question or f"about {name}",
@@ -416,6 +419,80 @@ async def test_previews_hold_every_character_once_and_go_to_the_partition_of_the
     assert {(output.topic, partition) for output, partition in desk.outside.previews} == {("ops.ssh.previews", 1)}
 
 
+async def test_an_answer_that_is_continued_is_told_whole_and_previewed_from_where_it_goes_on() -> None:
+    desk = Desk(scripted(CutAfter(2), answer=lambda request: LONG_ANSWER), previews="ops.ssh.previews")
+    desk.clock.per_look = 0.1
+    desk.ask("a", partial_every=1, preview=True, continued=LONG_ANSWER[:50])
+    await desk.until_over()
+    texts = [heard.text for heard in desk.heard if not isinstance(heard, CallLost)]
+    assert len(texts) == len(desk.heard)
+    assert all(text.startswith(LONG_ANSWER[:50]) for text in texts)
+    assert texts[-1] == LONG_ANSWER
+    bodies = [orjson.loads(output.value or b"") for output, _ in desk.outside.previews]
+    assert {body["from"] >= 50 for body in bodies} == {True}
+    assert "".join(body["text"] for body in bodies).endswith(LONG_ANSWER[50:])
+
+
+async def test_whether_a_question_may_be_continued_is_up_to_its_model_unless_the_answer_is_kept() -> None:
+    assert not Desk(Gate()).admission.continues("small", "about a")
+    desk = Desk(scripted())
+    assert desk.admission.continues("small", "about a")
+    desk.ask("a")
+    await desk.until_over()
+    assert not desk.admission.continues("small", "about a")
+    assert desk.admission.continues("small", "about b")
+
+
+async def test_a_task_that_begins_no_more_keeps_the_calls_that_have_a_seat() -> None:
+    model = Gate()
+    desk = Desk(model, EndpointLimits(concurrency=1))
+    for name, owner in (("a", TASK), ("b", TASK), ("c", OTHER)):
+        desk.ask(name, owner)
+    await until(lambda: model.inside == 1)
+    desk.admission.begin_no_more(TASK)
+    assert (desk.admission.in_flight, desk.endpoint.ledger.cancelled) == (2, 1)
+    model.opened.set()
+    await desk.until_over()
+    assert [heard.call_id for heard in desk.heard] == ["a", "c"]
+    assert not desk.admission.awaited(TASK)
+
+
+async def test_a_call_that_is_handed_over_tells_how_far_it_got_also_where_nothing_is_shown() -> None:
+    hanging = Hanging("It looks like an attack", "on host")
+    desk = Desk(hanging)
+    desk.ask("a")
+    desk.ask("b", OTHER)
+    await until(lambda: hanging.said == 2 * 2)
+    desk.admission.hand_over(TASK)
+    await until(lambda: desk.endpoint.seated == 1)
+    assert desk.heard == [Streamed("a", "It looks like an attackon host")]
+    assert desk.admission.awaited(OTHER)
+    await desk.admission.close()
+
+
+async def test_a_call_that_has_said_nothing_has_nothing_to_hand_over() -> None:
+    desk = Desk(Gate(), EndpointLimits(concurrency=1))
+    desk.ask("a")
+    desk.ask("b")
+    desk.admission.hand_over(TASK)
+    await desk.until_over()
+    assert desk.heard == []
+
+
+async def test_a_second_attempt_that_is_not_as_far_as_the_first_hands_over_nothing() -> None:
+    """What the first one said is committed, and is the better beginning."""
+    hanging = Hanging("so", " far", " so good", breaks=True)
+    desk = Desk(hanging)
+    desk.clock.per_look = 1.0
+    desk.ask("a", partial_every=1_000)
+    await until(lambda: hanging.said == 3)
+    desk.clock.per_look = 0.0
+    await until(lambda: hanging.said == 4)
+    desk.admission.hand_over(TASK)
+    assert desk.heard == [Streamed("a", "so"), Streamed("a", "so far so good")]
+    await desk.admission.close()
+
+
 async def test_a_pipeline_without_a_previews_topic_shows_none() -> None:
     desk = Desk(slow(LONG_ANSWER))
     desk.ask("a", preview=True)
@@ -491,6 +568,24 @@ class Gate:
 
     async def close(self) -> None:
         """Nothing is held open."""
+
+
+class Hanging(Gate):
+    """Says its pieces and then nothing more. `breaks`: the first stream breaks behind them, the second hangs behind the first."""
+
+    def __init__(self, *pieces: str, breaks: bool = False) -> None:
+        super().__init__()
+        self.pieces, self.breaks, self.said = pieces, breaks, 0
+
+    async def stream(self, request: ChatRequest, *, timeout: float) -> AsyncGenerator[Piece, None]:
+        breaks, again = self.breaks and self.asked == 0, self.breaks and self.asked > 0
+        self.asked += 1
+        for piece in self.pieces[:1] if again else self.pieces:
+            self.said += 1
+            yield Piece(piece)
+        if breaks:
+            raise CallFailed("the connection broke")
+        await self.opened.wait()
 
 
 class Fickle(ScriptedModel):
