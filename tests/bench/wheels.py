@@ -22,7 +22,7 @@ def offline() -> Mapping[str, str]:
     """
     folder = ROOT / ".cache" / "wheels" / sha256(LOCK.read_bytes()).hexdigest()[:12]
     if not (folder / "complete").exists():
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps"]
+        command = [str(Path(sys.base_prefix, "bin", "python3")), "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps"]
         command += ["--only-binary", ":all:", "-r", str(LOCK), "-d", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
