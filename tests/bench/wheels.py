@@ -22,7 +22,8 @@ def offline() -> Mapping[str, str]:
     """
     folder = ROOT / ".cache" / "wheels" / sha256(LOCK.read_bytes()).hexdigest()[:12]
     if not (folder / "complete").exists():
-        command = [str(Path(sys.base_prefix, "bin", "python3")), "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps"]
+        python = Path(sys.base_prefix, "bin", "python3")  # the one with a pip: the virtual environment has none
+        command = [str(python), "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps"]
         command += ["--only-binary", ":all:", "-r", str(LOCK), "-d", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
