@@ -32,6 +32,10 @@ class Growing:
     go on from the one before. `previews` is the topic for onlookers, None where the pipeline has none.
     """
 
+    __slots__ = (
+        "_call", "_outlet", "_pace", "_pieces", "_preview_due", "_previewed", "_previews", "_simulated", "_told",
+    )  # fmt: skip
+
     def __init__(self, call: Call, outlet: Outlet, previews: str | None, now: float) -> None:
         self._call, self._outlet = call, outlet
         self._previews = previews if call.ask.preview else None
