@@ -220,17 +220,17 @@ def _asked(run: Run, agent: AgentPlan, context: Context) -> Ask:
     endpoint, request = agent.endpoints[run.endpoint].name, request_of(run, agent, context)
     question = question_id(run, endpoint, request)
     run.call_id = call_id(question, run.attempt)
+    named = msgspec.structs.replace(request, request_id=f"{run.id}.{run.attempt}")
     return Ask(
         call_id=run.call_id,
         question=question,
         run=run.id,
         key=run.key,
         endpoint=endpoint,
-        request=request,
+        request=named,
         time_limit=agent.time_limit - run.spent,
         partial_every=agent.partial_every,
         preview=agent.preview,
-        attempt=run.attempt,
     )
 
 

@@ -193,7 +193,8 @@ class Context:
         if now >= self._expires:
             self._expire(now)
         if time <= now - limits.last:
-            self._fold((line,), time, time)
+            if limits.summarise:
+                self._fold((line,), time, time)
             return
         size = len(line) + 1
         if size > limits.size:
@@ -255,16 +256,16 @@ class Context:
         self._closed_size = size - sum(segment.size for segment in evicted) - (self._open.size if self._open else 0)
         needed = min(self._pins.values()) if self._pins else self._first
         for segment in evicted:
-            self._fold(segment.lines, segment.oldest, segment.newest)
+            if self._limits.summarise:
+                self._fold(segment.lines, segment.oldest, segment.newest)
             if segment.last >= needed:
                 self._kept = [*(self._kept or ()), segment]
         self._expires = min((segment.oldest + self._limits.last for segment in self._segments), default=_NEVER_EXPIRES)
 
     def _fold(self, lines: Sequence[bytes], oldest: int, newest: int) -> None:
-        if self._limits.summarise:
-            if self._summary is None:
-                self._summary = Summary()
-            self._summary.fold(lines, oldest, newest)
+        if self._summary is None:
+            self._summary = Summary()
+        self._summary.fold(lines, oldest, newest)
 
     def view(self, now: int, until: int | None = None) -> View:
         """What a prompt may show at `now`, of events that happened at `until` or before (None: all)."""

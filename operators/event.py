@@ -102,20 +102,20 @@ class CallLost(msgspec.Struct, frozen=True):
 Event = Arrived | Ticked | Ended | Streamed | Answered | CallLost
 
 
-class Message(msgspec.Struct, frozen=True, array_like=True):
+class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One chat message."""
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
-class ChatRequest(msgspec.Struct, frozen=True):
+class ChatRequest(msgspec.Struct, frozen=True, gc=False):
     """What a model is asked, in the words of the OpenAI-compatible protocol. Nothing in it depends on when it is sent.
 
     `parameters` holds the model's `request:` map as written (temperature, max_tokens, …); `schema` is the JSON Schema of
     the answer, or None for free text. `continued` is the beginning of the answer, where there is one already: only the
     rest is generated. Only endpoints that continue texts are asked so (`port.Model.continues`). `request_id` is for the
-    server's log and no part of the question: it is set when the request is sent.
+    server's log and no part of the question.
     """
 
     model: str
@@ -129,12 +129,12 @@ class ChatRequest(msgspec.Struct, frozen=True):
     request_id: str = ""
 
 
-class Ask(msgspec.Struct, frozen=True):
+class Ask(msgspec.Struct, frozen=True, gc=False):
     """Ask the endpoint that the file calls `endpoint`. The answer comes back as an event with the same `call_id`.
 
     `question` is the same for every attempt of a run to ask this of this model: an answer that was paid for answers them all.
     `time_limit` in ms bounds the whole call with its retries; `partial_every` in ms asks for `Streamed` events, `preview`
-    for token deltas on the previews topic. `attempt` is that of the run.
+    for token deltas on the previews topic.
     """
 
     call_id: str
@@ -146,7 +146,6 @@ class Ask(msgspec.Struct, frozen=True):
     time_limit: int
     partial_every: int | None = None
     preview: bool = False
-    attempt: int = 1
 
 
 class Cancel(msgspec.Struct, frozen=True):

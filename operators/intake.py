@@ -9,19 +9,18 @@ Determinism is per merge order; the positions saved with every delta say which o
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from penstock.operators.decode import Read
 from penstock.operators.event import Progress
 from penstock.operators.record import DeadLetter, Raw
-from penstock.operators.source import Source
+from penstock.operators.source import Decode, Source
 
 MERGE_WAIT_MS = 2_000
 """How long a merge waits for an input that lags behind."""
 BACKLOG_MAX = 5_000
 """Records that one input may have waiting in a merge before its intake should pause."""
 
-Decode = Callable[[Raw], Read | DeadLetter]
 Ready = tuple[Source, Raw, Read | DeadLetter]
 
 

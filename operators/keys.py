@@ -118,8 +118,13 @@ class Keys:
         if line is not None:
             key.context.append(time, line, now)
             unsaved.bytes += len(line)
-        values = self._add(key, time, event, moment)
-        unsaved.facts.append((name, time, now - time, line, values))
+        values: tuple[Any, ...] | None = None
+        for slot, where, value_of in self._slots:
+            if where is None or (held := where(event, (), moment)) is True:
+                values = self._add(key, slot, time, None if value_of is None else value_of(event, (), moment), values)
+            elif held is not False:
+                self._doubt(slot, held)
+        unsaved.facts.append((key.name, time, now - time, line, values))
         if key.resting and values is None:
             return
         if self._look(key, time, watermark, due, () if values is None else values[::2], raw):
@@ -140,21 +145,15 @@ class Keys:
         key.resting = self._may_rest and key.cells.count(None) == len(key.cells)
         return looked
 
-    def _add(self, key: KeyState, time: int, event: Any, moment: Moment | None) -> tuple[Any, ...] | None:
-        """Every aggregate takes its part of the event; what it took, as (slot, value, …)."""
-        taken: tuple[Any, ...] | None = None
-        for slot, where, value_of in self._slots:
-            if where is not None and (held := where(event, (), moment)) is not True:
-                if held is not False:
-                    self._doubt(slot, held)
-                continue
-            value = None if value_of is None else value_of(event, (), moment)
-            if value.__class__ is Unknown:
-                self._doubt(slot, value)
-                continue
-            key.slots[slot].add(time, value, key.now)
-            taken = (slot, value) if taken is None else (*taken, slot, value)
-        return taken
+    def _add(
+        self, key: KeyState, slot: int, time: int, value: Any, taken: tuple[Any, ...] | None
+    ) -> tuple[Any, ...] | None:
+        """An aggregate takes its part of the event, after what others took, as (slot, value, …)."""
+        if value.__class__ is Unknown:
+            self._doubt(slot, value)
+            return taken
+        key.slots[slot].add(time, value, key.now)
+        return (slot, value) if taken is None else (*taken, slot, value)
 
     def _doubt(self, slot: int, value: Any) -> None:
         """An aggregate could not tell whether an event is for it."""

@@ -47,10 +47,18 @@ from penstock.operators.expression_tree import Member, Name, walk
 from penstock.operators.key_state import Moment
 from penstock.operators.record import DeadLetter, Raw
 from penstock.operators.setting import Condition, Duration, Settings, Text, Value
-from penstock.operators.source_key import KeyOf, Look, composite_key, expression_key, field_key, record_key
+from penstock.operators.source_key import (
+    SURELY_SHORT,
+    KeyOf,
+    Look,
+    composite_key,
+    expression_key,
+    field_key,
+    record_key,
+)
 from penstock.operators.source_keying import key_text, time_text
-from penstock.operators.source_time import TimeOf, field_ms, record_time, value_time
-from penstock.operators.timestamp import TimeSettings, instant
+from penstock.operators.source_time import TimeOf, record_time, value_time
+from penstock.operators.timestamp import LATEST_MS, TimeSettings, instant
 
 NEVER = "never"
 Start = Literal["earliest", "latest"] | int
@@ -144,6 +152,7 @@ class SourceSettings(Settings):
         return self
 
 
+Decode = Callable[[Raw], Read | DeadLetter]
 Holds = Callable[[Event, Raw, str, int], bool]
 """(event, raw, key, time) to whether a condition is true; unknown is false."""
 Hides = Callable[[Raw, Event], bool]
@@ -160,7 +169,7 @@ class Source:
     idle: int | None
     lateness: int
     ahead: int
-    decode: Callable[[Raw], Read | DeadLetter]
+    decode: Decode
     """Never raises for bad data."""
     ignores: Holds | None
     """Leave the event out of triggers and prompts."""
@@ -183,12 +192,14 @@ def build_source(
     """
     compiler = _Compiler(name, replace(scope, aggregates=False), labels)
     key_of, time_of = _key_of(settings.key, compiler), _time_of(settings, compiler)
+    plain = None if settings.derive else _plain_fields(settings)
     derived = [(attribute_of(field), compiler.look(text)) for field, text in settings.derive.items()]
     ignores = compiler.condition(settings.ignore) if settings.ignore is not None else None
     hides = compiler.hidden(settings.hide, key_of, time_of) if settings.hide is not None else None
     form = build_format(settings.format)
     shown = settings.show or (form.shown and tuple(dict.fromkeys((*form.shown, *settings.derive))))
     parse = form.parse(event_class(fields.union(compiler.fields, settings.derive, shown or ())))
+    decode = _decoder(parse, derived, key_of, time_of)
     return Source(
         name=name,
         topic=settings.topic,
@@ -197,7 +208,7 @@ def build_source(
         idle=settings.watermark.idle,
         lateness=settings.watermark.lateness,
         ahead=settings.watermark.ahead,
-        decode=_decoder(parse, derived, key_of, time_of),
+        decode=decode if plain is None else _plain_decoder(parse, plain, settings.watermark.ahead, decode),
         ignores=ignores,
         line=_line(encoder(shown) if shown else None, hides),
         keying=_keying(settings, scope),
@@ -285,9 +296,18 @@ def _time_of(settings: SourceSettings, compiler: _Compiler) -> TimeOf:
     time, ahead = _time_settings(settings), settings.watermark.ahead
     if time is None:
         return record_time
-    time_of = value_time(compiler.look(time.at), time, ahead)
-    plain = _PLAIN_FIELD.fullmatch(time.at)
-    return field_ms(attribute_of(plain[1]), ahead, time_of) if plain and time.unit == "ms" else time_of
+    return value_time(compiler.look(time.at), time, ahead)
+
+
+def _plain_fields(settings: SourceSettings) -> tuple[str, str] | None:
+    """The attributes of key and time where both are fields as they are, the time in ms: by far the most common source."""
+    time = _time_settings(settings)
+    if not isinstance(settings.key, str) or time is None:
+        return None
+    key_field, time_field = _PLAIN_FIELD.fullmatch(settings.key), _PLAIN_FIELD.fullmatch(time.at)
+    if key_field is None or time_field is None or time.unit != "ms":
+        return None
+    return attribute_of(key_field[1]), attribute_of(time_field[1])
 
 
 def _start(text: str) -> Start:
@@ -300,9 +320,7 @@ def _start(text: str) -> Start:
             return time
 
 
-def _decoder(
-    parse: Parse, derived: Sequence[tuple[str, Look]], key_of: KeyOf, time_of: TimeOf
-) -> Callable[[Raw], Read | DeadLetter]:
+def _decoder(parse: Parse, derived: Sequence[tuple[str, Look]], key_of: KeyOf, time_of: TimeOf) -> Decode:
     """It never asks `isinstance(…, DeadLetter)`: for a class with a metaclass that takes 0.1 µs, three times per record."""
 
     def decode(raw: Raw) -> Read | DeadLetter:
@@ -322,6 +340,22 @@ def _decoder(
         if not isinstance(time, int):
             return time
         return key, time, event
+
+    return decode
+
+
+def _plain_decoder(parse: Parse, fields: tuple[str, str], ahead: int, otherwise: Decode) -> Decode:
+    """Two fields are key and time. What is not plainly right goes to `otherwise`, which knows why."""
+    look = attrgetter(*fields)
+
+    def decode(raw: Raw) -> Read | DeadLetter:
+        value = raw.value
+        if value is None or len(value) > VALUE_BYTES_MAX or type(event := parse(value)) is DeadLetter:
+            return otherwise(raw)
+        key, time = look(event)
+        if type(key) is not str or len(key) > SURELY_SHORT or type(time) is not int:
+            return otherwise(raw)
+        return (key, time, event) if 0 <= time <= raw.timestamp + ahead and time <= LATEST_MS else otherwise(raw)
 
     return decode
 

@@ -11,7 +11,7 @@ from penstock.operators.expression import Unknown
 from penstock.operators.record import DeadLetter, Raw
 
 KEY_BYTES_MAX = 32 * 1024
-_SURELY_SHORT = KEY_BYTES_MAX // 4
+SURELY_SHORT = KEY_BYTES_MAX // 4
 """A text of so many characters fits in any script."""
 
 Look = Callable[[Raw, Event], Any]
@@ -38,7 +38,7 @@ def field_key(attribute: str, text: str) -> KeyOf:
 
     def read(raw: Raw, event: Event) -> str | DeadLetter:
         value = get(event)
-        if type(value) is str and len(value) <= _SURELY_SHORT:
+        if type(value) is str and len(value) <= SURELY_SHORT:
             return value
         return _key_text(value, text)
 
@@ -74,6 +74,6 @@ def _keyless(value: Unknown | None, text: str) -> DeadLetter:
 
 
 def _short_enough(key: str) -> str | DeadLetter:
-    if len(key) <= _SURELY_SHORT or (size := len(key.encode())) <= KEY_BYTES_MAX:
+    if len(key) <= SURELY_SHORT or (size := len(key.encode())) <= KEY_BYTES_MAX:
         return key
     return DeadLetter("key_too_large", f"the key has {size} bytes; at most {KEY_BYTES_MAX} are allowed")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import attrgetter
 
 from penstock.operators.decode import Event, excerpt
 from penstock.operators.expression import Unknown
@@ -21,22 +20,6 @@ def record_time(raw: Raw, event: Event) -> int | DeadLetter:
     if 0 <= raw.timestamp <= LATEST_MS:
         return raw.timestamp
     return DeadLetter("time", f"the record's timestamp is {raw.timestamp}; expected ms since 1970 (years 1970 to 9999)")
-
-
-def field_ms(attribute: str, ahead: int, otherwise: TimeOf) -> TimeOf:
-    """`event.<field>` in milliseconds: by far the most common time, so it is read without an expression or a unit.
-
-    What is not plainly right goes to `otherwise`, which knows why.
-    """
-    get = attrgetter(attribute)
-
-    def time_of(raw: Raw, event: Event) -> int | DeadLetter:
-        time = get(event)
-        if type(time) is int and 0 <= time <= raw.timestamp + ahead and time <= LATEST_MS:
-            return time
-        return otherwise(raw, event)
-
-    return time_of
 
 
 def value_time(look: Look, settings: TimeSettings, ahead: int) -> TimeOf:

@@ -12,7 +12,7 @@ Pure: no clock, no randomness, no I/O. The same events in the same order give th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, assert_never
 from zlib import crc32
@@ -28,14 +28,14 @@ from penstock.operators.decode import Read
 from penstock.operators.definitions import Definitions
 from penstock.operators.event import Answered, Arrived, CallLost, Effect, Ended, Event, Progress, Streamed, Ticked
 from penstock.operators.image import Images
-from penstock.operators.intake import Decode, Merge
+from penstock.operators.intake import Merge
 from penstock.operators.key_state import Counts, KeyState, Moment
 from penstock.operators.keys import Keys
 from penstock.operators.occasion import Occasions
 from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.record import DeadLetter, Output, Raw
 from penstock.operators.runs import Runs
-from penstock.operators.source import Source
+from penstock.operators.source import Decode, Source
 from penstock.operators.succession import Succession
 from penstock.operators.trigger import Fired, Resolved, Suppressed, Transition
 from penstock.operators.unsaved import Unsaved
@@ -114,38 +114,39 @@ class Task:
         self._let_silence_pass(event.progress)
 
     def _feed_all(self, source: Source, records: Sequence[Raw], decode: Decode) -> None:
-        take, origin = self._take, self._origins[source.topic]
-        for raw in records:
-            take(source, origin, raw, decode(raw))
+        self._take(source, zip(records, map(decode, records), strict=True))
         self._last_read[source.topic] = records[-1]
 
     def _feed_merged(self, progress: Mapping[str, Progress], most: int | None = None, *, ended: bool = False) -> None:
         if self._merge is None:
             return
         for source, raw, read in islice(self._merge.ready(progress, self._tick, ended=ended), most):
-            self._take(source, self._origins[source.topic], raw, read)
+            self._take(source, ((raw, read),))
             self._last_read[source.topic] = raw
 
-    def _take(self, source: Source, origin: Origin, raw: Raw, read: Read | DeadLetter) -> None:
-        """One record: dead letter, ignored, late, or kept by its key; then whatever its time made due."""
-        if type(read) is DeadLetter:
-            self._bury(raw, read)
-            return
-        name, time, event = read
-        before = self._watermark
-        if origin.event_time is None or time > origin.event_time:
-            origin.advance(time)
-            self._watermark = origin.watermark if self._merge is None else max(before, least(self._origins))
-        if source.ignores is not None and source.ignores(event, raw, name, time):
-            self.counters["ignored", source.name] += 1
-        elif time < before - source.lateness:
-            self.counters["late", source.name] += 1
-        else:
-            moment = Moment(name, source.name, raw, time, self.plan.labels) if self.plan.uses_moment else None
-            line = raw.value if source.line is None else source.line(raw, event)
-            self._keys.keep(name, time, event, moment, line, raw, self._watermark)
-        if self._keys.next_timer <= self._watermark:
-            self._keys.advance(self._watermark)
+    def _take(self, source: Source, reads: Iterable[tuple[Raw, Read | DeadLetter]]) -> None:
+        """Each record becomes a dead letter, is ignored, late, or kept by its key; then comes whatever its time made due."""
+        keys, keep, origin = self._keys, self._keys.keep, self._origins[source.topic]
+        ignores, line_of, lateness = source.ignores, source.line, source.lateness
+        for raw, read in reads:
+            if type(read) is DeadLetter:
+                self._bury(raw, read)
+                continue
+            name, time, event = read
+            before = self._watermark
+            if origin.event_time is None or time > origin.event_time:
+                origin.advance(time)
+                self._watermark = origin.watermark if self._merge is None else max(before, least(self._origins))
+            if ignores is not None and ignores(event, raw, name, time):
+                self.counters["ignored", source.name] += 1
+            elif time < before - lateness:
+                self.counters["late", source.name] += 1
+            else:
+                moment = Moment(name, source.name, raw, time, self.plan.labels) if self.plan.uses_moment else None
+                line = raw.value if line_of is None else line_of(raw, event)
+                keep(name, time, event, moment, line, raw, self._watermark)
+            if keys.next_timer <= self._watermark:
+                keys.advance(self._watermark)
 
     def _bury(self, raw: Raw, letter: DeadLetter) -> None:
         self.counters["dead", letter.reason] += 1

@@ -220,10 +220,9 @@ class Admission:
         """One stream to its last piece; the text is in `growing`."""
         failpoint("calling")
         growing.begin()
-        request = msgspec.structs.replace(ask.request, request_id=f"{ask.run}.{ask.attempt}")
         last = None
         try:
-            async with asyncio.timeout(seconds), aclosing(model.stream(request, timeout=seconds)) as pieces:
+            async with asyncio.timeout(seconds), aclosing(model.stream(ask.request, timeout=seconds)) as pieces:
                 async for piece in pieces:
                     last = piece
                     if piece.text:

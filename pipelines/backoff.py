@@ -12,6 +12,8 @@ from random import Random
 class Backoff:
     """Draws from [0, ceiling), where the ceiling doubles with each draw: `first`, 2 × `first`, … up to `longest` seconds."""
 
+    __slots__ = ("_ceiling", "_first", "_longest", "_random")
+
     def __init__(self, random: Random, *, first: float, longest: float) -> None:
         self._random = random
         self._first, self._longest = first, longest

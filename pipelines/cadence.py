@@ -133,6 +133,8 @@ PARTIAL_WAIT_MAX = 2.0
 class PartialPace:
     """How often one answer in the making is shown: every `first` seconds, then half as often each time, down to every 2 s."""
 
+    __slots__ = ("_due", "_wait")
+
     def __init__(self, first: float, now: float) -> None:
         self._wait = first
         self._due = now + first

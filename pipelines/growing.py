@@ -33,6 +33,10 @@ class Growing:
     the pipeline has none.
     """
 
+    __slots__ = (
+        "_call", "_outlet", "_pace", "_pieces", "_preview_due", "_previewed", "_previews", "_simulated", "_told",
+    )  # fmt: skip
+
     def __init__(self, call: Call, outlet: Outlet, previews: str | None, now: float) -> None:
         self._call, self._outlet = call, outlet
         call.tell_newest = self._tell_newest

@@ -21,7 +21,7 @@ import psutil
 from tests.bench.figure import CannotRun, Figure, middle
 from tests.bench.part import ROOT
 from tests.bench.server import simulated_model
-from tests.bench.wheels import LOCK, offline, said_by
+from tests.bench.wheels import LOCK, PYTHON_WITH_PIP, offline, said_by
 
 from penstock.connectors.clock import MachineClock
 from penstock.connectors.sqlite import SqliteStore
@@ -59,7 +59,7 @@ def _install(home: Path) -> None:
     """Compiled to bytecode, as pip does by default."""
     environ = offline()
     said_by([sys.executable, "-m", "venv", "--without-pip", str(home)], environ)
-    install = [sys.executable, "-m", "pip", "--python", str(home / "bin" / "python"), "install", "--quiet"]
+    install = [str(PYTHON_WITH_PIP), "-m", "pip", "--python", str(home / "bin" / "python"), "install", "--quiet"]
     said_by([*install, "--require-hashes", "-r", str(LOCK)], environ)
     source = home / "source"
     ignored = shutil.ignore_patterns(".*", "tests", "build", "dist", "*.egg-info", "__pycache__")

@@ -13,6 +13,8 @@ from tests.bench.figure import CannotRun
 from tests.bench.part import ROOT
 
 LOCK = ROOT / "requirements.lock"
+PYTHON_WITH_PIP = Path(sys.base_prefix, "bin", "python3")
+"""The interpreter below the virtual environment, which has no pip itself."""
 
 
 def offline() -> Mapping[str, str]:
@@ -22,7 +24,7 @@ def offline() -> Mapping[str, str]:
     """
     folder = ROOT / ".cache" / "wheels" / sha256(LOCK.read_bytes()).hexdigest()[:12]
     if not (folder / "complete").exists():
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps"]
+        command = [str(PYTHON_WITH_PIP), "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps"]
         command += ["--only-binary", ":all:", "-r", str(LOCK), "-d", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

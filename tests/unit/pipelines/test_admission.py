@@ -157,14 +157,6 @@ async def test_an_answer_that_was_not_committed_answers_the_same_question_once_m
     assert (desk.endpoint.ledger.begun, desk.endpoint.ledger.answered) == (2, 2)
 
 
-async def test_a_request_is_named_after_its_run_and_attempt_when_it_is_sent() -> None:
-    model = scripted()
-    desk = Desk(model)
-    desk.ask("a")
-    await desk.until_over()
-    assert [call.request.request_id for call in model.calls] == ["run-a.1"]
-
-
 async def test_a_failure_is_no_answer_to_be_kept() -> None:
     desk = Desk(scripted(Refuse()))
     desk.ask("a")
