@@ -28,6 +28,7 @@ FAILPOINTS: Mapping[str, str] = {
     "opened": "`opened` is committed; nothing was asked again, nothing was fed.",
     # a commit
     "fed": "Records were fed; what followed from them is in memory only.",
+    "trial_fed": "A record was fed alone, because its like may have ended others: what followed from it is in memory only.",
     "cut": "A delta is cut; its commit has not begun.",
     "transaction_begun": "Kafka: a transaction is begun, of which the brokers have not heard.",
     "delta_sent": "Kafka: the records of the delta are on their way.",

@@ -77,7 +77,7 @@ class Arena:
         while True:
             for process in self.workers.deserters:
                 self._judge_deserter(process)
-                self.workers.dismissed.append(process)
+                self.workers.dismissed.add(process)
                 self.workers.start()
             await asyncio.sleep(WATCH_SECONDS)
 
@@ -156,7 +156,7 @@ class Arena:
         self.workers.start()
 
     async def _rolling(self, strike: Strike) -> None:
-        for victim in self._victims():
+        for victim in [each for each in self._alive if each.pid not in self._stopped]:
             await self._dismiss(victim)
             self.workers.start()
             await asyncio.sleep(strike.takes)

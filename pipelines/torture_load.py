@@ -119,7 +119,7 @@ def number_of(value: bytes | None) -> int:
 
 
 class Cause(NamedTuple):
-    """What a firing is known by: the trigger, and the record that made it fire as results name it (`topic/p@offset`)."""
+    """What a firing is known by: the trigger, and the record that made it fire as results name it (`source/p@offset`)."""
 
     trigger: str
     fired_by: str
@@ -134,7 +134,7 @@ class Firing(NamedTuple):
 
 
 class Oracle:
-    """Fed with the records of the source, partition by partition in offset order."""
+    """Fed with the records of the source, partition by partition in offset order. `source`: its name in the file."""
 
     def __init__(self, source: str) -> None:
         self._source = source

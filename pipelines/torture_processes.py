@@ -35,7 +35,7 @@ class Workers:
     command: Sequence[str]
     folder: Path
     processes: list[Process] = field(default_factory=list)
-    dismissed: list[Process] = field(default_factory=list)
+    dismissed: set[Process] = field(default_factory=set)
     """Those who were told to end, or killed."""
 
     def start(self, *options: str, **environ: str) -> Process:
@@ -59,13 +59,13 @@ class Workers:
         return [process for process in self.processes if process not in self.dismissed and process.poll() is not None]
 
     def kill(self, process: Process) -> None:
-        self.dismissed.append(process)
+        self.dismissed.add(process)
         process.kill()
         process.wait(SECONDS_MAX)
 
     def dismiss(self, process: Process) -> None:
         """SIGTERM; how it ends is its `returncode`."""
-        self.dismissed.append(process)
+        self.dismissed.add(process)
         process.terminate()
 
     def stop(self) -> list[int]:

@@ -20,7 +20,7 @@ from penstock.operators.error import Unreachable
 from penstock.pipelines.torture_calls import Bill, Judged, bill, read_calls
 from penstock.pipelines.torture_faults import Arena
 from penstock.pipelines.torture_ledger import Ledger, Seen
-from penstock.pipelines.torture_load import PARTITIONS, Oracle, Topics, events
+from penstock.pipelines.torture_load import PARTITIONS, SOURCE, Oracle, Topics, events
 from penstock.pipelines.torture_plan import Cycle
 from penstock.pipelines.torture_producer import PacedProducer
 from penstock.pipelines.torture_reader import Reader, read_again
@@ -83,7 +83,7 @@ class Trial:
     def __post_init__(self) -> None:
         self._clock = MachineClock()
         self._wall_minus_monotonic = self._clock.now() / 1000 - self._clock.monotonic()
-        self.ledger = Ledger(self.topics, Oracle(self.topics.source))
+        self.ledger = Ledger(self.topics, Oracle(SOURCE))
         self._reader = Reader(self.bootstrap, dict.fromkeys(self.topics, PARTITIONS), self._saw, self.ledger.skipped)
         self._seen: BufferedWriter | None = None
 
@@ -175,10 +175,12 @@ class Trial:
 
     def _judged(self) -> Iterator[tuple[str, Judged]]:
         opened = {
-            partition: [commit.timestamp / 1000 - self._wall_minus_monotonic for commit in chain.opened]
+            partition: sorted(
+                min(commit.timestamp / 1000 - self._wall_minus_monotonic, commit.at) for commit in chain.opened
+            )
             for partition, chain in self.ledger.chains.items()
         }
         for run, outcome in self.ledger.outcomes.items():
             firing = self.ledger.oracle.firings.get(outcome.cause)
             if firing is not None and firing.judged:
-                yield run, Judged(outcome.at, outcome.answer, sorted(opened.get(outcome.partition, [])))
+                yield run, Judged(outcome.at, outcome.answer, opened.get(outcome.partition, []))

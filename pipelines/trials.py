@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
+from penstock.connectors.failpoint import failpoint
 from penstock.operators.error import PenstockError
 from penstock.operators.event import Arrived, Effect, Progress, Ticked
 from penstock.operators.record import Raw, coordinates
@@ -63,6 +64,7 @@ class Trials:
             self._saving.begin(trial=(record.topic, record.offset))
             await self._saving.finish()
             self._waiting += self._core.feed(event)
+            failpoint("trial_fed")
             self._saving.begin()
             await self._saving.finish()
         self._left -= 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tests.e2e.deployment import PARTITIONS, Deployment, undisturbed
 from tests.e2e.processes import until
@@ -32,7 +32,7 @@ COMMITTING = frozenset(
         "sqlite_committed",
     }
 )
-"""Passed with `opened` of every task first: the fifth time outcomes or state are committed."""
+"""Passed with `opened` of every task first: after that outcomes or state are committed."""
 RESENDING = frozenset({"epoch_abandoned", "epoch_retired"})
 """Passed after the answer to a commit was lost."""
 AT_THE_END = frozenset({"releasing", "released", "log_closed", "leaving"})
@@ -41,24 +41,25 @@ SECONDS_MAX = 60.0
 
 
 def die_everywhere(
-    trial: Trial, group: Workers, stream: Sequence[Written], points: Sequence[str], way: Cut | None = None
+    trial: Trial, group: Workers, stream: Sequence[Written], points: Iterable[str], way: Cut | None = None
 ) -> None:
     """One process after the other, each with a part of the stream: the last part is for one that lives.
 
     `way` leads to the same Kafka, and loses an answer for those who are to send something again.
     """
-    for number, point in enumerate(points):
+    deaths = list(armed(points))
+    for number, (point, passed) in enumerate(deaths):
         detour: tuple[str, ...] = ()
         if way is not None and point in RESENDING:
             detour = ("--set", f"kafka.bootstrap={way.bootstrap}")
             way.lose.append(END_TXN)
-        victim = group.start(*detour, **{VARIABLE: f"{point}@{passed(point)}"})
-        trial.transport.produce(trial.deployment.source, part(stream, number, len(points) + 1))
+        victim = group.start(*detour, **{VARIABLE: f"{point}@{passed}"})
+        trial.transport.produce(trial.deployment.source, part(stream, number, len(deaths) + 1))
         if point in AT_THE_END:
             assert has_opened_all(group, victim), group.log()[-LOG_CHARACTERS_MAX:]
             victim.terminate()
         assert kills_itself(group, victim), f"{point} was not passed\n{group.log()[-LOG_CHARACTERS_MAX:]}"
-    trial.transport.produce(trial.deployment.source, part(stream, len(points), len(points) + 1))
+    trial.transport.produce(trial.deployment.source, part(stream, len(deaths), len(deaths) + 1))
     group.start()
     trial.wait_until_told(group, SECONDS_MAX)
     trial.stop(group)
@@ -73,13 +74,20 @@ def has_opened_all(group: Workers, process: Process) -> bool:
 
 def kills_itself(group: Workers, process: Process) -> bool:
     """Wait for that, not for ever; whether it happened."""
-    group.dismissed.append(process)
+    group.dismissed.add(process)
     return until(lambda: process.poll() is not None, SECONDS_MAX, 0.02) and process.returncode == -signal.SIGKILL
 
 
-def passed(point: str) -> int:
-    """How often it has to be passed."""
-    return 2 if point in OPENING else 5 if point in COMMITTING else 1
+def armed(points: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Each point, and how often it has to be passed.
+
+    Without the trial of records one by one: that takes several processes in a row that commit nothing but `opened`, which
+    real processes do not do reliably. The fault tests have it.
+    """
+    for point in points:
+        if point == "trial_fed":
+            continue
+        yield point, 2 if point in OPENING else 2 * PARTITIONS if point in COMMITTING else 1
 
 
 def part(stream: Sequence[Written], number: int, count: int) -> Sequence[Written]:

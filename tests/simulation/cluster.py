@@ -9,7 +9,7 @@ takes is simulated. What is left out: quotas, ACLs, log retention by age or size
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from math import inf
 from random import Random
@@ -279,6 +279,15 @@ class Cluster:
         found = self.topics.find(TopicPartition(topic, partition))
         assert found is not None, f"there is no {topic}/{partition}"
         return found.log
+
+    def write(self, partition: TopicPartition, records: Sequence[m.Sent], now: float) -> int:
+        """Plain records; the offset of the first."""
+        error, offset = self.log(*partition).append(
+            m.SentBatch(records, size=100 * len(records)), m.NO_PRODUCER, -1, now, transactional=False
+        )
+        assert error is None, error
+        self.grown(partition, now)
+        return offset
 
     def create(self, topic: str, partitions: int = 1, settings: Mapping[str, str] | None = None) -> None:
         """A topic that is there at once."""

@@ -81,7 +81,10 @@ def this_process() -> Process:
 
 
 class _Handle(msgspec.Struct, gc=False, eq=False):
-    """A callback that is due, or will be. Without a callback it is cancelled. Made often: in C, and unknown to the collector."""
+    """A callback that is due, or will be. Without a callback it is cancelled.
+
+    So many are made that they are of C, and unknown to the collector: one that is never run has to be cancelled.
+    """
 
     callback: Callable[..., object] | None
     args: tuple[Any, ...]
@@ -129,13 +132,16 @@ class SimulatedLoop(_AnyLoop):
         self._timers: list[tuple[float, float, int, _Handle]] = []
         self._shuffle, self._steps_left = shuffle, steps_max
         self._timer_number = self._task_number = 0
+        self._processes: list[Process] = []
         self._complaints: list[dict[str, Any]] = []
         self._buried: list[asyncio.Task[Any]] = []
         self._generators: WeakSet[AsyncGenerator[Any, None]] = WeakSet()
         self._running = self._closed = False
 
     def process(self, name: str) -> Process:
-        return Process(name, 0.0 if self._shuffle is None else self._shuffle.random())
+        process = Process(name, 0.0 if self._shuffle is None else self._shuffle.random())
+        self._processes.append(process)
+        return process
 
     def spawn(self, process: Process, coroutine: Coroutine[Any, Any, T], name: str | None = None) -> asyncio.Task[T]:
         """Begin a coroutine in a process."""
@@ -165,7 +171,8 @@ class SimulatedLoop(_AnyLoop):
         heapify(self._timers)
 
     def _all_handles(self) -> list[_Handle]:
-        return [*self._ready, *(entry[3] for entry in self._timers)]
+        parked = [handle for process in self._processes for handle in process.parked]
+        return [*self._ready, *parked, *(entry[3] for entry in self._timers)]
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run `main` outside of all processes until it is done, and everything else meanwhile.
@@ -241,6 +248,7 @@ class SimulatedLoop(_AnyLoop):
         """Drop whoever still waits. Their `finally` blocks run now, when nothing they do has any effect."""
         self._closed = True
         hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+        asyncio._set_running_loop(self)  # else what they begin would begin in another loop
         try:
             waiting = asyncio.all_tasks(self)
             for task in waiting:
@@ -255,6 +263,7 @@ class SimulatedLoop(_AnyLoop):
             del waiting
             gc.collect()
         finally:
+            asyncio._set_running_loop(None)
             sys.unraisablehook = hook
 
     # What asyncio asks of a loop.
@@ -268,7 +277,9 @@ class SimulatedLoop(_AnyLoop):
         if context is None:
             context = copy_context()
         handle: Any = _Handle(callback, args, context, context.get(_PROCESS, OUTSIDE), 0.0)
-        if not self._closed:
+        if self._closed:
+            handle.cancel()
+        else:
             self._ready.append(handle)
         return handle  # type: ignore[no-any-return]  # it does what asyncio wants of its own handles
 
@@ -284,7 +295,9 @@ class SimulatedLoop(_AnyLoop):
             context = copy_context()
         process = context.get(_PROCESS, OUTSIDE)
         handle: Any = _Handle(callback, args, context, process, when)
-        if not self._closed:
+        if self._closed:
+            handle.cancel()
+        else:
             self._timer_number += 1
             heappush(self._timers, (when, process.rank, self._timer_number, handle))
         return handle  # type: ignore[no-any-return]  # as above
@@ -299,6 +312,9 @@ class SimulatedLoop(_AnyLoop):
         name: object = None,
         context: Context | None = None,
     ) -> asyncio.Task[T]:
+        if self._closed:
+            coro.close()
+            raise RuntimeError("the loop is closed")
         self._task_number += 1
         name = None if name is None else str(name)
         return SimulatedTask(coro, loop=self, number=self._task_number, name=name, context=context)

@@ -11,7 +11,7 @@ under way; clients repeat what was not answered.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from random import Random
@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import msgspec
 from aiokafka.errors import KafkaConnectionError, NodeNotReadyError, RequestTimedOutError
+from aiokafka.structs import TopicPartition
 from tests.simulation import messages as m
 from tests.simulation.cluster import Cluster
 from tests.simulation.groups import Later
@@ -223,6 +224,13 @@ class Network:
             if not call.future.done():
                 call.future.set_exception(RequestTimedOutError())
             self.break_connection(call.connection)
+
+    def write(self, partition: TopicPartition, records: Sequence[m.Sent]) -> int:
+        """Records that somebody else has written, past all that may go wrong on the way; the offset of the first."""
+        now = self.loop.time()
+        offset = self.cluster.write(partition, records, now)
+        self._look_at_cluster(now)
+        return offset
 
     # What goes wrong.
 

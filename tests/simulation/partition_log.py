@@ -67,6 +67,9 @@ class Batch:
         self.transactional, self.commit, self.coordinator_epoch = transactional, commit, coordinator_epoch
         self.aborted = False
 
+    def __repr__(self) -> str:
+        return f"<{self.base} to {self.last} of {self.producer}/{self.epoch}, {self.commit}, {self.aborted}: {self.records!r}>"
+
 
 class Writer:
     """What a partition knows of one producer id. `began`: offset of the first record of its open transaction."""

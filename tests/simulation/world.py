@@ -23,6 +23,7 @@ from aiokafka.structs import TopicPartition
 from tests.simulation.clients import SimulatedClients
 from tests.simulation.cluster import Cluster
 from tests.simulation.loop import Process, SimulatedClock, SimulatedLoop
+from tests.simulation.messages import Sent
 from tests.simulation.network import Chances, Network
 from tests.simulation.settings import BrokerSettings
 from tests.stage import WATCH, Told, compiled, logins
@@ -31,6 +32,7 @@ from tests.virtual_time import BEGINNING_MS
 from penstock.connectors.kafka import KafkaBroker
 from penstock.connectors.kafka_port import Clients
 from penstock.connectors.kafka_settings import KafkaSettings
+from penstock.connectors.partition import partition_of
 from penstock.connectors.scripted import ScriptedModel
 from penstock.operators.error import Unreachable
 from penstock.operators.event import ChatRequest
@@ -87,7 +89,7 @@ class Machine:
         world.loop.spawn(self.process, self._live(name))
 
     def kill(self) -> None:
-        if self.process is not None:
+        if self.process is not None and not self.process.killed:
             self._world.loop.kill_process(self.process)
             self._world.loop.call_later(RESTART_SECONDS, self.start)
 
@@ -149,6 +151,7 @@ class World:
             return self.loop.run(self._play())
         finally:
             self.loop.close()
+            logging.disable(logging.NOTSET)
 
     async def _play(self) -> Told:
         self.cluster.create(INPUT, self.story.partitions)
@@ -162,14 +165,13 @@ class World:
         return await self._told()
 
     async def _feed(self) -> None:
-        """Event time goes on by a second from one event to the next, however fast they come."""
-        producer = self._clients().producer()
-        await producer.start()
+        """Event time goes on by a second from one event to the next, however fast they come. Each is written exactly once."""
         for number, (host, outcome) in enumerate(logins(self.story.seed, self.story.events)):
+            key = host.encode()
             value = msgspec.json.encode({"host": host, "outcome": outcome, "line": LINE})
-            await producer.send(INPUT, value, host.encode(), timestamp_ms=BEGINNING_MS + 1000 * number)
+            partition = TopicPartition(INPUT, partition_of(key, self.story.partitions))
+            self.network.write(partition, [Sent(BEGINNING_MS + 1000 * number, key, value, ())])
             await asyncio.sleep(self.random.random() * 2 * self.story.feeding / self.story.events)
-        await producer.stop()
 
     def _clients(self) -> Clients:
         return SimulatedClients(self.network, "outside", self.clock)

@@ -33,7 +33,7 @@ def test_a_call_that_is_asked_again_after_its_task_was_opened_anew_is_excused() 
     assert (found.paid_again, found.problems) == (1, [])
 
 
-def test_the_one_who_opens_writes_so_a_little_before_and_the_one_who_loses_learns_it_a_little_later() -> None:
+def test_whoever_loses_a_task_may_learn_it_a_little_later() -> None:
     found = billed(call(10), call(10.5, said=SAID), opened=(0.0, 9.0))
     assert (found.paid_again, found.problems) == (1, [])
 
@@ -43,7 +43,7 @@ def test_one_opening_excuses_one_call() -> None:
     assert (found.paid_again, kinds(found)) == (1, ["repaid", "repaid"])
 
 
-@pytest.mark.parametrize("opened", [(), (0.0,), (0.0, 50.0)])
+@pytest.mark.parametrize("opened", [(), (0.0,), (0.0, 21.0)])
 def test_a_call_that_is_asked_again_for_no_reason_is_not_excused(opened: tuple[float, ...]) -> None:
     found = billed(call(10), call(20, said=SAID), opened=opened)
     assert (found.paid_again, kinds(found)) == (0, ["repaid"])
