@@ -77,6 +77,7 @@ class Deployment:
         self._records, self._log, self._now, self._seq, self._incarnation = records, Log(), 1_000_000, 0, 0
         self.began_under: dict[str, str] = {}
         self.fed_under: list[str] = []
+        self.fed_before: dict[str, int] = {}
         self.outputs: list[Output] = []
         self.open(letter)
 
@@ -129,6 +130,7 @@ class Deployment:
         self.fed_under += DIGESTS[self._plan.digest] * (self._at - len(self.fed_under))
         for run in cut.delta.runs:
             self.began_under.setdefault(run, DIGESTS[cut.delta.header.definition])
+            self.fed_before.setdefault(run, self._at)
 
     def _heed(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -218,10 +220,9 @@ def test_a_count_knows_all_events_since_the_last_one_that_it_missed_and_none_bef
     for result in deployment.results:
         letter = result["triggers"][0].removeprefix("own_")
         if letter in LETTERS and result["state"] == "final":
-            cause = int(result["why"]["fired_by"].rpartition("@")[2])
-            mine = [offset for offset in range(cause + 1) if events[offset]["key"] == result["key"]]
+            fed, now = instant(deployment, events, result)
+            mine = [offset for offset in range(fed) if events[offset]["key"] == result["key"]]
             missed = [offset for offset in mine if OWN[deployment.fed_under[offset]] != OWN[letter]]
-            now = max(*(events[offset]["t"] for offset in mine), max(each["t"] for each in events[: cause + 1]) - DELAY)
             counted = [
                 offset
                 for offset in mine
@@ -230,3 +231,13 @@ def test_a_count_knows_all_events_since_the_last_one_that_it_missed_and_none_bef
                 and events[offset]["t"] > now - SPAN
             ]
             assert result["why"]["values"]["seen"] == len(counted) >= 2
+
+
+def instant(deployment: Deployment, events: list[dict[str, Any]], result: dict[str, Any]) -> tuple[int, int]:
+    """How many records were fed when it fired, and N of its key then. By time alone it fires when its task is opened."""
+    kind, _, place = result["why"]["fired_by"].partition("@")
+    if kind == "timer":
+        return deployment.fed_before[result["run"]], int(place) // 1000
+    fed = events[: int(place) + 1]
+    own = max(event["t"] for event in fed if event["key"] == result["key"])
+    return len(fed), max(own, max(event["t"] for event in fed) - DELAY)
