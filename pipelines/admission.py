@@ -133,8 +133,8 @@ class Admission:
     def hand_over(self, owner: TaskId) -> None:
         """Nobody waits for these calls any longer: how far each has got is told, then it is cancelled."""
         for call in self._calls_of(owner):
-            if call.tell_newest is not None:
-                call.tell_newest()
+            if call.growing is not None:
+                call.growing.tell_newest()
             self.cancel(call.ask.call_id)
 
     def _calls_of(self, owner: TaskId) -> list[Call]:
@@ -158,7 +158,7 @@ class Admission:
     def _leave(self, endpoint: Endpoint, call: Call, work: asyncio.Task[bool]) -> None:
         """A call ended, one way or the other: its seat is free."""
         endpoint.seated -= 1
-        call.tell_newest = None  # it refers back to the call, and the text would wait for the collector
+        call.growing = None  # it refers back to the call, and the text would wait for the collector
         if self._calls.get(call.ask.call_id) is call:
             del self._calls[call.ask.call_id]
         bug = None if work.cancelled() else work.exception()

@@ -6,9 +6,13 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from penstock.connectors.port import Model, TaskId
 from penstock.operators.event import Answered, Ask, CallLost, Streamed, Usage
+
+if TYPE_CHECKING:
+    from penstock.pipelines.growing import Growing
 
 BUSY_SECONDS_MIN = 1.0
 """An endpoint that asked us to wait counts as busy for at least so long, or the mark would flicker with every answer."""
@@ -47,16 +51,13 @@ class Ledger:
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One `Ask` of a task and where its answer goes. `work` is there from the moment it has a seat.
-
-    `tell_newest` delivers what there is of the answer, once something may be.
-    """
+    """One `Ask` of a task and where its answer goes. `work` is there while it has a seat, and `growing` what it has said."""
 
     ask: Ask
     owner: TaskId
     deliver: Callable[[Heard], None]
     work: asyncio.Task[bool] | None = None
-    tell_newest: Callable[[], None] | None = None
+    growing: Growing | None = None
 
 
 class FairQueue:

@@ -39,7 +39,7 @@ class Growing:
 
     def __init__(self, call: Call, outlet: Outlet, previews: str | None, now: float) -> None:
         self._call, self._outlet = call, outlet
-        call.tell_newest = self._tell_newest
+        call.growing = self
         self._previews = previews if call.ask.preview else None
         self._pace = None if call.ask.partial_every is None else PartialPace(call.ask.partial_every / 1000, now)
         self._told = ""
@@ -78,7 +78,7 @@ class Growing:
             self._preview_due = now + PREVIEW_SECONDS
             await self.tell_onlookers()
 
-    def _tell_newest(self) -> None:
+    def tell_newest(self) -> None:
         """Also where the task is not shown anything. What an attempt says that is not as far yet as one before it is no news."""
         if self.text.startswith(self._told):
             self._tell_task()
