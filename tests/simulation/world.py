@@ -151,6 +151,7 @@ class World:
             return self.loop.run(self._play())
         finally:
             self.loop.close()
+            logging.disable(logging.NOTSET)
 
     async def _play(self) -> Told:
         self.cluster.create(INPUT, self.story.partitions)
