@@ -27,7 +27,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 from tests.simulation import messages as m
 from tests.simulation.client_batches import OutBatch, OutBatches
-from tests.simulation.client_wire import BACKOFF_SECONDS, Wire
+from tests.simulation.client_wire import BACKOFF_SECONDS, Wire, Work
 
 from penstock.connectors.kafka_port import REQUEST_BYTES_MAX, REQUEST_SECONDS, Headers, Sending
 from penstock.connectors.partition import partition_of
@@ -45,7 +45,7 @@ class Producer:
         self._batches = OutBatches(batch_bytes)
         self._busy: dict[int, None] = {}
         """Brokers to which a Produce request is under way."""
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._works: dict[Work, None] = {}
         self._turning: asyncio.Handle | None = None
         self._failed: Exception | None = None
         self._is_renewing = self._closed = False
@@ -132,22 +132,19 @@ class Producer:
         await asyncio.sleep(BACKOFF_SECONDS)
         self._is_renewing = False
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Work in the background; when it is done there may be more to do. What it raises ends the producer."""
-        task = asyncio.get_running_loop().create_task(work, name=self._wire.name)
-        self._tasks[task] = None
-        task.add_done_callback(self._ended)
+        work = Work(coroutine, self._ended)
+        self._works[work] = None
+        work.go_on()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task, None)
-        if task.cancelled():
-            return
-        error = task.exception()
+    def _ended(self, work: Work, error: Exception | None) -> None:
+        del self._works[work]
         if error is not None:
             self._fail(error)
         self._turn_soon()
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: Exception) -> None:
         if not isinstance(error, KafkaError):
             raise error
         lasting = isinstance(error, _LASTING)
@@ -193,8 +190,8 @@ class Producer:
     def _drop_everything(self) -> None:
         """Nothing leaves any more. Who waits for a record waits for ever, as with aiokafka."""
         self._closed = True
-        for task in list(self._tasks):
-            task.cancel()
+        for work in self._works:
+            work.drop()
         self._wire.close()
 
 

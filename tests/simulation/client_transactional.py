@@ -133,7 +133,7 @@ class SimulatedTransactionalProducer(Producer):
         self._is_asking = True
         self._begin(question())
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: Exception) -> None:
         super()._fail(error)
         self._is_open = False
         if self._ending is not None and not self._ending.done():

@@ -41,22 +41,18 @@ class SimulatedAdmin:
         return {topic: dict(enumerate(leaders)) for topic, leaders in answer.topics.items()}
 
     async def settings(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
-        found: dict[str, dict[str, str]] = {}
-        for topic in topics:
-            answer: m.Settings = await self._wire.ask_any(m.DescribeTopic(topic))
-            if answer.error is not None:
-                raise answer.error(topic)
-            found[topic] = dict(answer.settings)
-        return found
+        if not topics:
+            return {}
+        answer: m.DescribedTopics = await self._wire.ask_any(m.DescribeTopics(topics))
+        for topic, each in answer.topics.items():
+            if each.error is not None:
+                raise each.error(topic)
+        return {topic: dict(each.settings) for topic, each in answer.topics.items()}
 
     async def create(self, topics: Sequence[NewTopic]) -> dict[str, Exception]:
-        refused: dict[str, Exception] = {}
-        for topic in topics:
-            request = m.CreateTopic(topic.name, topic.partitions, topic.replicas, dict(topic.settings))
-            answer: m.Done = await self._wire.ask_any(request)
-            if answer.error is not None:
-                refused[topic.name] = answer.error()
-        return refused
+        wanted = [m.TopicWanted(each.name, each.partitions, each.replicas, dict(each.settings)) for each in topics]
+        answer: m.CreatedTopics = await self._wire.ask_any(m.CreateTopics(wanted))
+        return {topic: error() for topic, error in answer.errors.items() if error is not None}
 
     async def delete_records(self, partition: TopicPartition, before: int) -> None:
         leader = (await self.leaders([partition.topic])).get(partition.topic, {}).get(partition.partition)

@@ -59,6 +59,8 @@ class Cluster:
         self._out: dict[int, None] = {}
         self._alarms: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._alarm_number = 0
+        self.next_alarm = inf
+        """When something falls due by itself."""
         self.transactions = TransactionCoordinator(self, settings, random)
         self.groups = GroupCoordinator(self, settings, self.answered)
         self._records = RecordRequests(self)
@@ -86,30 +88,30 @@ class Cluster:
             m.LeaveGroup: self._group(self.groups.leave),
             m.CommitOffsets: self._group(lambda request, _: self.groups.commit(request)),
             m.FetchOffsets: self._group(lambda request, _: self.groups.offsets(request.group)),
-            m.CreateTopic: self._create_topic,
+            m.CreateTopics: self._create_topics,
             m.DeleteTopic: self._delete_topic,
             m.AddTopicPartitions: self._add_topic_partitions,
-            m.DescribeTopic: self._describe_topic,
+            m.DescribeTopics: self._describe_topics,
         }
 
     def handle(self, broker: int, request: m.Message, now: float) -> m.Message | Later:
         """What `broker`, which must be up, says to it."""
         return self._handlers[type(request)](broker, request, now)
 
-    @property
-    def next_alarm(self) -> float:
-        return self._alarms[0][0] if self._alarms else inf
-
     def advance(self, now: float) -> None:
-        while self._alarms and self._alarms[0][0] <= now:
-            when, _, callback, arguments = heappop(self._alarms)
+        alarms = self._alarms
+        while alarms and alarms[0][0] <= now:
+            when, _, callback, arguments = heappop(alarms)
             callback(*arguments, when)
+        self.next_alarm = alarms[0][0] if alarms else inf
 
     # What coordinators need of it.
 
     def at(self, when: float, callback: Callable[..., None], *arguments: Any) -> None:
         self._alarm_number += 1
         heappush(self._alarms, (when, self._alarm_number, callback, arguments))
+        if when < self.next_alarm:
+            self.next_alarm = when
 
     def wall(self, now: float) -> int:
         return BEGINNING_MS + int((now - BEGINNING_SECONDS) * 1000)
@@ -178,20 +180,24 @@ class Cluster:
     # Topics.
 
     def _metadata(self, _: int, request: m.Metadata, now: float) -> m.MetadataAnswer:
-        topics = {name: self.topics.visible(name, now) for name in request.topics}
+        names = self.topics.names() if request.topics is None else request.topics
+        topics = {name: self.topics.visible(name, now) for name in names}
         leaders = {name: [each.leader for each in topic.partitions] for name, topic in topics.items() if topic}
         return m.MetadataAnswer(leaders, [each for each in self.topics.brokers if each not in self._out])
 
-    def _create_topic(self, _: int, request: m.CreateTopic, now: float) -> m.Done:
-        if self.topics.existing(request.topic) is not None:
-            return m.Done(TopicAlreadyExistsError)
-        if request.partitions < 1:
-            return m.Done(InvalidPartitionsError)
-        if not 1 <= request.replicas <= len(self.topics.brokers) - len(self._out):
-            return m.Done(InvalidReplicationFactorError)
+    def _create_topics(self, _: int, request: m.CreateTopics, now: float) -> m.CreatedTopics:
+        return m.CreatedTopics({each.topic: self._create_topic(each, now) for each in request.topics})
+
+    def _create_topic(self, wanted: m.TopicWanted, now: float) -> m.Error:
+        if self.topics.existing(wanted.topic) is not None:
+            return TopicAlreadyExistsError
+        if wanted.partitions < 1:
+            return InvalidPartitionsError
+        if not 1 <= wanted.replicas <= len(self.topics.brokers) - len(self._out):
+            return InvalidReplicationFactorError
         visible_at = now + self.settings.visible.draw(self._random)
-        self.topics.create(request.topic, request.partitions, request.replicas, request.settings, visible_at)
-        return m.Done()
+        self.topics.create(wanted.topic, wanted.partitions, wanted.replicas, wanted.settings, visible_at)
+        return None
 
     def _delete_topic(self, _: int, request: m.DeleteTopic, now: float) -> m.Done:
         if self.topics.existing(request.topic) is None:
@@ -209,9 +215,14 @@ class Cluster:
         self.topics.grow(topic, request.partitions)
         return m.Done()
 
-    def _describe_topic(self, _: int, request: m.DescribeTopic, now: float) -> m.Settings:
-        topic = self.topics.visible(request.topic, now)
-        return m.Settings(UnknownTopicOrPartitionError) if topic is None else m.Settings(None, dict(topic.settings))
+    def _describe_topics(self, _: int, request: m.DescribeTopics, now: float) -> m.DescribedTopics:
+        topics = {name: self.topics.visible(name, now) for name in request.topics}
+        return m.DescribedTopics(
+            {
+                name: m.Settings(UnknownTopicOrPartitionError) if topic is None else m.Settings(None, topic.settings)
+                for name, topic in topics.items()
+            }
+        )
 
     # What goes wrong with brokers.
 

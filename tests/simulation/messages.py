@@ -58,9 +58,9 @@ class Done(Message):
 
 
 class Metadata(Message):
-    """Of which topics to tell the partitions' leaders."""
+    """Of which topics to tell the partitions' leaders; None: of all."""
 
-    topics: Sequence[str]
+    topics: Sequence[str] | None
 
 
 class MetadataAnswer(Message):
@@ -246,11 +246,19 @@ class FetchOffsetsAnswer(Message):
     offsets: Mapping[TopicPartition, int] = {}
 
 
-class CreateTopic(Message):
+class TopicWanted(Message):
     topic: str
     partitions: int
     replicas: int
     settings: Mapping[str, str]
+
+
+class CreateTopics(Message):
+    topics: Sequence[TopicWanted]
+
+
+class CreatedTopics(Message):
+    errors: Mapping[str, Error]
 
 
 class DeleteTopic(Message):
@@ -264,13 +272,17 @@ class AddTopicPartitions(Message):
     partitions: int
 
 
-class DescribeTopic(Message):
-    topic: str
+class DescribeTopics(Message):
+    topics: Sequence[str]
 
 
 class Settings(Message):
     error: Error
     settings: Mapping[str, str] = {}
+
+
+class DescribedTopics(Message):
+    topics: Mapping[str, Settings]
 
 
 class DeleteRecords(Message):

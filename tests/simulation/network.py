@@ -79,6 +79,7 @@ class Network:
         self.doomed: list[type[m.Message]] = []
         self.trace: Trace | None = None
         self.random, self._delays = random, delays or Delays()
+        self._hop = self._delays.hop.drawer(random)
         self._connections: dict[int, dict[_Connection, None]] = {broker: {} for broker in cluster.topics.brokers}
         self._held: dict[tuple[str, int, Way], list[Callable[[], None]]] = {}
         self._silent: dict[int, None] = {}
@@ -94,7 +95,7 @@ class Network:
         """Whether that works shows when something is sent."""
         made = broker not in self.cluster.lost and not self._is_blocked(process, broker)
         connection = _Connection(process, broker, made)
-        connection.arrived_at = self.loop.time() + self._delays.hop.draw(self.random)
+        connection.arrived_at = self.loop.time() + self._hop()
         self._connections[broker][connection] = None
         return connection
 
@@ -114,7 +115,7 @@ class Network:
         if self.doomed and type(request) in self.doomed:
             self.doomed.remove(type(request))
             call.unheard = True
-        arrives = max(connection.arrived_at, now + self._delays.hop.draw(self.random))
+        arrives = max(connection.arrived_at, now + self._hop())
         if self.chances is None or self._is_lucky(self.chances, call, arrives):
             connection.arrived_at = arrives
             self.loop.call_at(arrives, self._arrive, call, context=OUTSIDE.context)
@@ -127,7 +128,7 @@ class Network:
         """There is no connection: nothing leaves."""
         connection = call.connection
         is_down = connection.broker in self.cluster.lost and connection.broker not in self._silent
-        wait = self._delays.hop.draw(self.random) if is_down else REQUEST_SECONDS
+        wait = self._hop() if is_down else REQUEST_SECONDS
         self.loop.call_at(now + wait, self.break_connection, connection, context=connection.process.context)
 
     def _is_lucky(self, chances: Chances, call: _Call, arrives: float) -> bool:
@@ -155,7 +156,7 @@ class Network:
             if broker in self._silent:
                 self._expect_time_out(call)
             else:
-                self._break_at(now + self._delays.hop.draw(self.random), connection)
+                self._break_at(now + self._hop(), connection)
             return
         if cluster.next_alarm <= now:
             cluster.advance(now)
@@ -166,7 +167,8 @@ class Network:
                 self._expect_time_out(call)
         else:
             self._send_back(call, answer, now)
-        self._look_at_cluster(now)
+        if cluster.answered or cluster.next_alarm < self._alarm_at:
+            self._look_at_cluster(now)
 
     def _look_at_cluster(self, now: float) -> None:
         """What the brokers have answered besides is sent, and their next alarm is set."""
@@ -191,7 +193,7 @@ class Network:
 
     def _send_back(self, call: Any, answer: m.Message, now: float) -> None:
         connection = call.connection
-        arrives = now + self._delays.hop.draw(self.random)
+        arrives = now + self._hop()
         if call.unheard:
             self._break_at(arrives, connection)
         elif not connection.broken:
@@ -258,7 +260,7 @@ class Network:
 
     def _break_all(self, broker: int, now: float) -> None:
         for connection in list(self._connections[broker]):
-            self._break_at(now + self._delays.hop.draw(self.random), connection)
+            self._break_at(now + self._hop(), connection)
 
     def cut_off(self, broker: int) -> None:
         """Nobody hears of it any more, and nobody is told."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
@@ -17,10 +18,19 @@ class Span:
     rarely: int = 0
 
     def draw(self, random: Random) -> float:
-        chance = random.random()
-        if self.rarely and chance * self.rarely < 1.0:
-            return self.most + (self.longest - self.most) * chance * self.rarely
-        return self.least + (self.most - self.least) * chance
+        return self.drawer(random)()
+
+    def drawer(self, random: Random) -> Callable[[], float]:
+        """For what is drawn often."""
+        least, width, chance_of = self.least, self.most - self.least, random.random
+        rare = 1.0 / self.rarely if self.rarely else -1.0
+        most, tail = self.most, (self.longest - self.most) * self.rarely
+
+        def draw() -> float:
+            chance = chance_of()
+            return least + width * chance if chance > rare else most + tail * chance
+
+        return draw
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,35 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.simulation.settings import BrokerSettings
-from tests.simulation.trace import Tracer, digest_of, eventful
-from tests.simulation.world import Faults, Story, World
+from tests.simulation.stories import STORIES, check, eventful
+from tests.simulation.trace import Tracer, digest_of
 
 ROOT = Path(__file__).resolve().parents[2]
-SEEDS = range(int(os.environ.get("SIMULATED_SEEDS_FROM", "0")), int(os.environ.get("SIMULATED_SEEDS_TO", "6")))
 
 
-@pytest.mark.parametrize("version", [1, 2])
-@pytest.mark.parametrize("seed", SEEDS)
-def test_kills_change_nothing_in_what_is_told(seed: int, version: int) -> None:
-    brokers = BrokerSettings(transaction_version=2 if version == 2 else 1)
-    calm = Story(seed, brokers=brokers)
-    told, undisturbed = World(replace(calm, faults=Faults(kills=3))).play(), World(calm).play()
-    told.check()
-    assert undisturbed.results
-    assert told.outcomes == undisturbed.outcomes
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_stops_crashes_of_brokers_and_lost_requests_change_nothing_either(seed: int) -> None:
-    story = eventful(seed)
-    told, undisturbed = World(story).play(), World(replace(story, faults=Faults())).play()
-    told.check()
-    assert told.outcomes == undisturbed.outcomes
+@pytest.mark.parametrize("kind", list(STORIES))
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_goes_wrong_the_same_is_told(seed: int, kind: str) -> None:
+    check(STORIES[kind](seed))
 
 
 def test_a_seed_decides_a_run_whatever_ran_before_in_this_process() -> None:

@@ -75,6 +75,9 @@ class Topics:
     def existing(self, name: str) -> Topic | None:
         return self._topics.get(name)
 
+    def names(self) -> list[str]:
+        return list(self._topics)
+
     def find(self, partition: TopicPartition) -> Partition | None:
         return self._partitions.get(partition)
 

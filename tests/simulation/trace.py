@@ -9,16 +9,8 @@ import sys
 from hashlib import blake2b
 from typing import Any
 
-from tests.simulation.network import Chances
-from tests.simulation.world import Faults, Story, World
-
-CHANCES = Chances(lost=0.01, unheard=0.01, late=0.01)
-
-
-def eventful(seed: int) -> Story:
-    """A story in which most of what can go wrong does."""
-    faults = Faults(kills=2, stops=1, broker_crashes=1, chances=CHANCES, seconds=6.0)
-    return Story(seed, events=40, faults=faults)
+from tests.simulation.stories import eventful
+from tests.simulation.world import Story, World
 
 
 class Tracer:
