@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from itertools import chain
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -15,10 +16,10 @@ from penstock.connectors.kafka_inputs import Inputs, read
 from penstock.connectors.kafka_membership import Membership
 from penstock.connectors.kafka_topics import trim
 from penstock.connectors.kafka_writer import Writer
-from penstock.connectors.port import Batch, Committed, Layout, Limits, TaskId, WallClock
+from penstock.connectors.port import Batch, Committed, Layout, Limits, Stored, TaskId, WallClock
 from penstock.operators.error import Indefinite
 from penstock.operators.record import Output, Raw
-from penstock.state.codec import Joiner, records_of
+from penstock.state.codec import Joiner, records_of, size_of
 from penstock.state.delta import Bucket, Delta, Entry, Position
 from penstock.state.journal import Journal
 
@@ -54,7 +55,7 @@ class KafkaTaskLog:
         self._trim_to: int | None = None
         self._trimming: asyncio.Task[None] | None = None
 
-    async def restored(self) -> AsyncIterator[Entry]:
+    async def restored(self) -> AsyncIterator[Stored]:
         """As `TaskLog.restored`; also raises Unreachable, and Indefinite when somebody else trims the log meanwhile."""
         joiner, rested_at = Joiner(), self._clock.monotonic()
         try:
@@ -62,7 +63,7 @@ class KafkaTaskLog:
                 joined = joiner.add(raw)
                 if joined is not None:
                     self._journal.restored(joined.entry, joined.incarnation, joined.offset)
-                    yield joined.entry
+                    yield Stored(joined.entry, joined.size)
                 if self._clock.monotonic() - rested_at > YIELD_SECONDS:
                     await asyncio.sleep(0)
                     rested_at = self._clock.monotonic()
@@ -102,15 +103,16 @@ class KafkaTaskLog:
         self._journal.check(delta, buckets)
         self._writer.check(outputs)
         incarnation = delta.header.incarnation
-        images = [record for bucket in buckets for record in records_of(bucket, incarnation)]
-        first, sent = await self._writer.commit(records_of(delta, incarnation), images, outputs, self._follows)
+        entries: list[Entry] = [delta, *buckets]
+        own, *images = [records_of(entry, incarnation) for entry in entries]
+        first, sent = await self._writer.commit(own, list(chain(*images)), outputs, self._follows)
         self._opened = True
         self._journal.confirmed(delta, first, buckets)
         self.seq, self.incarnation = delta.header.seq, incarnation
         self._sent |= sent
         self._membership.report(self.task.partition, {topic: at.offset for topic, at in delta.header.positions.items()})
         self._trim()
-        return Committed(dict(self._sent))
+        return Committed(dict(self._sent), [size_of(records) for records in (own, *images)])
 
     @property
     def _follows(self) -> int | None:
