@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from penstock.connectors.embedded_store import Bounds, Fence, Page, Store, Trim, Write
-from penstock.connectors.port import Batch, Committed, Layout, Limits, Start, TaskId, WallClock
+from penstock.connectors.port import Batch, Committed, Layout, Limits, Start, Stored, TaskId, WallClock
 from penstock.operators.error import Damaged, Indefinite, Lost, Refused, Unreachable
 from penstock.operators.event import Progress
 from penstock.operators.record import Output, Record
-from penstock.state.codec import Joiner, LogRecord, records_of
+from penstock.state.codec import Joiner, LogRecord, records_of, size_of
 from penstock.state.delta import Bucket, Delta, Entry, Position
 from penstock.state.journal import Journal
 
@@ -72,7 +72,7 @@ class EmbeddedLog:
 
     # --- opening ------------------------------------------------------------------------------------------------
 
-    async def restored(self) -> AsyncIterator[Entry]:
+    async def restored(self) -> AsyncIterator[Stored]:
         joiner, clock = Joiner(), self._ground.clock
         start, _, end = self._bounds
         breathed_at = clock.monotonic()
@@ -80,7 +80,7 @@ class EmbeddedLog:
             joined = joiner.add(record)
             if joined is not None:
                 self._journal.restored(joined.entry, joined.incarnation, joined.offset)
-                yield joined.entry
+                yield Stored(joined.entry, joined.size)
             if clock.monotonic() - breathed_at >= BREATH_SECONDS:
                 await asyncio.sleep(0)
                 breathed_at = clock.monotonic()
@@ -194,7 +194,8 @@ class EmbeddedLog:
             self._refuse_if_too_large(output)
         now = self._ground.clock.now()
         entries: list[Entry] = [delta, *buckets]
-        writes = [self._log_write(each, now) for entry in entries for each in records_of(entry, self.incarnation)]
+        records = [records_of(entry, self.incarnation) for entry in entries]
+        writes = [self._log_write(record, now) for each in records for record in each]
         own = len(writes)
         writes += [self._output_write(output, now) for output in outputs]
         offsets = await self._decide(writes)
@@ -202,7 +203,7 @@ class EmbeddedLog:
         self.seq = delta.header.seq
         for write, offset in zip(writes[own:], offsets[own:], strict=True):
             self._sent[write.topic] = offset
-        return Committed(dict(self._sent))
+        return Committed(dict(self._sent), [size_of(each) for each in records])
 
     async def _decide(self, writes: list[Write]) -> list[int]:
         """Whatever goes wrong here ends this log, also being cancelled: what came of it is not known (protocol rule 3)."""

@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from penstock.connectors.port import Assignment, Batch, Broker, Committed, Limits, TaskId, TaskLog, Tenure
+from penstock.connectors.port import Assignment, Batch, Broker, Committed, Limits, Stored, TaskId, TaskLog, Tenure
 from penstock.operators.error import Indefinite, Refused, Unreachable
 from penstock.operators.record import Output, Raw
-from penstock.state.delta import Bucket, Delta, Entry, Position
+from penstock.state.delta import Bucket, Delta, Position
 
 
 class Crash(Exception):
@@ -143,7 +143,7 @@ class FaultyLog:
     def seq(self) -> int:
         return self._log.seq
 
-    def restored(self) -> AsyncIterator[Entry]:
+    def restored(self) -> AsyncIterator[Stored]:
         return self._log.restored()
 
     async def begin(self, positions: Mapping[str, Position]) -> dict[str, Position]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 
 import msgspec
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -19,10 +20,10 @@ from penstock.connectors.kafka_port import Admin, Clients, Reader
 from penstock.connectors.kafka_repair import Span, Stock
 from penstock.connectors.kafka_stop import stop_within
 from penstock.connectors.kafka_writer import Writer
-from penstock.connectors.port import Batch, Committed, Layout, Limits, TaskId, WallClock
+from penstock.connectors.port import Batch, Committed, Layout, Limits, Stored, TaskId, WallClock
 from penstock.operators.error import Indefinite
 from penstock.operators.record import Output, Raw
-from penstock.state.codec import Joiner, records_of
+from penstock.state.codec import Joiner, records_of, size_of
 from penstock.state.delta import Bucket, Delta, Entry, Header, Position
 from penstock.state.journal import Journal
 
@@ -59,7 +60,7 @@ class KafkaTaskLog:
         self._trim_to: int | None = None
         self._trimming: asyncio.Task[None] | None = None
 
-    async def restored(self) -> AsyncIterator[Entry]:
+    async def restored(self) -> AsyncIterator[Stored]:
         """As `TaskLog.restored`; also raises Unreachable, and Indefinite when somebody else trims the log meanwhile."""
         joiner, last, rested_at = Joiner(), None, self._clock.monotonic()
         try:
@@ -68,7 +69,7 @@ class KafkaTaskLog:
                 if joined is not None:
                     self._journal.restored(joined.entry, joined.incarnation, joined.offset)
                     last = joined.entry if isinstance(joined.entry, Delta) else last
-                    yield joined.entry
+                    yield Stored(joined.entry, joined.size)
                 if self._clock.monotonic() - rested_at > YIELD_SECONDS:
                     await asyncio.sleep(0)
                     rested_at = self._clock.monotonic()
@@ -131,8 +132,9 @@ class KafkaTaskLog:
             delta, outputs = self._completing(delta, outputs)
         self._writer.check(outputs)
         incarnation = delta.header.incarnation
-        images = [record for bucket in buckets for record in records_of(bucket, incarnation)]
-        first, sent = await self._writer.commit(records_of(delta, incarnation), images, outputs, self._follows)
+        entries: list[Entry] = [delta, *buckets]
+        own, *images = [records_of(entry, incarnation) for entry in entries]
+        first, sent = await self._writer.commit(own, list(chain(*images)), outputs, self._follows)
         self._opened = True
         if self._writer.stale:
             await self._retire_epoch(delta.header, first)
@@ -141,7 +143,7 @@ class KafkaTaskLog:
         self._sent |= sent
         self._membership.report(self.task.partition, {topic: at.offset for topic, at in delta.header.positions.items()})
         self._trim()
-        return Committed(dict(self._sent))
+        return Committed(dict(self._sent), [size_of(records) for records in (own, *images)])
 
     def _completing(self, delta: Delta, outputs: Sequence[Output]) -> tuple[Delta, Sequence[Output]]:
         """`opened` writes what the last commit left undone, and carries it: whoever opens next looks from here."""

@@ -115,10 +115,19 @@ class Committed:
     """A commit that was decided.
 
     `sent`: per output topic the last offset that is accounted for, that of the last own record or a later one: nothing of
-    ours lies behind it. −1 where the topic was empty and nothing was sent.
+    ours lies behind it. −1 where the topic was empty and nothing was sent. `sizes`: how many bytes the delta takes in the
+    log, then each bucket.
     """
 
     sent: Mapping[str, int]
+    sizes: Sequence[int]
+
+
+class Stored(NamedTuple):
+    """An entry of the log, and how many bytes it takes there."""
+
+    entry: Entry
+    size: int
 
 
 class TaskLog(Protocol):
@@ -140,7 +149,7 @@ class TaskLog(Protocol):
         """`seq` of the last delta, −1 if there was none; the next delta must carry seq + 1."""
         ...
 
-    def restored(self) -> AsyncIterator[Entry]:
+    def restored(self) -> AsyncIterator[Stored]:
         """Deltas and buckets in log order, up to the end that was seen *after* fencing.
 
         Yields to the loop at least every 10 ms. Raises Damaged (gap in seq, crc), TooNew.

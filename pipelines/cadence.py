@@ -10,6 +10,7 @@ Protocol rules 5 and 14. All times are seconds of one monotonic clock.
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import NamedTuple
 
 INTERVAL_MIN = 0.005
@@ -78,47 +79,61 @@ class Cadence:
 
 IMAGE_BYTES_MAX = 256_000
 """A bucket whose image is larger is split. Half of what a record may hold, so that growth in between does not matter."""
-IMAGE_PRICE_MIN = 16_000
-"""Bytes of deltas that pay for an image at least: small states are not written again with every commit."""
+IMAGE_KEYS_MAX = 1_000
+"""So is one of more keys: encoding them holds up feeding for milliseconds."""
+IMAGES_MAX = 4
+"""Buckets that one commit may carry. It takes more than one only where deltas come so fast that one cannot keep up."""
+IMAGE_PRICE = 1.5
+"""Bytes of deltas that pay for one byte of an image."""
+TURN_PRICE_MIN = 16_000
+"""Bytes of deltas that pay for a turn of all buckets at least: small states are not written again with every commit."""
 
 
 class Rotation:
     """Which bucket is written next: always the one whose image is oldest, when the deltas since then have paid for it.
 
-    A turn of all buckets costs as many bytes as the deltas written meanwhile. So the log holds at most the live state
-    once in images, about once in deltas, and what one turn overlaps: two to three times the live state. `of_max` is how many
-    buckets there can be.
+    A turn of all buckets takes as long as it takes to write one and a half times as many bytes of deltas. So the log holds the
+    live state once in images, one and a half times in deltas, and what one turn overlaps: two to three times the live state.
+    All of that is counted in bytes as they lie in the log: deltas and images are not compressed equally well. `of_max` is how
+    many buckets there can be.
     """
 
     def __init__(self, of_max: int) -> None:
         self.of, self._of_max = 1, of_max
         self._turns: deque[int] = deque([0])
         self._sizes: dict[int, int] = {}
-        self._credit = 0
+        self._credit = 0.0
 
     def delta_written(self, size: int) -> None:
         """A delta of so many bytes, live or while restoring, is in the log."""
         self._credit += size
 
-    def due(self) -> int | None:
-        """Index of the bucket to be written with the next commit, if one is paid for."""
-        index = self._turns[0]
-        return index if self._credit >= max(self._sizes.get(index, 0), IMAGE_PRICE_MIN) else None
+    def due(self) -> list[int]:
+        """The buckets to be written with the next commit: as many as are paid for, the oldest first."""
+        credit, paid = self._credit, list[int]()
+        for index in islice(self._turns, IMAGES_MAX):
+            credit -= max(IMAGE_PRICE * self._sizes.get(index, 0), TURN_PRICE_MIN / self.of)
+            if credit < 0:
+                break
+            paid.append(index)
+        return paid
 
-    def image_written(self, index: int, of: int, size: int, besides: int = 0) -> None:
-        """An image of bucket `index` of `of` is on its way, or was met while restoring: what it covers is youngest now.
+    def image_encoded(self, of: int, size: int, keys: int) -> None:
+        """An image of one of `of` buckets is on its way, with so many bytes before compression: cut finer if that is too much."""
+        while (size > IMAGE_BYTES_MAX or keys > IMAGE_KEYS_MAX) and of < self._of_max:
+            of, size, keys = 2 * of, size // 2, keys // 2
+            if of > self.of:
+                self._split()
 
-        `besides`: bytes that go with it and are no keys, which splitting does not make less.
-        """
+    def image_written(self, index: int, of: int, size: int) -> None:
+        """An image of bucket `index` of `of` is in the log, live or while restoring: what it covers is youngest now."""
         while self.of < of:
             self._split()
-        self._credit = max(0, self._credit - size - besides)
+        self._credit = max(0.0, self._credit - IMAGE_PRICE * size)
         covered = [turn for turn in self._turns if turn % of == index]
         self._turns = deque([turn for turn in self._turns if turn % of != index] + covered)
         for turn in covered:
-            self._sizes[turn] = size // len(covered) + besides
-        if size > IMAGE_BYTES_MAX * len(covered) and self.of < self._of_max:
-            self._split()
+            self._sizes[turn] = size // len(covered)
 
     def _split(self) -> None:
         """Twice as many buckets; bucket i becomes i and i + of, and both keep its place in the row."""

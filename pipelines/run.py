@@ -115,9 +115,9 @@ class Session:
 
     async def _restore(self) -> None:
         last: Header | None = None
-        async for entry in self._log.restored():
+        async for entry, size in self._log.restored():
             self.core.apply(entry)
-            self._saving.met(entry)
+            self._saving.met(entry, size)
             if isinstance(entry, Delta):
                 last = entry.header
                 self._deaths.met(last)

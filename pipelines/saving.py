@@ -44,18 +44,17 @@ class Saving:
         self._sent: Mapping[str, int] = {}
         self._counted: Counts = Counter()
         self._commit: asyncio.Task[Committed] | None = None
+        self._images: list[Bucket] = []
         self._answers_fed: list[str] = []
         self._answers_cut: list[str] = []
 
-    def met(self, entry: Entry) -> None:
-        """An entry of the log, while restoring."""
-        size = len(_encode(entry))
+    def met(self, entry: Entry, size: int) -> None:
+        """An entry of the log that takes so many bytes there, while restoring."""
         if isinstance(entry, Delta):
             self._sent = entry.header.sent
             self._rotation.delta_written(size)
         else:
-            besides = _basis_size(entry)
-            self._rotation.image_written(entry.index, entry.of, size - besides, besides)
+            self._rotation.image_written(entry.index, entry.of, size)
 
     def fed(self, answer: Answered) -> None:
         """What follows from this answer is part of the next cut."""
@@ -86,7 +85,6 @@ class Saving:
         """Cut, and commit what was cut. None may be in flight. The core may be fed on at once."""
         assert self._commit is None
         core, seq = self._core, self._log.seq + 1
-        size = core.unsaved_bytes
         cut = core.cut(
             seq=seq,
             incarnation=self._log.incarnation,
@@ -99,28 +97,28 @@ class Saving:
             started=self._process.started,
         )
         self._answers_cut, self._answers_fed = self._answers_fed, []
-        self._rotation.delta_written(size)
         counts = Counter(core.counters)
-        buckets = self._image(seq) if kind == "delta" else []
+        self._images = self._image_due(seq) if kind == "delta" else []
         self._cadence.began(self._clock.monotonic())
         failpoint("cut")
-        self._commit = asyncio.get_running_loop().create_task(self._carry_out(cut, buckets, counts))
+        self._commit = asyncio.get_running_loop().create_task(self._carry_out(cut, self._images, counts))
         self._commit.add_done_callback(lambda _: self._ring())
 
-    def _image(self, seq: int) -> list[Bucket]:
-        """The bucket whose turn it is, as of the cut just made.
+    def _image_due(self, seq: int) -> list[Bucket]:
+        of = self._rotation.of
+        return [self._image(index, of, seq) for index in self._rotation.due()]
+
+    def _image(self, index: int, of: int, seq: int) -> Bucket:
+        """A bucket as of the cut just made.
 
         What it says of the keys is encoded here and now: the core is fed on before the log encodes the rest, and an image
         that knows more than its delta corrupts the state (protocol rule 5).
         """
-        index = self._rotation.due()
-        if index is None:
-            return []
-        bucket = self._core.image(index, self._rotation.of, seq)
+        bucket = self._core.image(index, of, seq)
         keys = {name: msgspec.Raw(_encode(image)) for name, image in bucket.keys.items()}
         size = sum(map(len, keys.values())) + sum(map(len, bucket.runs.values()))
-        self._rotation.image_written(index, self._rotation.of, size, _basis_size(bucket))
-        return [msgspec.structs.replace(bucket, keys=keys)]
+        self._rotation.image_encoded(of, size, len(keys))
+        return msgspec.structs.replace(bucket, keys=keys)
 
     async def _carry_out(self, cut: Cut, buckets: Sequence[Bucket], counts: Counts) -> Committed:
         dead_topic, refused = self._process.plan.dead_topic, 0
@@ -142,10 +140,18 @@ class Saving:
         if self._commit is not None and self._commit.done():
             committed, self._commit = self._commit.result(), None
             self._sent = committed.sent
+            self._weigh(committed.sizes)
             for call_id in self._answers_cut:
                 self._process.admission.kept.forget(call_id)
             failpoint("settled")
             self._process.meters.commit_seconds.observe(self._cadence.ended(self._clock.monotonic()))
+
+    def _weigh(self, sizes: Sequence[int]) -> None:
+        """What the commit put into the log pays for images, and what is paid for."""
+        delta, *images = sizes
+        self._rotation.delta_written(delta)
+        for bucket, size in zip(self._images, images, strict=True):
+            self._rotation.image_written(bucket.index, bucket.of, size)
 
     async def finish(self) -> None:
         """Wait for the commit in flight, if there is one, and settle it."""
@@ -159,10 +165,6 @@ class Saving:
             await asyncio.wait([self._commit], timeout=LAST_COMMIT_SECONDS)
             self._commit.cancel()
             await asyncio.gather(self._commit, return_exceptions=True)
-
-
-def _basis_size(bucket: Bucket) -> int:
-    return 0 if bucket.basis is None else len(_encode(bucket.basis))
 
 
 def without(cut: Cut, refusal: Refused, dead_topic: str) -> Cut:

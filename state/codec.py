@@ -13,7 +13,7 @@ A transaction that was torn leaves the beginning of a group behind: it is ignore
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 from zlib import crc32
 
@@ -89,12 +89,18 @@ def records_of(entry: Entry, incarnation: int) -> list[LogRecord]:
     ]
 
 
+def size_of(records: Iterable[LogRecord]) -> int:
+    """Bytes of the entry that these records hold, as it lies in the log."""
+    return sum(len(record.value) for record in records)
+
+
 class Joined(NamedTuple):
-    """An entry, who wrote it, and the offset of its first record."""
+    """An entry, who wrote it, the offset of its first record, and how many bytes it takes in the log."""
 
     entry: Entry
     incarnation: int
     offset: int
+    size: int
 
 
 class _Tag(NamedTuple):
@@ -143,7 +149,7 @@ class Joiner:
         data = group.slices[0] if tag.parts == 1 else b"".join(group.slices)
         if crc32(data) != tag.crc:
             raise _damaged("the checksum of an entry of the log is wrong", coordinates(raw))
-        return Joined(decode(data, coordinates(raw)), tag.incarnation, group.offset)
+        return Joined(decode(data, coordinates(raw)), tag.incarnation, group.offset, len(data))
 
 
 def _tag_of(raw: Raw) -> _Tag:

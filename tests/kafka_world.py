@@ -39,7 +39,7 @@ def delta(
 
 async def declare(log: KafkaTaskLog) -> tuple[list[Entry], dict[str, Position]]:
     """Restore, take up the inputs, commit `opened`: what was restored, and the positions."""
-    entries = [entry async for entry in log.restored()]
+    entries = [entry async for entry, _ in log.restored()]
     deltas = [entry for entry in entries if isinstance(entry, Delta)]
     positions = await log.begin(deltas[-1].header.positions if deltas else {})
     await log.commit(delta(log, "opened", positions), [])

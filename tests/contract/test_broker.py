@@ -29,6 +29,7 @@ from tests.contract.world import (
 from penstock.connectors.port import MAIN, Asked, Broker, Given, Layout, Limits, Start, Taken, TaskId
 from penstock.operators.error import Damaged, Fenced, Refused, Unreachable
 from penstock.operators.record import Output, Raw
+from penstock.state.codec import encode
 from penstock.state.delta import Bucket, Delta, Entry, Position
 
 pytestmark = pytest.mark.timeout(60)
@@ -50,6 +51,18 @@ async def test_opening_restores_exactly_what_was_committed_in_its_order(world: W
     assert isinstance(first, Delta)
     assert (first.header.seq, first.header.kind) == (0, "opened")
     assert others == [delta, image, released]
+
+
+async def test_a_commit_says_how_long_its_entries_are_and_so_does_reading_them(world: World) -> None:
+    broker = await started(world)
+    log = await opened(broker)
+    images = [Bucket(index=index, of=2, seq=log.seq + 1, keys={"k": "x" * 10 * index}) for index in (0, 1)]
+    committed = await log.commit(
+        next_delta(log, cells={"k": {"t": list(range(9))}}), [output(results_of(world), "o")], images
+    )
+    await log.close()
+    stored = [stored async for stored in (await broker.open(TASK)).restored()][-3:]
+    assert [size for _, size in stored] == list(committed.sizes) == [len(encode(entry)) for entry, _ in stored]
 
 
 async def test_a_task_that_was_never_opened_begins_with_nothing(world: World) -> None:

@@ -63,7 +63,7 @@ async def started(world: World, layout: Layout | None = None, member: str = "a",
 
 
 async def restored(log: TaskLog) -> list[Entry]:
-    return [entry async for entry in log.restored()]
+    return [entry async for entry, _ in log.restored()]
 
 
 async def opened(broker: Broker, task: TaskId = TASK) -> TaskLog:

@@ -40,7 +40,7 @@ class Copier:
         self.position: Position | None = None
 
     async def open(self) -> None:
-        async for entry in self.log.restored():
+        async for entry, _ in self.log.restored():
             if isinstance(entry, Delta):
                 self.position = entry.header.positions["in"]
             self.count = entry.keys["count"] if isinstance(entry, Bucket) else entry.cells["count"]["n"]

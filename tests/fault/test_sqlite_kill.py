@@ -142,7 +142,7 @@ async def read_all(path: Path) -> tuple[list[Delta], list[bytes | None]]:
     try:
         await broker.start()
         log = await broker.open(TASK)
-        deltas = [entry async for entry in log.restored() if isinstance(entry, Delta)]
+        deltas = [entry async for entry, _ in log.restored() if isinstance(entry, Delta)]
         return deltas, [raw.value async for raw in broker.read("out", 0, 0)]
     finally:
         await broker.close()

@@ -63,7 +63,7 @@ async def opened_through(kafka: KafkaWorld, way: Cut) -> tuple[KafkaTaskLog, Int
 
 async def restored(kafka: KafkaWorld) -> list[Entry]:
     log = await kafka.fence(kafka.brokers[-1])
-    return [entry async for entry in log.restored()]
+    return [stored.entry async for stored in log.restored()]
 
 
 @pytest.mark.parametrize("request_kind", [ADD_PARTITIONS_TO_TXN, END_TXN])

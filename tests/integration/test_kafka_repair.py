@@ -76,7 +76,7 @@ class Torn:
 
     async def last_delta(self) -> Delta:
         log = await self.world.fence(self.broker)
-        return [entry async for entry in log.restored() if isinstance(entry, Delta)][-1]
+        return [stored.entry async for stored in log.restored() if isinstance(stored.entry, Delta)][-1]
 
 
 async def _sent(
@@ -112,7 +112,7 @@ async def test_opened_carries_what_it_completes_and_a_torn_opened_is_completed_i
     outputs = [torn.output(f"0-a/{number}") for number in range(3)]
     await torn.tear(delta(log, outputs=outputs), [])
     again = await torn.world.fence(torn.broker)
-    assert [entry.outputs async for entry in again.restored() if isinstance(entry, Delta)][-1] == outputs
+    assert [stored.entry.outputs async for stored in again.restored() if isinstance(stored.entry, Delta)][-1] == outputs
     opened = delta(again, "opened", outputs=outputs)
     await torn.tear(opened, outputs[:1])
     await torn.open()

@@ -8,8 +8,10 @@ from penstock.pipelines.cadence import (
     EVENTS_WAIT_MAX,
     HEARTBEAT,
     IMAGE_BYTES_MAX,
-    IMAGE_PRICE_MIN,
+    IMAGE_KEYS_MAX,
+    IMAGE_PRICE,
     INTERVAL_MIN,
+    TURN_PRICE_MIN,
     UNSAVED_BYTES_DUE,
     UNSAVED_BYTES_MAX,
     Cadence,
@@ -112,45 +114,46 @@ def test_a_pace_that_is_slower_than_two_seconds_stays_as_it_was_asked_for() -> N
 
 def test_small_states_are_not_written_again_with_every_commit() -> None:
     rotation = Rotation(of_max=4096)
-    rotation.delta_written(IMAGE_PRICE_MIN - 1)
-    assert rotation.due() is None
+    rotation.delta_written(TURN_PRICE_MIN - 1)
+    assert rotation.due() == []
     rotation.delta_written(1)
-    assert rotation.due() == 0
+    assert rotation.due() == [0]
 
 
-def test_a_bucket_is_written_again_when_the_deltas_since_then_weigh_as_much_as_its_image() -> None:
+def test_a_bucket_is_written_again_when_the_deltas_since_then_have_paid_for_it() -> None:
     rotation = Rotation(of_max=4096)
     rotation.image_written(0, 1, 100_000)
-    rotation.delta_written(99_999)
-    assert rotation.due() is None
+    rotation.delta_written(int(IMAGE_PRICE * 100_000) - 1)
+    assert rotation.due() == []
     rotation.delta_written(1)
-    assert rotation.due() == 0
+    assert rotation.due() == [0]
 
 
 def test_an_image_that_is_too_large_doubles_the_buckets_and_the_oldest_halves_come_first() -> None:
     rotation = Rotation(of_max=4096)
-    rotation.image_written(0, 1, IMAGE_BYTES_MAX + 1)
+    rotation.image_encoded(1, IMAGE_BYTES_MAX + 1, 1)
     assert rotation.of == 2
+    rotation.image_written(0, 1, IMAGE_BYTES_MAX + 1)
+    rotation.image_encoded(2, IMAGE_BYTES_MAX + 1, 1)
     rotation.image_written(0, 2, IMAGE_BYTES_MAX + 1)
     assert rotation.of == 4
-    rotation.delta_written(IMAGE_BYTES_MAX)
-    assert rotation.due() == 1, "bucket 1 of 2 was not written since it was split off: its halves 1 and 3 are oldest"
+    rotation.delta_written(int(IMAGE_PRICE * IMAGE_BYTES_MAX))
+    assert rotation.due()[:1] == [1], (
+        "bucket 1 of 2 was not written since it was split off: its halves 1 and 3 are oldest"
+    )
 
 
-def test_what_goes_with_an_image_is_paid_for_and_splits_nothing() -> None:
-    rotation = Rotation(of_max=4096)
-    rotation.image_written(0, 1, IMAGE_BYTES_MAX, 3 * IMAGE_BYTES_MAX)
-    assert rotation.of == 1
-    rotation.delta_written(4 * IMAGE_BYTES_MAX - 1)
-    assert rotation.due() is None
-    rotation.delta_written(1)
-    assert rotation.due() == 0
+def test_an_image_of_too_many_keys_or_of_far_too_many_bytes_cuts_as_fine_as_it_takes() -> None:
+    by_keys, by_bytes = Rotation(of_max=4096), Rotation(of_max=4096)
+    by_keys.image_encoded(1, 1, 8 * IMAGE_KEYS_MAX)
+    by_bytes.image_encoded(1, 16 * IMAGE_BYTES_MAX, 1)
+    assert (by_keys.of, by_bytes.of) == (8, 16)
 
 
 def test_there_are_never_more_buckets_than_keys_can_be_told_apart_by() -> None:
     rotation = Rotation(of_max=2)
     for _ in range(5):
-        rotation.image_written(0, rotation.of, 10 * IMAGE_BYTES_MAX)
+        rotation.image_encoded(rotation.of, 10 * IMAGE_BYTES_MAX, 10)
     assert rotation.of == 2
 
 
@@ -158,9 +161,20 @@ def test_restoring_an_image_of_fewer_buckets_makes_all_that_it_covers_young() ->
     rotation = Rotation(of_max=4096)
     rotation.image_written(3, 4, 10)
     rotation.image_written(0, 2, 10)
-    rotation.delta_written(IMAGE_PRICE_MIN)
+    rotation.delta_written(TURN_PRICE_MIN)
     assert rotation.of == 4
-    assert rotation.due() == 1
+    assert rotation.due() == [1, 3, 0, 2]
+
+
+def test_a_commit_carries_as_many_buckets_as_are_paid_for_but_not_all_at_once() -> None:
+    rotation = Rotation(of_max=4096)
+    rotation.image_encoded(1, 8 * IMAGE_BYTES_MAX, 1)
+    for index in range(8):
+        rotation.image_written(index, 8, 10_000)
+    rotation.delta_written(int(2.9 * IMAGE_PRICE * 10_000))
+    assert rotation.due() == [0, 1]
+    rotation.delta_written(1_000_000)
+    assert rotation.due() == [0, 1, 2, 3]
 
 
 @given(st.lists(st.integers(200, 60_000), min_size=50, max_size=300), st.integers(1, 3_000_000))
@@ -171,13 +185,13 @@ def test_what_a_restore_reads_is_bounded_by_three_times_the_live_state(deltas: l
     for delta in deltas * 40:
         log.append(("delta", 0, 0, delta))
         rotation.delta_written(delta)
-        index = rotation.due()
-        if index is not None:
-            of, size = rotation.of, live // rotation.of
+        of, size = rotation.of, live // rotation.of
+        for index in rotation.due():
+            rotation.image_encoded(of, size, 1)
             rotation.image_written(index, of, size)
             log.append(("image", index, of, size))
     needed = retained(log)
-    slack = (IMAGE_PRICE_MIN + max(deltas)) * 2 * rotation.of
+    slack = TURN_PRICE_MIN + max(deltas) * 2 * rotation.of
     assert sum(size for *_, size in needed) <= 3 * live + slack
 
 

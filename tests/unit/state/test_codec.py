@@ -92,7 +92,7 @@ def test_an_entry_is_joined_when_its_last_record_has_come() -> None:
     records = raws(records_of(delta, incarnation=1), first=5)
     joiner = Joiner()
     assert join(records[:-1], joiner) == []
-    assert join(records[-1:], joiner) == [Joined(delta, 1, 5)]
+    assert join(records[-1:], joiner) == [Joined(delta, 1, 5, len(encode(delta)))]
     assert joiner.incomplete == 0
 
 
@@ -101,7 +101,7 @@ def test_an_incomplete_group_is_ignored_whatever_follows() -> None:
     torn = records_of(large, incarnation=1)[:2]
     joiner = Joiner()
     joined = join(raws([*torn, *records_of(small, incarnation=2)]), joiner)
-    assert joined == [Joined(small, 2, 2)]
+    assert joined == [Joined(small, 2, 2, len(encode(small)))]
     assert joiner.incomplete == 1
 
 
