@@ -269,7 +269,7 @@ async def test_a_server_that_refuses_to_continue_is_asked_anew() -> None:
     assert [call["outcome"] for call in final["why"]["route"]] == ["interrupted", "invalid", "answered"]
 
 
-async def test_a_file_that_asks_otherwise_now_is_not_answered_with_what_was_said_before() -> None:
+async def test_a_file_that_asks_otherwise_now_leaves_what_was_being_said_to_the_question_it_answers() -> None:
     stage = await Stage(SPOKEN).open()
     await stage.produce(FAILED)
     model = slow()
@@ -277,4 +277,6 @@ async def test_a_file_that_asks_otherwise_now_is_not_answered_with_what_was_said
     stage.pipeline = compiled(SPOKEN.replace("    ask:", "    system: Be brief.\n    ask:"))
     await stage.play(model=model)
     [final] = await finals(stage)
-    assert (model.calls[1].request.continued, final["attempt"]) == ("", 2)
+    before, after = model.calls
+    assert (after.request.messages, final["attempt"]) == (before.request.messages, 1)
+    assert after.request.continued

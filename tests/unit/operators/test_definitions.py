@@ -91,7 +91,7 @@ def test_a_run_in_flight_is_asked_again_as_it_began_and_answers_as_it_was_asked(
     stand = began()
     [first] = fired(stand, 1)
     [again] = deployed(stand, B, images)
-    assert again.request == first.request
+    assert again.request == msgspec.structs.replace(first.request, request_id=again.request.request_id)
     assert again.time_limit == 30_000
     _, [result] = answered(stand, again, OLD)
     assert (result["state"], result["answer"], result["attempt"]) == ("final", {"verdict": "attack"}, 2)
