@@ -64,7 +64,8 @@ class Keeper:
         self._backoff = Backoff(random, first=REOPEN_FIRST, longest=REOPEN_LONGEST)
         self._rivals = Rivals(process.owner)
         self._fenced: int | None = None
-        self._former: int | None = None
+        self._ours: set[int] = set()
+        """Incarnations of our sessions, whether or not they came to be in the log."""
         self.ending: Ending | None = None
         self._ended = asyncio.Event()
 
@@ -100,7 +101,7 @@ class Keeper:
         began = self._process.clock.monotonic()
         opened = await self._process.broker.open(self.task)
         self.session = session = Session(
-            self._process, opened, self._look_at_predecessor, lambda: self._note_opened(began), self._former
+            self._process, opened, self._look_at_predecessor, lambda: self._note_opened(began), self._ours
         )
         if self.ending is not None:
             session.ask_to_end(self.ending)
@@ -110,7 +111,7 @@ class Keeper:
             self._fenced = opened.incarnation if self._process.broker.lease() > 0 else None
             raise
         finally:
-            self._former = opened.incarnation
+            self._ours.add(opened.incarnation)
             self._note_end_of(session)
 
     def _note_end_of(self, session: Session) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from enum import Enum, auto
 from typing import assert_never
 
@@ -60,15 +60,15 @@ class Session:
         log: TaskLog,
         on_restored: Callable[[Header | None], None],
         on_opened: Callable[[], None],
-        former: int | None = None,
+        ours: Collection[int] = (),
     ) -> None:
         """`on_restored` sees the last header in the log before anything is written there; it may raise.
 
-        `on_opened` is called when `opened` was committed. `former` is the incarnation of this process's last session of the
-        task, None if there was none.
+        `on_opened` is called when `opened` was committed. `ours` are the incarnations of this process's former sessions of the
+        task.
         """
         self._process, self._log = process, log
-        self._on_restored, self._on_opened, self._former = on_restored, on_opened, former
+        self._on_restored, self._on_opened, self._ours = on_restored, on_opened, ours
         self._bell = Bell()
         self.core = Task(process.plan, log.task.partition)
         self._saving = Saving(self.core, log, process, self._bell.ring)
@@ -120,7 +120,7 @@ class Session:
             if self._ending is not None:
                 return
         self._on_restored(last)
-        self._again = last is not None and last.incarnation == self._former
+        self._again = last is not None and last.owner == self._process.owner and last.incarnation in self._ours
         self._deaths.opened(again=self._again)
         failpoint("restored")
 
