@@ -16,6 +16,7 @@ FIRST_PIPELINE = """\
 # yaml-language-server: $schema=./penstock.schema.json
 penstock: v1
 name: ssh-watch
+kafka: {bootstrap: "${KAFKA_BOOTSTRAP:-localhost:9092}"}
 sources:
   auth: {topic: auth-log, key: event.host}       # JSON records such as {"host": "web-1", "outcome": "failed", "user": "root"}
 triggers:

@@ -77,7 +77,6 @@ class Keeper:
         self._rivals = Rivals(process.owner)
         self._deference = Deference(process.plan.digest, process.started)
         self._intrusion: Intrusion | None = None
-        self._former: int | None = None
         self.ending: Ending | None = None
         self._ended = asyncio.Event()
 
@@ -121,9 +120,8 @@ class Keeper:
         self.session = session = Session(
             self._process,
             opened,
-            lambda last: self._look_at_predecessor(last, opened.incarnation),
+            self._look_at_predecessor,
             lambda: self._note_opened(began),
-            self._former,
         )
         if self.ending is not None:
             session.ask_to_end(self.ending)
@@ -149,7 +147,7 @@ class Keeper:
         if since is not None and self._process.clock.monotonic() - since >= SETTLED_SECONDS:
             self._backoff.reset()
 
-    def _look_at_predecessor(self, last: Header | None, incarnation: int) -> None:
+    def _look_at_predecessor(self, last: Header | None) -> None:
         """The log was read: it is ours now, unless somebody else takes it from us again and again, or has a newer file."""
         self._deference.look_at(last, f"task {self._name}")
         if last is not None and self._is_intruded_by(last) and not self._stubborn:
@@ -158,7 +156,6 @@ class Keeper:
                 where=f"task {self._name}",
                 remedy="stop one of them, or give it another name or namespace",
             )
-        self._former = incarnation
         self.times_opened += 1
         self.trouble = ""
 

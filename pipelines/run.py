@@ -61,15 +61,13 @@ class Session:
         log: TaskLog,
         on_restored: Callable[[Header | None], None],
         on_opened: Callable[[], None],
-        former: int | None = None,
     ) -> None:
         """`on_restored` sees the last header in the log before anything is written there; it may raise.
 
-        `on_opened` is called when `opened` was committed. `former` is the incarnation of this process's last session of the
-        task, None if there was none.
+        `on_opened` is called when `opened` was committed.
         """
         self._process, self._log = process, log
-        self._on_restored, self._on_opened, self._former = on_restored, on_opened, former
+        self._on_restored, self._on_opened = on_restored, on_opened
         self._bell = Bell()
         self.core = Task(process.plan, log.task.partition)
         self._saving = Saving(self.core, log, process, self._bell.ring)
@@ -124,7 +122,7 @@ class Session:
             if self._ending is not None:
                 return
         self._on_restored(last)
-        self._again = last is not None and last.incarnation == self._former
+        self._again = last is not None and (last.owner, last.started) == (self._process.owner, self._process.started)
         self._deaths.opened(again=self._again)
         failpoint("restored")
 

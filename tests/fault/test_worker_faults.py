@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.stage import Stage, Told, judge, logins
 from tests.virtual_time import run_virtually
@@ -108,6 +108,11 @@ model_steps: st.SearchStrategy[list[Step]] = st.lists(
 )
 
 
+OPENED_LAST = LostAfter(), None, CrashAfter(), None, None, LostBefore(), LostAfter(), None, CrashAfter(), *[None] * 4
+DECIDED_LATE = None, Undecided(), None, None, Undecided(), *[None] * 4, Undecided()
+
+
+@example([*OPENED_LAST, CrashBefore()], [], [], [*DECIDED_LATE], [], 1)  # whoever fails to open twice has not died
 @given(commit_faults, fetch_faults, open_faults, steps, model_steps, st.integers(1, 3))
 def test_whatever_goes_wrong_together_the_outcomes_are_those_of_an_undisturbed_run(
     commits: list[CommitFault],
