@@ -18,8 +18,6 @@ from penstock.operators.record import Output, Raw
 
 RECORD_BYTES_MAX = 8 << 20
 """As in the topics that Penstock creates on Kafka: what a pipeline may write does not depend on where it runs."""
-BEATS_PER_SESSION = 10
-BEAT_SECONDS_MAX = 1.0
 FOLLOW_SECONDS = 1.0
 SETTLE_SECONDS = 0.01
 
@@ -101,7 +99,6 @@ class EmbeddedBroker:
 
     async def tasks(self) -> AsyncIterator[Assignment]:
         partitions = self._counts[self._layout.log]
-        beat = min(self._terms.session / 1000 / BEATS_PER_SESSION, BEAT_SECONDS_MAX)
         while True:
             known, at, self._attending = self._store.seats.version, self._clock.monotonic(), True
             seats = await self._store.attend(self._layout.group, self._member, partitions, self._terms)
@@ -109,7 +106,7 @@ class EmbeddedBroker:
             for change in self._standing.changes(seats, self._clock.now()):
                 self._note(change, at)
                 yield change
-            await self._store.seats.wait(known, beat)
+            await self._store.seats.wait(known, self._terms.beat / 1000)
 
     def _note(self, change: Assignment, at: float) -> None:
         match change:

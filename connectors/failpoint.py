@@ -18,6 +18,7 @@ VARIABLE = "PENSTOCK_FAILPOINT"
 FAILPOINTS: Mapping[str, str] = {
     # opening
     "opening": "A task is about to be opened; nobody is fenced yet.",
+    "release_awaited": "Kafka: somebody else had it and has not released it; nobody is fenced yet.",
     "fenced": "Kafka: its producer is initialised, so every predecessor is fenced; nothing was read.",
     "sqlite_epoch_written": "SQLite: its epoch is raised, and that is not committed.",
     "sqlite_fenced": "SQLite: its epoch is raised for everybody; nothing was read.",

@@ -17,7 +17,7 @@ from penstock.connectors.clock import MachineClock
 from penstock.connectors.failpoint import failpoint
 from penstock.connectors.kafka_client import KafkaClients
 from penstock.connectors.kafka_error import reached
-from penstock.connectors.kafka_fence import Fence
+from penstock.connectors.kafka_fence import Fence, is_released
 from penstock.connectors.kafka_inputs import read
 from penstock.connectors.kafka_keys import check_keys
 from penstock.connectors.kafka_log import KafkaTaskLog
@@ -45,6 +45,7 @@ PREVIEW_SECONDS = 1.0
 PREVIEWS_UNDER_WAY_MAX = 500
 CLOSE_SECONDS = 5.0
 TRIM_SECONDS = 10.0
+RELEASE_POLL_SECONDS = 0.05
 
 _log = logging.getLogger(__name__)
 
@@ -179,6 +180,7 @@ class KafkaBroker:
         )
         try:
             await reached(self._clients, reader.start(), "connecting")
+            await self._await_release(task, reader)
             if self._read_before_fence:
                 careless = await self._careless(reader, partition)
             await writer.start()
@@ -194,6 +196,16 @@ class KafkaBroker:
         )  # fmt: skip
         self._logs[log] = None
         return log
+
+    async def _await_release(self, task: TaskId, reader: Reader) -> None:
+        """Protocol rule 8: whoever had the task may be finishing. So nothing is lost, and nobody is fenced at work."""
+        log = TopicPartition(self._layout.log, task.partition)
+        while (left := self._membership.handover_left(task)) > 0 and not self._open_any_task:
+            if await reached(self._clients, is_released(reader, log), f"looking at {log.topic}/{log.partition}"):
+                return
+            failpoint("release_awaited")
+            await self._clock.sleep(min(left, RELEASE_POLL_SECONDS))
+            self._check_ours(task)
 
     async def _spans(self, partition: int) -> dict[str, Span]:
         """What there is of the log and of the output topics, the fence standing.

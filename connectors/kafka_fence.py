@@ -19,6 +19,8 @@ from penstock.state.codec import Joiner
 from penstock.state.delta import Delta, Header
 
 CLOSE_SECONDS = 5.0
+TAIL_RECORDS = 16
+"""The last delta of a released task seldom takes more than one, and the marker of its transaction."""
 
 
 class Fence:
@@ -48,6 +50,19 @@ async def last_header(reader: Reader, log: TopicPartition, start: int, end: int)
         if joined is not None and isinstance(joined.entry, Delta):
             last = joined.entry.header
     return last
+
+
+async def is_released(reader: Reader, log: TopicPartition) -> bool:
+    """Whether nobody works on the task, as the end of its log says: it was marked by its last owner, or there was none.
+
+    Fences nobody. Of what is not decided yet nothing is seen.
+    """
+    start = (await reader.beginning_offsets([log]))[log]
+    end = (await reader.end_offsets([log]))[log]
+    if end == 0:
+        return True
+    last = await last_header(reader, log, max(start, end - TAIL_RECORDS), end)
+    return last is not None and last.kind == "released"
 
 
 async def check_tail(clients: Clients, ends: Reader, log: TopicPartition, ours: Header, offset: int) -> None:

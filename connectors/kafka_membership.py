@@ -4,7 +4,8 @@ The member is given partitions of the pipeline's log topic and never reads. So a
 the inputs of one task cannot be torn apart.
 
 With every rebalance all partitions are taken and given again. What counts is the difference between before and after; in
-between tasks go on, because the fence of their logs decides, not the group.
+between tasks go on, because the fence of their logs decides, not the group. What does not come back is handed over: its
+owner is asked, and whoever was given it waits for that.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from aiokafka.structs import TopicPartition
 from penstock.connectors.failpoint import failpoint
 from penstock.connectors.kafka_port import Clients, GroupMember
 from penstock.connectors.kafka_stop import stop_within
-from penstock.connectors.lease import Lease
-from penstock.connectors.port import MAIN, Assignment, Given, Taken, TaskId, Tenure, WallClock
+from penstock.connectors.lease import Lease, handover
+from penstock.connectors.port import MAIN, Asked, Assignment, Given, Taken, TaskId, Tenure, WallClock
 
 POLL_SECONDS = 0.5
 RETRY_SECONDS = 0.5
@@ -38,7 +39,8 @@ class Membership:
         self._session_ms, self._clock = session_ms, clock
         self._changes: asyncio.Queue[Assignment | Exception] = asyncio.Queue()
         self._owned: frozenset[int] = frozenset()
-        self._lease = Lease(session_ms / 1_000)
+        self._lease, self._handover = Lease(session_ms / 1_000), handover(session_ms / 1_000)
+        self._handed_over_at: dict[int, float] = {}
         self._positions: dict[TopicPartition, int] = {}
         self._reported_at = float("-inf")
         self._member: GroupMember | None = None
@@ -72,6 +74,10 @@ class Membership:
         """As `Broker.tenure`. While the group rebalances nobody was given anything new: what was ours is."""
         return self._lease.tenure(task.partition) if task.stage == MAIN else None
 
+    def handover_left(self, task: TaskId) -> float:
+        """Seconds for which whoever had the task before us may be finishing; 0: it was told long ago, or it is ours for long."""
+        return max(0.0, self._handed_over_at.get(task.partition, 0.0) - self._clock.monotonic())
+
     def report(self, partition: int, positions: Mapping[str, int]) -> None:
         """Group offsets for dashboards, sent at most every 5 s; nothing rests on them (protocol rule 7)."""
         self._positions |= {TopicPartition(topic, partition): offset for topic, offset in positions.items()}
@@ -84,14 +90,17 @@ class Membership:
         await self._leave()
 
     def _assigned(self, given: frozenset[int], asked_at: float) -> None:
-        self._heard(asked_at)
+        unbroken = self._lease.renew(asked_at)
         before, self._owned = self._owned, given
         for partition in sorted(before - given):
             self._lease.taken(partition)
-            self._changes.put_nowait(Taken(TaskId(MAIN, partition)))
+            task = TaskId(MAIN, partition)
+            self._changes.put_nowait(Asked(task, self._handover) if unbroken else Taken(task))
         for partition in sorted(given - before):
             self._lease.given(partition, asked_at)
             self._changes.put_nowait(Given(TaskId(MAIN, partition)))
+        over_at = self._clock.monotonic() + self._handover
+        self._handed_over_at |= dict.fromkeys(given - before if unbroken else given, over_at)
 
     def _heard(self, asked_at: float) -> None:
         self._lease.renew(asked_at)

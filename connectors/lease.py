@@ -13,12 +13,18 @@ from penstock.connectors.port import Tenure
 MARGIN_SECONDS = 3.0
 MARGIN_SHARE_MAX = 0.3
 """Of a short session the margin is this part."""
+HANDOVER_SECONDS = 1.0
 NEVER = float("-inf")
 
 
 def margin(session_seconds: float) -> float:
     """Covers clocks that tick at different rates, and effects that are under way when a lease ends."""
     return min(MARGIN_SECONDS, MARGIN_SHARE_MAX * session_seconds)
+
+
+def handover(session_seconds: float) -> float:
+    """So long whoever is to lose a task may take to finish, and whoever is to have it waits for that (protocol rule 8)."""
+    return min(HANDOVER_SECONDS, MARGIN_SHARE_MAX * session_seconds)
 
 
 class Lease:

@@ -16,6 +16,9 @@ from typing import Literal, NamedTuple
 
 from penstock.connectors.port import MAIN, Asked, Assignment, Given, Taken, TaskId
 
+BEATS_PER_SESSION = 10
+BEAT_MAX = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -23,6 +26,16 @@ class Terms:
 
     session: int = 10_000
     handover: int = 1_000
+
+    @property
+    def beat(self) -> int:
+        """Every member looks at the seats so often."""
+        return min(self.session // BEATS_PER_SESSION, BEAT_MAX)
+
+    @property
+    def notice(self) -> int:
+        """From the moment when a seat has an heir: its owner sees that within a beat, and has to finish from then on."""
+        return self.beat + self.handover
 
 
 TERMS = Terms()
@@ -44,12 +57,12 @@ def alive(heartbeats: Mapping[str, int], now: int, session: int) -> list[str]:
     return sorted(member for member, at in heartbeats.items() if abs(now - at) < session)
 
 
-def settle(seats: Mapping[int, Seat], members: Iterable[str], partitions: int, now: int, handover: int) -> Seats:
+def settle(seats: Mapping[int, Seat], members: Iterable[str], partitions: int, now: int, notice: int) -> Seats:
     """The seats as they should be now, given who is alive. Settling again changes nothing."""
     living = set(members)
     current = {number: _living(seats.get(number, Seat()), living) for number in range(partitions)}
     wanted = _shares({number: seat.heir or seat.owner for number, seat in current.items()}, sorted(living))
-    return {number: _moved(current[number], wanted[number], now, handover) for number in current}
+    return {number: _moved(current[number], wanted[number], now, notice) for number in current}
 
 
 def _living(seat: Seat, living: set[str]) -> Seat:
@@ -59,10 +72,10 @@ def _living(seat: Seat, living: set[str]) -> Seat:
     return Seat(owner, heir, seat.until if owner is not None and seat.heir is not None else 0)
 
 
-def _moved(seat: Seat, wanted: str | None, now: int, handover: int) -> Seat:
+def _moved(seat: Seat, wanted: str | None, now: int, notice: int) -> Seat:
     if seat.owner is None or seat.owner == wanted:
         return Seat(wanted)
-    until = seat.until or now + handover
+    until = seat.until or now + notice
     return Seat(wanted) if now >= until else Seat(seat.owner, wanted, until)
 
 

@@ -151,7 +151,7 @@ class MemoryCluster:
         found, now = self._groups.setdefault(group, _Group()), self.clock.now()
         found.heartbeats[member] = now
         members = alive(found.heartbeats, now, terms.session)
-        before, found.seats = found.seats, settle(found.seats, members, partitions, now, terms.handover)
+        before, found.seats = found.seats, settle(found.seats, members, partitions, now, terms.notice)
         if before != found.seats:
             self.seats.publish()
         return found.seats

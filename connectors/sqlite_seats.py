@@ -52,4 +52,4 @@ def _seats(db: sqlite3.Connection, group: str) -> Seats:
 
 def _settled(db: sqlite3.Connection, group: str, partitions: int, now: int, terms: Terms) -> Seats:
     members = alive(_heartbeats(db, group), now, terms.session)
-    return settle(_seats(db, group), members, partitions, now, terms.handover)
+    return settle(_seats(db, group), members, partitions, now, terms.notice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,8 +12,9 @@ from tests.kafka_world import TASK, KafkaWorld, delta
 
 from penstock.connectors.clock import MachineClock
 from penstock.connectors.kafka import KafkaBroker
+from penstock.connectors.lease import HANDOVER_SECONDS
 from penstock.connectors.port import Asked, Assignment, Given, Taken, TaskId
-from penstock.operators.error import NotOurs
+from penstock.operators.error import Fenced, NotOurs
 from penstock.state.delta import Position
 
 pytestmark = pytest.mark.timeout(60)
@@ -33,10 +35,8 @@ class Told:
             match each:
                 case Given(task):
                     self.owned.add(task.partition)
-                case Taken(task):
+                case Asked(task) | Taken(task):
                     self.owned.remove(task.partition)
-                case Asked():
-                    pass
             self._changed.set()
 
     async def until_owning(self, count: int) -> None:
@@ -60,7 +60,7 @@ async def test_a_second_process_is_given_half_and_the_first_keeps_the_other_half
     await second.until_owning(2)
     await first.until_owning(2)
     assert first.owned | second.owned == {0, 1, 2, 3}
-    taken = [each.task.partition for each in first.log if isinstance(each, Taken)]
+    taken = [each.task.partition for each in first.log if isinstance(each, Asked)]
     assert sorted(taken) == sorted(second.owned)
     assert len(first.log) == 6, "what stayed was neither taken nor given again"
     with pytest.raises(NotOurs):
@@ -107,6 +107,52 @@ async def test_a_process_that_was_stopped_for_long_fences_nobody_before_it_has_a
     assert after.since > before.since + 50, "it may have been somebody else's meanwhile"
     log = await stopped.open(TASK)
     await log.close()
+    told.end()
+
+
+async def opened_in(kafka: KafkaWorld, broker: KafkaBroker) -> float:
+    """Seconds that the opening of the one task took."""
+    began = time.monotonic()
+    await kafka.open(broker)
+    return time.monotonic() - began
+
+
+async def test_who_is_given_a_task_lets_its_owner_finish_and_opens_it_as_soon_as_it_is_released(
+    kafka: KafkaWorld,
+) -> None:
+    await kafka.create()
+    former, heir = await kafka.broker(), await kafka.broker()
+    log, _, _ = await kafka.open(former)
+    told = Told(heir)
+    await told.until_owning(1)
+    opening = asyncio.create_task(opened_in(kafka, heir))
+    await asyncio.sleep(0.3)
+    await log.commit(delta(log), [])
+    await log.commit(delta(log, "released"), [])
+    assert await opening < HANDOVER_SECONDS
+    told.end()
+
+
+async def test_who_is_given_a_task_that_is_never_released_opens_it_after_the_time_for_that(kafka: KafkaWorld) -> None:
+    await kafka.create()
+    former, heir = await kafka.broker(), await kafka.broker()
+    log, _, _ = await kafka.open(former)
+    told = Told(heir)
+    await told.until_owning(1)
+    assert await opened_in(kafka, heir) > HANDOVER_SECONDS * 0.8
+    with pytest.raises(Fenced):
+        await log.commit(delta(log, "released"), [])
+    again = await opened_in(kafka, heir)
+    assert again < HANDOVER_SECONDS / 2, "it is ours for long"
+    told.end()
+
+
+async def test_a_task_that_nobody_ever_had_is_opened_at_once(kafka: KafkaWorld) -> None:
+    await kafka.create()
+    broker = await kafka.broker()
+    told = Told(broker)
+    await told.until_owning(1)
+    assert await opened_in(kafka, broker) < HANDOVER_SECONDS
     told.end()
 
 

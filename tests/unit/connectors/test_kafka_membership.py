@@ -12,10 +12,11 @@ from penstock.connectors.kafka_client import KafkaClients
 from penstock.connectors.kafka_membership import Membership
 from penstock.connectors.kafka_port import Assigned, GroupMember, Heard
 from penstock.connectors.kafka_settings import KafkaSettings
-from penstock.connectors.port import Assignment, Given, Taken, TaskId, WallClock
+from penstock.connectors.port import Asked, Assignment, Given, Taken, TaskId, WallClock
 from penstock.operators.error import Unreachable
 
 CLOCK = MachineClock()
+TASK = [TaskId("main", partition) for partition in range(3)]
 
 
 class Member:
@@ -91,10 +92,31 @@ async def test_only_the_difference_between_two_assignments_is_told(member: Membe
     member.assigned(frozenset({0, 1}), CLOCK.monotonic())
     member.assigned(frozenset({1, 2}), CLOCK.monotonic())
     member.assigned(frozenset({1, 2}), CLOCK.monotonic())
-    task = [TaskId("main", partition) for partition in range(3)]
-    assert await told(membership, 4) == [Given(task[0]), Given(task[1]), Taken(task[0]), Given(task[2])]
-    assert not membership.owns(task[0])
-    assert membership.owns(task[2])
+    assert await told(membership, 4) == [Given(TASK[0]), Given(TASK[1]), Asked(TASK[0], 1.0), Given(TASK[2])]
+    assert not membership.owns(TASK[0])
+    assert membership.owns(TASK[2])
+
+
+async def test_whoever_was_not_heard_of_for_too_long_has_nothing_to_hand_over(
+    member: Member, membership: Membership
+) -> None:
+    member.assigned(frozenset({0, 1}), CLOCK.monotonic() - 60)
+    member.assigned(frozenset({1}), CLOCK.monotonic())
+    assert await told(membership, 3) == [Given(TASK[0]), Given(TASK[1]), Taken(TASK[0])]
+
+
+async def test_what_was_given_just_now_may_still_be_handed_over_and_what_stayed_is_ours(
+    member: Member, membership: Membership
+) -> None:
+    member.assigned(frozenset({0}), CLOCK.monotonic() - 60)
+    assert membership.handover_left(TASK[0]) == pytest.approx(1, abs=0.2)
+    await asyncio.sleep(0.3)
+    member.assigned(frozenset({0, 1}), CLOCK.monotonic() - 55)
+    assert membership.handover_left(TASK[0]) < 0.8
+    assert membership.handover_left(TASK[1]) == pytest.approx(1, abs=0.2)
+    assert membership.handover_left(TASK[2]) == 0
+    member.assigned(frozenset({0, 1}), CLOCK.monotonic())
+    assert membership.handover_left(TASK[0]) == pytest.approx(1, abs=0.2), "meanwhile somebody else may have had it"
 
 
 async def test_a_lease_counts_from_when_the_group_was_asked_and_not_from_its_answer(

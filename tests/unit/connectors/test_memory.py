@@ -212,9 +212,9 @@ async def test_a_member_that_died_silently_is_replaced_after_the_session_time_ou
     clock.ms += 500
     living = Watcher(second)
     await asyncio.sleep(0)  # it has joined
-    clock.ms += 100  # the heir waits no longer than for the hand-over
+    clock.ms += 200  # the heir waits no longer than for a beat and the hand-over
     assert await living.heard(1) == given([1])
-    clock.ms += 400
+    clock.ms += 300
     assert first.lease() == 0
     assert await living.heard(1) == given([0])
     await living.stop()
@@ -243,7 +243,7 @@ async def test_a_task_that_was_asked_for_passes_on_when_its_log_is_closed() -> N
     assert await here.heard(2) == given([0, 1])
     log = await opened(first, TaskId(MAIN, 1))
     there = Watcher(second)
-    assert await here.heard(1) == [Asked(TaskId(MAIN, 1), 0.1)]
+    assert await here.heard(1) == [Asked(TaskId(MAIN, 1), 0.2)]
     await log.commit(next_delta(log, kind="released"), [])
     await log.close()
     assert await there.heard(1) == given([1])
