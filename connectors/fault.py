@@ -9,6 +9,7 @@ repeated by its lists.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
@@ -44,6 +45,11 @@ class LostAfter:
 
 
 @dataclass(frozen=True, slots=True)
+class Hangs:
+    """The commit is never answered, and never decided."""
+
+
+@dataclass(frozen=True, slots=True)
 class FencedBefore:
     """Somebody else opens the task first: the broker itself refuses the commit."""
 
@@ -65,7 +71,7 @@ class Away:
     """The broker cannot be reached."""
 
 
-CommitFault = CrashBefore | CrashAfter | LostBefore | LostAfter | FencedBefore | RefusedFirst | None
+CommitFault = CrashBefore | CrashAfter | LostBefore | LostAfter | Hangs | FencedBefore | RefusedFirst | None
 FetchFault = Silent | Away | None
 OpenFault = Away | None
 
@@ -190,6 +196,8 @@ class FaultyLog:
                 raise Crash("scripted: before a commit")
             case LostBefore():
                 raise self._lose()
+            case Hangs():
+                await asyncio.Event().wait()
             case FencedBefore():
                 rival = await self._broker.open(self.task)
                 await rival.close()

@@ -13,7 +13,8 @@
         ├── NotOurs                   it was given to somebody else
         ├── Declined                  a newer deployment has it: leave it alone for a while
         ├── Fenced                    somebody opened it after us
-        └── Indefinite                a commit's outcome is unknown; the log will say
+        ├── Indefinite                a commit's outcome is unknown; the log will say
+        └── Stuck                     it has work, and nothing was committed for a minute
 
     Refused                           one output will never be accepted (too large): becomes a dead letter, not a loop
     ModelError                        a model call ended without a usable answer
@@ -109,6 +110,10 @@ class Fenced(Lost):
 
 class Indefinite(Lost):
     """A commit was begun and its outcome is unknown. Never re-send: the log says what happened."""
+
+
+class Stuck(Lost):
+    """The task has something to do, and no commit of it came through for too long."""
 
 
 class Refused(Exception):

@@ -22,6 +22,11 @@ class Progress(msgspec.Struct, frozen=True):
     seen_at: int
 
     @property
+    def lag(self) -> int:
+        """Records not read yet, counted by offsets."""
+        return max(0, self.end_seen - self.position)
+
+    @property
     def caught_up(self) -> bool:
         return self.position >= self.end_seen
 

@@ -14,6 +14,7 @@ RECORDS_MAX = 4_000
 FEED_SECONDS = 0.010
 """A batch should be fed in about so long: heartbeats, answers and the other tasks share the loop."""
 FETCH_WAIT = 0.5
+LAST_FETCH_SECONDS = 10.0
 
 
 class Inputs(Protocol):
@@ -27,7 +28,7 @@ class Inputs(Protocol):
 class Fetching:
     """One fetch is always under way, unless a batch waits to be taken. `ring` is called when there is something to take.
 
-    A fetch is never cancelled (aiokafka's `getmany` does not survive it): `end` waits until it returns by itself.
+    A fetch is not cancelled (aiokafka's `getmany` does not survive it) before the inputs are given up for good.
     """
 
     def __init__(self, log: Inputs, topics: Iterable[str], ring: Callable[[], None], most: int = RECORDS_MAX) -> None:
@@ -77,8 +78,8 @@ class Fetching:
         return self._paused
 
     async def end(self) -> None:
-        """Wait for the fetch under way; what it brings, also an error, is of no interest any more."""
+        """Wait for the fetch under way, but not for ever; what it brings, also an error, is of no interest any more."""
         if self._fetch is not None:
-            await asyncio.wait([self._fetch])
-            if not self._fetch.cancelled():
-                self._fetch.exception()
+            await asyncio.wait([self._fetch], timeout=LAST_FETCH_SECONDS)
+            self._fetch.cancel()
+            await asyncio.gather(self._fetch, return_exceptions=True)

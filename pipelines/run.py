@@ -21,6 +21,7 @@ from typing import assert_never
 
 from penstock.connectors.failpoint import failpoint
 from penstock.connectors.port import TaskLog
+from penstock.operators.error import Stuck
 from penstock.operators.event import Answered, Arrived, Ask, Cancel, Effect, Ended, Progress, Ticked
 from penstock.operators.instant import iso_text
 from penstock.operators.task import Task
@@ -30,6 +31,7 @@ from penstock.pipelines.fetching import Fetching
 from penstock.pipelines.poison import Deaths
 from penstock.pipelines.process import Process
 from penstock.pipelines.saving import Saving
+from penstock.pipelines.stuck import STUCK_SECONDS, Standstill
 from penstock.pipelines.trials import Trials
 from penstock.state.delta import Delta, Header
 
@@ -78,6 +80,7 @@ class Session:
         self._deaths = Deaths()
         self._trials: Trials | None = None
         self._again = False
+        self._standstill = Standstill()
         self._ticked_at = 0
         self._input_ended = False
         self.progress: dict[str, Progress] = {}
@@ -171,6 +174,7 @@ class Session:
             self._saving.save_if_due()
             self._regulate_intake()
             self._notice_quiet()
+            self._notice_standstill()
 
     async def _release(self) -> None:
         """What is not answered in time is handed over as far as it has got: whoever opens the task next goes on from there."""
@@ -301,3 +305,11 @@ class Session:
             self.quiet_since = None
         elif self.quiet_since is None:
             self.quiet_since = self._process.clock.monotonic()
+
+    def _notice_standstill(self) -> None:
+        """Protocol rule 15. An input that back-pressure holds does not count: it waits for models, on purpose."""
+        lag = sum(self.progress[topic].lag for topic in self.progress.keys() - self.paused)
+        busy = lag > 0 or self.core.dirty or self._saving.in_flight
+        seconds = self._standstill.seconds(self._process.clock.monotonic(), self._log.seq, busy=busy)
+        if seconds >= STUCK_SECONDS:
+            raise Stuck(f"nothing was committed for {seconds:.0f} s, and {lag:,} records wait")

@@ -19,13 +19,14 @@ import msgspec
 from penstock.connectors.failpoint import failpoint
 from penstock.connectors.port import Committed, TaskLog
 from penstock.operators.dead import refused_output
-from penstock.operators.error import Refused, Rejected
+from penstock.operators.error import Refused, Rejected, Stuck
 from penstock.operators.event import Answered
 from penstock.operators.key_state import Counts
 from penstock.operators.keys import BUCKETS_MAX
 from penstock.operators.task import Cut, Task
 from penstock.pipelines.cadence import UNSAVED_BYTES_MAX, Cadence, Rotation, Waiting
 from penstock.pipelines.process import Process
+from penstock.pipelines.stuck import STUCK_SECONDS
 from penstock.state.delta import Bucket, Delta, Entry, EntryKind, Trial
 
 LAST_COMMIT_SECONDS = 5.0
@@ -154,9 +155,11 @@ class Saving:
             self._rotation.image_written(bucket.index, bucket.of, size)
 
     async def finish(self) -> None:
-        """Wait for the commit in flight, if there is one, and settle it."""
+        """Wait for the commit in flight, if there is one, and settle it. Raises what it raised, and Stuck."""
         if self._commit is not None:
-            await asyncio.wait([self._commit])
+            await asyncio.wait([self._commit], timeout=STUCK_SECONDS)
+            if not self._commit.done():
+                raise Stuck(f"a commit was not decided within {STUCK_SECONDS:g} s")
             self.settle()
 
     async def end(self) -> None:

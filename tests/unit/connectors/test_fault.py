@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from tests.contract.world import TASK, next_delta, opened, output, restored
 
@@ -14,6 +16,7 @@ from penstock.connectors.fault import (
     CrashBefore,
     FaultyBroker,
     FencedBefore,
+    Hangs,
     LostAfter,
     LostBefore,
     RefusedFirst,
@@ -44,6 +47,7 @@ async def sound_broker() -> MemoryBroker:
         (LostAfter(), Indefinite, True),
         (FencedBefore(), Fenced, False),
         (RefusedFirst("too odd"), Refused, False),
+        (Hangs(), TimeoutError, False),
     ],
 )
 async def test_a_commit_meets_its_fault(fault: CommitFault, error: type[Exception], is_committed: bool) -> None:
@@ -51,7 +55,7 @@ async def test_a_commit_meets_its_fault(fault: CommitFault, error: type[Exceptio
     log = await opened(FaultyBroker(sound, commits=[None, fault]))
     delta = next_delta(log)
     with pytest.raises(error):
-        await log.commit(delta, [output("out", "x")])
+        await asyncio.wait_for(log.commit(delta, [output("out", "x")]), 0.1)
     entries = await restored(await sound.open(TASK))
     assert (delta in entries) == is_committed
     assert [raw.value async for raw in sound.read("out", 0, 0)] == [b"x"] * is_committed
