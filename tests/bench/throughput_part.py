@@ -1,4 +1,4 @@
-"""One reading of the throughput benchmark: `floor` or `ours`, in a process of its own."""
+"""One reading of the throughput and safety benchmarks: `floor`, `ours` or `unsafe`, in a process of its own."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from tests.bench.part import say
+from tests.bench.unsafe import UnsafeClients
 from tests.bench.working import cpu_until_read, pipeline_of
 
 from penstock.connectors.clock import MachineClock
 from penstock.connectors.kafka import KafkaBroker
+from penstock.connectors.kafka_client import KafkaClients
 from penstock.connectors.kafka_settings import KafkaSettings
 from penstock.pipelines.worker import Worker, WorkerOptions
 
@@ -54,8 +56,18 @@ async def floor(bootstrap: str, topic: str, count: int) -> dict[str, Any]:
 
 async def ours(bootstrap: str, topic: str, count: int) -> dict[str, Any]:
     """The whole worker, from its first fetch until everything is read and committed."""
+    return await _worked(KafkaClients, bootstrap, topic, count)
+
+
+async def unsafe(bootstrap: str, topic: str, count: int) -> dict[str, Any]:
+    """As `ours`, without transactions."""
+    return await _worked(UnsafeClients, bootstrap, topic, count)
+
+
+async def _worked(clients: type[KafkaClients], bootstrap: str, topic: str, count: int) -> dict[str, Any]:
     pipeline = pipeline_of(PIPELINE.format(namespace=f"bench-{os.getpid()}", topic=topic))
-    broker = KafkaBroker(pipeline.layout, KafkaSettings(bootstrap=bootstrap), f"bench-{os.getpid()}")
+    settings, name = KafkaSettings(bootstrap=bootstrap), f"bench-{os.getpid()}"
+    broker = KafkaBroker(pipeline.layout, settings, name, clients=clients(settings, name))
     await broker.start()
     options = WorkerOptions(owner="bench", batch=BATCH)
     worker = Worker(pipeline.plan, pipeline.layout, broker, {}, MachineClock(), options)
@@ -72,7 +84,11 @@ def _figures(count: int, cpu: float, wall: float) -> dict[str, Any]:
     return {"per_core": count / cpu, "per_second": count / wall, "microseconds": 1e6 * cpu / count}
 
 
-PARTS: dict[str, Callable[[str, str, int], Coroutine[Any, Any, dict[str, Any]]]] = {"floor": floor, "ours": ours}
+PARTS: dict[str, Callable[[str, str, int], Coroutine[Any, Any, dict[str, Any]]]] = {
+    "floor": floor,
+    "ours": ours,
+    "unsafe": unsafe,
+}
 
 
 if __name__ == "__main__":
