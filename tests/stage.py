@@ -157,3 +157,15 @@ class Told:
             assert record["rev"] > rev, f"revisions of {record['run']} do not grow"
             assert state == "partial" or record["state"] == "resolved", f"{record['state']} after {state}"
             last[record["run"]] = (record["rev"], record["state"])
+        self._check_order()
+
+    def _check_order(self) -> None:
+        """Of one key and agent, outcomes come in the order of the records that fired them."""
+        latest: dict[tuple[str, str | None, str], int] = {}
+        for record in self.results:
+            place, _, offset = record["why"]["fired_by"].rpartition("@")
+            if record["state"] == "resolved" or place == "timer":
+                continue
+            queue = record["key"], record["agent"], place
+            assert int(offset) >= latest.get(queue, 0), f"{record['run']} came after the outcome of a later firing"
+            latest[queue] = int(offset)
