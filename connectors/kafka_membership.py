@@ -4,7 +4,7 @@ The member is given partitions of the pipeline's log topic and never reads. So a
 the inputs of one task cannot be torn apart.
 
 With every rebalance all partitions are taken and given again. What counts is the difference between before and after; in
-between tasks go on, because the fence of their logs decides, not the group.
+between tasks go on, because the fence of their logs decides, not the group. After a lease that ran out nothing counts as kept.
 """
 
 from __future__ import annotations
@@ -84,12 +84,14 @@ class Membership:
         await self._leave()
 
     def _assigned(self, given: frozenset[int], asked_at: float) -> None:
-        self._heard(asked_at)
+        """What was ours while the lease had run out is taken first: somebody else may have had it meanwhile."""
+        unbroken = self._lease.renew(asked_at)
         before, self._owned = self._owned, given
-        for partition in sorted(before - given):
+        kept = before & given if unbroken else frozenset()
+        for partition in sorted(before - kept):
             self._lease.taken(partition)
             self._changes.put_nowait(Taken(TaskId(MAIN, partition)))
-        for partition in sorted(given - before):
+        for partition in sorted(given - kept):
             self._lease.given(partition, asked_at)
             self._changes.put_nowait(Given(TaskId(MAIN, partition)))
 
