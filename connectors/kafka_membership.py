@@ -5,7 +5,7 @@ the inputs of one task cannot be torn apart.
 
 With every rebalance all partitions are taken and given again. What counts is the difference between before and after; in
 between tasks go on, because the fence of their logs decides, not the group. What does not come back is handed over: its
-owner is asked, and whoever was given it waits for that.
+owner is asked, and whoever was given it waits for that. After a lease that ran out nothing counts as kept.
 """
 
 from __future__ import annotations
@@ -90,17 +90,18 @@ class Membership:
         await self._leave()
 
     def _assigned(self, given: frozenset[int], asked_at: float) -> None:
+        """What was ours while the lease had run out is taken first: somebody else may have had it meanwhile."""
         unbroken = self._lease.renew(asked_at)
         before, self._owned = self._owned, given
-        for partition in sorted(before - given):
+        kept = before & given if unbroken else frozenset()
+        for partition in sorted(before - kept):
             self._lease.taken(partition)
             task = TaskId(MAIN, partition)
             self._changes.put_nowait(Asked(task, self._handover) if unbroken else Taken(task))
-        for partition in sorted(given - before):
+        for partition in sorted(given - kept):
             self._lease.given(partition, asked_at)
             self._changes.put_nowait(Given(TaskId(MAIN, partition)))
-        over_at = self._clock.monotonic() + self._handover
-        self._handed_over_at |= dict.fromkeys(given - before if unbroken else given, over_at)
+        self._handed_over_at |= dict.fromkeys(given - kept, self._clock.monotonic() + self._handover)
 
     def _heard(self, asked_at: float) -> None:
         self._lease.renew(asked_at)

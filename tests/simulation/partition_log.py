@@ -93,6 +93,8 @@ class PartitionLog:
     def __init__(self, topic: str, partition: int, settings: Mapping[str, str]) -> None:
         self.topic, self.partition, self._settings = topic, partition, settings
         self.start = self.end = 0
+        self.history: list[Batch] = []
+        """Every batch that was ever written, whatever was deleted since, for whoever looks at it all at the end."""
         self._batches: list[Batch] = []
         self._bases: list[int] = []
         self._writers: dict[int, Writer] = {}
@@ -174,6 +176,7 @@ class PartitionLog:
         return None
 
     def _add(self, batch: Batch) -> None:
+        self.history.append(batch)
         self._batches.append(batch)
         self._bases.append(batch.base)
         self.end = batch.last + 1

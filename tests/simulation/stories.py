@@ -1,8 +1,10 @@
-"""Kinds of runs, by name, and what has to hold of each: whatever went wrong, the same was told as if nothing had.
+"""Kinds of runs, by name, and what has to hold of each: whatever goes wrong, what is due is told.
 
-    python -m tests.simulation.stories eventful 0 10000      plays these seeds on all cores; the seeds that fail are printed
+    python -m tests.simulation.stories eventful 17          plays one seed, and says what went wrong
+    python -m tests.simulation.stories eventful 0 10000     plays these on all cores; the seeds that fail are printed
+    python -m tests.simulation.stories all 0 1000           the same of every kind, and the seeds that failed once
 
-A seed that fails is played again alone with the same command; `trace.py` shows what happened.
+`trace.py` shows what happened in one.
 """
 
 from __future__ import annotations
@@ -12,14 +14,16 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
+from typing import NamedTuple
 
 from tests.simulation import messages as m
+from tests.simulation.expectation import expected, placed
 from tests.simulation.network import Chances
 from tests.simulation.settings import BrokerSettings
-from tests.simulation.world import Faults, Story, World
+from tests.simulation.world import INPUT, Faults, Story, World, verdict
+from tests.stage import compiled
 
 LATE_ENDS = Chances(late=0.3, only=frozenset({m.EndTransaction, m.AddPartitions}))
 KIP_890 = BrokerSettings(transaction_version=2)
@@ -28,6 +32,16 @@ KIP_890 = BrokerSettings(transaction_version=2)
 def killed(seed: int) -> Story:
     """Worker processes are killed."""
     return Story(seed, faults=Faults(kills=3))
+
+
+def stopped(seed: int) -> Story:
+    """Worker processes are stopped, some of them for longer than their session, and go on as if nothing had been."""
+    return Story(seed, faults=Faults(stops=3, seconds=4.0))
+
+
+def brokerless(seed: int) -> Story:
+    """Brokers crash, one after the other, and come back."""
+    return Story(seed, faults=Faults(kills=1, broker_crashes=3, seconds=8.0), feeding=6.0)
 
 
 def eventful(seed: int) -> Story:
@@ -41,53 +55,90 @@ def late_ends(seed: int) -> Story:
     return Story(seed, faults=Faults(kills=2, chances=LATE_ENDS, seconds=8.0))
 
 
+def heavy(seed: int) -> Story:
+    """So much state that buckets are written and the log is trimmed, while processes are killed."""
+    return Story(
+        seed, workers=2, partitions=1, events=60, line_bytes=2_000, faults=Faults(kills=4, seconds=8.0), feeding=6.0
+    )
+
+
 STORIES: Mapping[str, Callable[[int], Story]] = {
     "killed": killed,
     "killed, KIP-890": lambda seed: replace(killed(seed), brokers=KIP_890),
+    "stopped": stopped,
+    "brokerless": brokerless,
     "eventful": eventful,
     "eventful, KIP-890": lambda seed: replace(eventful(seed), brokers=KIP_890),
     "late ends": late_ends,
     "late ends, KIP-890": lambda seed: replace(late_ends(seed), brokers=KIP_890),
+    "heavy": heavy,
 }
 
 
+class Seed(NamedTuple):
+    """One run: a kind of story and its number."""
+
+    kind: str
+    number: int
+
+    @property
+    def command(self) -> str:
+        return f"python -m tests.simulation.stories {self.kind!r} {self.number}"
+
+
+REGRESSIONS: Mapping[Seed, str] = {}
+"""Seeds that failed once, and why: they are always played."""
+
+
 def check(story: Story) -> None:
-    """Play it, and again without anything going wrong. Raises when what is told differs, or what went wrong itself."""
-    told, undisturbed = World(story).play(), World(replace(story, faults=Faults())).play()
-    told.check()
-    assert undisturbed.results, "nothing was told at all"
-    missing = {*undisturbed.outcomes} - {*told.outcomes}
-    more = {*told.outcomes} - {*undisturbed.outcomes}
-    assert told.outcomes == undisturbed.outcomes, f"lost: {sorted(missing)}, invented: {sorted(more)}"
+    """Play it. Raises when what is told is not what is due, or what went wrong itself."""
+    told = World(story).play().outcomes
+    due = expected(compiled(story.pipeline), placed(INPUT, story.partitions, story.records()), verdict)
+    missing, more = {*due} - {*told}, {*told} - {*due}
+    assert told == due, f"lost: {sorted(missing)}, invented: {sorted(more)}"
 
 
-def fails(kind: str, seed: int) -> str:
-    """Why a seed fails; empty if it does not."""
+def why_it_fails(seed: Seed) -> str:
+    """Empty if it does not."""
     try:
-        check(STORIES[kind](seed))
+        check(STORIES[seed.kind](seed.number))
     except Exception as error:  # noqa: BLE001 - whatever it is, somebody has to look at the seed
         return f"{type(error).__name__}: {error}"
     return ""
 
 
+def failures(seeds: Iterable[Seed]) -> Iterator[str]:
+    """Plays them on all cores; a line for each that fails, with the command that plays it again."""
+    wanted = list(seeds)
+    with multiprocessing.Pool(os.cpu_count(), _prepare) as pool:
+        for seed, why in zip(wanted, pool.imap(why_it_fails, wanted, chunksize=10), strict=True):
+            if why:
+                yield f"{seed.command}\n    {why}"
+
+
 def _prepare() -> None:
-    check(killed(0))  # imports and compiles what every run needs
+    why_it_fails(Seed("killed", 0))  # imports and compiles what every run needs; a pool never ends if this raises
     gc.collect()
     gc.freeze()
 
 
 def main() -> int:
-    kind, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    kind, first, *last = sys.argv[1:]
+    if not last:
+        check(STORIES[kind](int(first)))
+        return 0
     began, failed = time.monotonic(), 0
-    with multiprocessing.Pool(os.cpu_count(), _prepare) as pool:
-        seeds = range(first, last)
-        for seed, why in zip(seeds, pool.imap(partial(fails, kind), seeds, chunksize=10), strict=True):
-            if why:
-                failed += 1
-                sys.stdout.write(f"{kind} {seed}: {why}\n")
-    seconds = time.monotonic() - began
-    sys.stdout.write(f"{failed} of {last - first} seeds failed; {seconds:.0f} s, two runs per seed\n")
+    seeds = [] if kind != "all" else list(REGRESSIONS)
+    seeds += [Seed(each, number) for each in _kinds(kind) for number in range(int(first), int(last[0]))]
+    for line in failures(seeds):
+        failed += 1
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{failed} of {len(seeds)} seeds failed; {time.monotonic() - began:.0f} s\n")
     return min(failed, 1)
+
+
+def _kinds(kind: str) -> list[str]:
+    return list(STORIES) if kind == "all" else [kind]
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.simulation.world import Machine, Story, World, settings
+from tests.simulation.machine import Machine, settings
+from tests.simulation.world import Story, World
 
 SESSION_SECONDS = settings().session_timeout / 1_000
 MORE_SECONDS = 3.0

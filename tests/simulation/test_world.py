@@ -1,4 +1,4 @@
-"""Whole deployments on a simulated cluster: whatever goes wrong, the same is told at the end; and a seed decides it all."""
+"""Whole deployments on a simulated cluster: a seed decides it all. What has to hold of them is in test_stories.py."""
 
 from __future__ import annotations
 
@@ -7,17 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-from tests.simulation.stories import STORIES, check, eventful
+from tests.simulation.stories import eventful
 from tests.simulation.trace import Tracer, digest_of
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.mark.parametrize("kind", list(STORIES))
-@pytest.mark.parametrize("seed", range(4))
-def test_whatever_goes_wrong_the_same_is_told(seed: int, kind: str) -> None:
-    check(STORIES[kind](seed))
 
 
 def test_a_seed_decides_a_run_whatever_ran_before_in_this_process() -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from math import ceil
 from random import Random
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka.errors import (
     ConcurrentTransactions,
@@ -112,6 +112,14 @@ class Transaction:
         return True
 
 
+class CommitDecision(NamedTuple):
+    """`at` is when it was decided: the markers came later."""
+
+    at: float
+    producer: int
+    partitions: tuple[TopicPartition, ...]
+
+
 class TransactionCoordinator:
     """All transactional ids. Which broker may be asked for which is the cluster's to say."""
 
@@ -119,6 +127,8 @@ class TransactionCoordinator:
         self._brokers, self._settings, self._random = brokers, settings, random
         self._transactions: dict[str, Transaction] = {}
         self._producers = 0
+        self.commits: list[CommitDecision] = []
+        """Every commit in the order of decisions, for whoever looks at it all at the end."""
 
     def names(self) -> Iterable[str]:
         return list(self._transactions)
@@ -233,6 +243,8 @@ class TransactionCoordinator:
 
     def _decide(self, transaction: Transaction, state: State, now: float) -> None:
         transaction.state = state
+        if state is State.COMMIT_DECIDED:
+            self.commits.append(CommitDecision(now, transaction.producer, tuple(transaction.partitions)))
         self._save(transaction, now)
         self._send_markers(transaction, now)
 

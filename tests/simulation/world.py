@@ -5,45 +5,42 @@
                              worker c ┘        ▲
                                                └── kills, stops, crashes of brokers, lost and late requests, by the seed
 
-`World(Story(seed=…)).play()` is a function of the story. What is compared between runs is what was told: runs and answers.
+`World(Story(seed=…)).play()` is a function of the story. It looks at everything that was written, and at what was asked of the
+model; what was told, runs and answers, is left to be compared with what should have been.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from random import Random
-from typing import Any
 from zlib import crc32
 
 import msgspec
 from aiokafka.structs import TopicPartition
-from tests.simulation.clients import SimulatedClients
+from tests.simulation.bill import check_calls
+from tests.simulation.calls import WatchedCall
+from tests.simulation.chronicle import Chronicle
 from tests.simulation.cluster import Cluster
-from tests.simulation.loop import Process, SimulatedClock, SimulatedLoop
+from tests.simulation.invariants import check_commits, check_rest, check_restoring, check_results
+from tests.simulation.loop import SimulatedClock, SimulatedLoop
+from tests.simulation.machine import Machine, WorkerEnded
 from tests.simulation.messages import Sent
 from tests.simulation.network import Chances, Network
 from tests.simulation.settings import BrokerSettings
 from tests.stage import WATCH, Told, compiled, logins
 from tests.virtual_time import BEGINNING_MS
 
-from penstock.connectors.kafka import KafkaBroker
-from penstock.connectors.kafka_port import Clients
-from penstock.connectors.kafka_settings import KafkaSettings
 from penstock.connectors.partition import partition_of
-from penstock.connectors.scripted import ScriptedModel
-from penstock.operators.error import Unreachable
 from penstock.operators.event import ChatRequest
-from penstock.pipelines.worker import Summary, Worker, WorkerOptions
+from penstock.operators.task import Task
 
 INPUT = "auth"
 CALM_SECONDS = 120.0
 """So long after the last fault everything has to be done."""
-RESTART_SECONDS = 0.5
-PIECE_SECONDS = 0.05
-LINE = "x" * 100
+LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,85 +51,47 @@ class Faults:
     stops: int = 0
     broker_crashes: int = 0
     chances: Chances | None = None
-    seconds: float = 10.0
+    seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """`events` come one by one, within about `feeding` seconds."""
+    """`events` come one by one, within about `feeding` seconds. `reads_before_fence`: the protocol is broken on purpose."""
 
     seed: int
     workers: int = 3
-    partitions: int = 4
-    events: int = 60
-    feeding: float = 3.0
+    partitions: int = 3
+    events: int = 40
+    feeding: float = 4.0
+    line_bytes: int = 50
     faults: Faults = field(default_factory=Faults)
     brokers: BrokerSettings = field(default_factory=BrokerSettings)
     pipeline: str = WATCH
+    reads_before_fence: bool = False
 
+    def records(self) -> list[Sent]:
+        """Event time goes on by a second from one event to the next, however fast they come."""
+        return [
+            Sent(BEGINNING_MS + 1000 * number, host.encode(), self._value(number, host, outcome), ())
+            for number, (host, outcome) in enumerate(logins(self.seed, self.events))
+        ]
 
-class Machine:
-    """One place where a worker runs; whenever its process has ended, another is started."""
-
-    def __init__(self, world: World, name: str) -> None:
-        self._world, self._name = world, name
-        self.process: Process | None = None
-        self.worker: Worker | None = None
-        self.starts = 0
-        self.summaries: list[Summary] = []
-
-    def start(self) -> None:
-        self.starts += 1
-        world, name = self._world, f"{self._name}.{self.starts}"
-        self.worker = None
-        self.process = world.loop.process(name)
-        world.loop.spawn(self.process, self._live(name))
-
-    def kill(self) -> None:
-        if self.process is not None and not self.process.killed:
-            self._world.loop.kill_process(self.process)
-            self._world.loop.call_later(RESTART_SECONDS, self.start)
-
-    async def _live(self, name: str) -> None:
-        """A process from its beginning to its end, as `penstock run` leads it."""
-        world = self._world
-        pipeline, clock = world.pipeline, world.clock
-        clients: Clients = SimulatedClients(world.network, name, clock, settings().transaction_timeout / 1_000)
-        broker = KafkaBroker(pipeline.layout, settings(), name, clock, clients, trim_seconds=1.0)
-        while True:
-            try:
-                await broker.start()
-                break
-            except Unreachable:
-                await clock.sleep(RESTART_SECONDS)
-        models = {
-            each: ScriptedModel(verdict, seconds_per_piece=PIECE_SECONDS, sleep=clock.sleep) for each in pipeline.models
-        }
-        random = Random(f"{world.story.seed} {name}")
-        self.worker = Worker(pipeline.plan, pipeline.layout, broker, models, clock, WorkerOptions(owner=name), random)
-        self.summaries.append(await self.worker.run())
-        await broker.close()
-
-    @property
-    def quiet_tasks(self) -> set[int]:
-        """Partitions on which nothing is left to do here."""
-        keepers = self.worker.keepers if self.worker is not None else []
-        return {keeper.task.partition for keeper in keepers if keeper.quiet_since is not None}
+    def _value(self, number: int, host: str, outcome: str) -> bytes:
+        """Lines are not to be compressed: the log should grow by them."""
+        line = Random(number).randbytes(self.line_bytes).hex()
+        return msgspec.json.encode({"host": host, "outcome": outcome, "line": line})
 
 
 def verdict(request: ChatRequest) -> str:
-    """A function of the prompt and nothing else, in few pieces."""
+    """A function of the prompt and nothing else."""
     digest = crc32("\n".join(message.content for message in request.messages).encode())
     return f'{{"verdict": "{"attack" if digest % 2 else "benign"}", "why": "{digest}"}}'
 
 
-@cache
-def settings() -> KafkaSettings:
-    return KafkaSettings.model_validate({"session_timeout": "6s", "transaction_timeout": "10s"})
-
-
 class World:
     """One run of one story. Not to be played twice."""
+
+    answer: Callable[[ChatRequest], str] = staticmethod(verdict)
 
     def __init__(self, story: Story) -> None:
         self.story = story
@@ -143,6 +102,12 @@ class World:
         self.cluster = Cluster(story.brokers, Random(self.random.random()))
         self.network = Network(self.loop, self.cluster, Random(self.random.random()))
         self.machines = [Machine(self, f"worker-{number}") for number in range(story.workers)]
+        self.calls: list[WatchedCall] = []
+        self._ended: list[str] = []
+
+    def ended(self, how: str) -> None:
+        """A worker came to an end that nobody had asked for."""
+        self._ended.append(how)
 
     def play(self) -> Told:
         """What was told on the topics of the pipeline, once everything was done. Raises what went wrong on the way."""
@@ -158,23 +123,16 @@ class World:
         for machine in self.machines:
             machine.start()
         await asyncio.gather(self._feed(), self._disturb())
-        await self._until_done()
-        for machine in self.machines:
-            if machine.worker is not None:
-                machine.worker.stop()
-        return await self._told()
+        self._look_at_state(await self._until_done())
+        await self._until_left()
+        return self._look_at_everything()
 
     async def _feed(self) -> None:
-        """Event time goes on by a second from one event to the next, however fast they come. Each is written exactly once."""
-        for number, (host, outcome) in enumerate(logins(self.story.seed, self.story.events)):
-            key = host.encode()
-            value = msgspec.json.encode({"host": host, "outcome": outcome, "line": LINE})
-            partition = TopicPartition(INPUT, partition_of(key, self.story.partitions))
-            self.network.write(partition, [Sent(BEGINNING_MS + 1000 * number, key, value, ())])
+        """Each is written exactly once."""
+        for sent in self.story.records():
+            partition = TopicPartition(INPUT, partition_of(sent.key or b"", self.story.partitions))
+            self.network.write(partition, [sent])
             await asyncio.sleep(self.random.random() * 2 * self.story.feeding / self.story.events)
-
-    def _clients(self) -> Clients:
-        return SimulatedClients(self.network, "outside", self.clock)
 
     async def _disturb(self) -> None:
         """Everything that goes wrong, and at the end nothing any more."""
@@ -212,29 +170,55 @@ class World:
             self.network.crash(broker)
             self.loop.call_later(self.random.random() * 10.0, self.network.restore, broker)
 
-    async def _until_done(self) -> None:
-        """Until every partition is somebody's, and nobody has anything left to do, for two looks in a row."""
-        wanted, quiet_looks = set(range(self.story.partitions)), 0
+    async def _until_done(self) -> dict[int, Task]:
+        """Until somebody has nothing left to do in every partition, for two looks in a row; what they know."""
+        quiet_looks = 0
         async with asyncio.timeout(CALM_SECONDS):
-            while quiet_looks < 2:
-                await asyncio.sleep(0.5)
-                quiet = set().union(*(machine.quiet_tasks for machine in self.machines))
-                quiet_looks = quiet_looks + 1 if quiet == wanted else 0
+            while True:
+                await asyncio.sleep(LOOK_SECONDS)
+                self._check_ended()
+                done = self._done_tasks()
+                quiet_looks = quiet_looks + 1 if len(done) == self.story.partitions else 0
+                if quiet_looks == 2:
+                    return done
 
-    async def _told(self) -> Told:
-        """What a committed reader finds on the topics of results and of partials."""
+    def _done_tasks(self) -> dict[int, Task]:
+        partitions = [TopicPartition(INPUT, number) for number in range(self.story.partitions)]
+        found = [self.cluster.topics.find(partition) for partition in partitions]
+        ends = [each.log.end if each is not None else 0 for each in found]
+        done: dict[int, Task] = {}
+        for machine in self.machines:
+            done |= machine.done_tasks(INPUT, ends)
+        return done
+
+    def _check_ended(self) -> None:
+        if self._ended:
+            raise WorkerEnded(self._ended[0])
+
+    async def _until_left(self) -> None:
+        """All workers are told to end, and every process that can hear it does."""
+        for machine in self.machines:
+            machine.stop()
+        await asyncio.gather(*(machine.has_left() for machine in self.machines))
+        await asyncio.sleep(LOOK_SECONDS)
+        self._check_ended()
+
+    def _chronicle(self) -> Chronicle:
+        return Chronicle(self.cluster, self.pipeline.layout, self.story.partitions)
+
+    def _look_at_state(self, live: Mapping[int, Task]) -> None:
+        check_restoring(self.pipeline.plan, self.pipeline.layout.log, self._chronicle(), self.cluster, live)
+
+    def _look_at_everything(self) -> Told:
+        chronicle, layout = self._chronicle(), self.pipeline.layout
         topics = self.pipeline.plan.results
-        names = (topics.results, topics.partials)
-        partitions = [TopicPartition(name, number) for name in names for number in range(self.story.partitions)]
-        reader = self._clients().reader()
-        await reader.start()
-        ends = await reader.end_offsets(partitions)
-        reader.assign(partitions)
-        for each in partitions:
-            reader.seek(each, 0)
-        found: dict[str, list[Any]] = {topics.results: [], topics.partials: []}
-        while any([await reader.position(each) < end for each, end in ends.items()]):
-            for each, records in (await reader.getmany(timeout_ms=1_000)).items():
-                found[each.topic] += [msgspec.json.decode(raw.value or b"") for raw in records]
-        await reader.stop()
-        return Told(found[topics.results], found[topics.partials])
+        told = Told(*(_parsed(chronicle, topic) for topic in (topics.results, topics.partials)))
+        check_rest(self.cluster, layout.own, self.story.partitions)
+        check_commits(chronicle)
+        check_results(told.results, told.revisions)
+        check_calls(self.calls, chronicle)
+        return told
+
+
+def _parsed(chronicle: Chronicle, topic: str) -> Sequence[dict[str, object]]:
+    return [msgspec.json.decode(record.value or b"") for record in chronicle.read(topic)]

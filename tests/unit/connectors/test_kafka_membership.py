@@ -119,6 +119,20 @@ async def test_what_was_given_just_now_may_still_be_handed_over_and_what_stayed_
     assert membership.handover_left(TASK[0]) == pytest.approx(1, abs=0.2), "meanwhile somebody else may have had it"
 
 
+async def test_what_is_given_back_after_the_lease_ran_out_is_taken_first(
+    member: Member, membership: Membership
+) -> None:
+    """Somebody else may have had it meanwhile: what is held in memory, and calls that wait for a lease, are worth nothing."""
+    began = CLOCK.monotonic() - 60
+    member.assigned(frozenset({0, 1}), began)
+    member.heard(began + 6)
+    member.assigned(frozenset({0, 1}), began + 12)
+    member.assigned(frozenset({1, 2}), began + 20)
+    task = [TaskId("main", partition) for partition in range(3)]
+    first, again = [Given(task[0]), Given(task[1])], [Taken(task[0]), Taken(task[1]), Given(task[1]), Given(task[2])]
+    assert await told(membership, 6) == [*first, *again]
+
+
 async def test_a_lease_counts_from_when_the_group_was_asked_and_not_from_its_answer(
     member: Member, membership: Membership
 ) -> None:

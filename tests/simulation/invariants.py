@@ -1,0 +1,152 @@
+"""What has to hold of every run of every story, besides what is told: looked at from outside, by what was written.
+
+    commits    one transaction per delta, the delta first in it, with all that it implies and nothing else
+    log        no gap, no step back: seq, incarnation, positions, time; what a successor restores is what its owner knew
+    results    one outcome per run, in the order of the key; what is told of a run goes on from what was told before
+    brokers    at rest no transaction is open
+
+`test_invariants.py` shows of each of them that it can fail.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+from aiokafka.structs import TopicPartition
+from tests.simulation.chronicle import Chronicle, Commit
+from tests.simulation.cluster import Cluster
+from tests.simulation.messages import Record
+
+from penstock.connectors.kafka_writer import written_value
+from penstock.operators.plan import Plan
+from penstock.operators.task import Task
+from penstock.pipelines.torture_story import OUTCOMES, Story
+from penstock.state.codec import Joiner
+from penstock.state.delta import Delta, Entry, Header
+
+Parsed = Mapping[str, Any]
+
+
+def check_commits(chronicle: Chronicle) -> None:
+    for partition, commits in enumerate(chronicle.commits):
+        for commit in commits:
+            _check_whole(commit, f"task {partition} at {commit.at:.3f}")
+        _check_order([commit.delta.header for commit in commits if commit.delta is not None], partition)
+
+
+def _check_whole(commit: Commit, where: str) -> None:
+    """Protocol rule 2."""
+    delta = commit.delta
+    assert delta is not None, f"{where}: {len(commit.told)} outputs were committed without their delta"
+    first = min(each.at for each in commit.log)
+    assert all(each.at > first for each in commit.told), f"{where}: an output was written before the delta"
+    told = Counter((each.record.topic, each.record.key, each.record.value) for each in commit.told)
+    implied = Counter((each.topic, each.key, written_value(each)) for each in delta.outputs)
+    assert not implied - told, f"{where}: outputs that the delta implies were not committed with it"
+    partials = (told - implied).total()
+    assert partials <= len(delta.partials), f"{where}: {partials} records besides {len(delta.partials)} partials"
+
+
+def _check_order(headers: Sequence[Header], partition: int) -> None:
+    """Protocol rules 3, 5, 7 and 13. The first one of an incarnation is `opened`."""
+    assert not headers or headers[0].seq == 0, f"task {partition} began at seq {headers[0].seq}"
+    for before, header in itertools.pairwise(headers):
+        where = f"task {partition}, seq {header.seq}"
+        assert header.seq == before.seq + 1, f"{where} was committed after {before.seq}"
+        opens = header.incarnation == before.incarnation + 1
+        assert opens or header.incarnation == before.incarnation, f"{where}: incarnation after {before.incarnation}"
+        assert (header.kind == "opened") == opens, f"{where} is {header.kind}, of incarnation {header.incarnation}"
+        assert opens or before.kind != "released", f"{where} comes after the task was released"
+        assert opens or header.owner == before.owner, f"{where}: {header.owner} goes on with what {before.owner} opened"
+        assert header.tick >= before.tick, f"{where}: processing time went back"
+        for topic, position in before.positions.items():
+            assert header.positions[topic].offset >= position.offset, f"{where}: the position of {topic} went back"
+        for topic, clock in before.clocks.items():
+            assert (header.clocks[topic].watermark or 0) >= (clock.watermark or 0), f"{where}: event time went back"
+
+
+def check_results(results: Iterable[Parsed], revisions: Iterable[Parsed]) -> None:
+    outcomes = Counter(record["run"] for record in results if record["state"] in OUTCOMES)
+    twice = [run for run, count in outcomes.items() if count > 1]
+    assert not twice, f"an outcome was told twice: {twice}"
+    _check_order_of_keys(results)
+    stories: dict[str, Story] = defaultdict(Story)
+    for record in revisions:
+        problems = [problem.text for problem in stories[record["run"]].told(record)]
+        assert not problems, "; ".join(problems)
+
+
+def _check_order_of_keys(results: Iterable[Parsed]) -> None:
+    """Of one key and agent the outcomes come in the order in which they fired: by the offsets of their records."""
+    last: dict[tuple[str, str], int] = {}
+    for record in results:
+        if record["state"] in OUTCOMES and "@" in record["why"]["fired_by"]:
+            place = record["key"], record["agent"] or ""
+            offset = int(record["why"]["fired_by"].rpartition("@")[2])
+            assert offset >= last.get(place, -1), (
+                f"the outcome of {place} by {offset} comes after that by {last[place]}"
+            )
+            last[place] = offset
+
+
+def check_rest(cluster: Cluster, topics: Iterable[str], partitions: int) -> None:
+    """Every transaction is over, so that committed readers get to the end."""
+    for topic in topics:
+        for number in range(partitions):
+            found = cluster.topics.find(TopicPartition(topic, number))
+            stable, end = (found.log.stable, found.log.end) if found is not None else (0, 0)
+            assert stable == end, f"a transaction is open: {topic}/{number} can be read to {stable} of {end}"
+
+
+def check_restoring(plan: Plan, log: str, chronicle: Chronicle, cluster: Cluster, live: Mapping[int, Task]) -> None:
+    """Whoever opened a task now would know what its owner knows (rule 5), and both what all deltas together say."""
+    for partition, core in live.items():
+        found = cluster.topics.find(TopicPartition(log, partition))
+        assert found is not None
+        start = found.log.start
+        batches = [batch for batch in found.log.history if not batch.aborted]
+        retained = [record for batch in batches for record in batch.records if record.offset >= start]
+        everything = [entry for commit in chronicle.commits[partition] for entry in commit.entries]
+        deltas = [entry for entry in everything if isinstance(entry, Delta)]
+        known = knows(core)
+        _compare(knows(_restored(plan, partition, deltas)), known, f"task {partition}: all deltas together")
+        _compare(knows(_restored(plan, partition, _joined(retained))), known, f"task {partition}: its log")
+
+
+def _joined(records: Iterable[Record]) -> Iterator[Entry]:
+    joiner = Joiner()
+    joined = (joiner.add(record) for record in records)
+    return (each.entry for each in joined if each is not None)
+
+
+def _restored(plan: Plan, partition: int, entries: Iterable[Entry]) -> Task:
+    core = Task(plan, partition)
+    for entry in entries:
+        core.apply(entry)
+    return core
+
+
+def knows(core: Task) -> dict[str, Any]:
+    """Everything that a task would save of itself, as plain values. The now of a silent key is caught up with when it counts."""
+    image = core.image(0, 1, 0)
+    positions = {topic: position.offset for topic, position in core.positions.items()}
+    keys: Any = orjson.loads(orjson.dumps(image.keys, default=_plain, option=orjson.OPT_NON_STR_KEYS))
+    for dumped in keys.values():
+        dumped[0] = max(dumped[0], core.watermark or 0)
+    return {"positions": positions, "runs": image.runs, **{f"key {name}": value for name, value in keys.items()}}
+
+
+def _plain(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes) else list(value)
+
+
+def _compare(restored: Mapping[str, Any], live: Mapping[str, Any], where: str) -> None:
+    different = sorted(name for name in {*restored, *live} if restored.get(name) != live.get(name))
+    if different:
+        name = different[0]
+        what = f"{name}: {str(restored.get(name))[:300]} instead of {str(live.get(name))[:300]}"
+        raise AssertionError(f"{where} says something else of {', '.join(different[:5])}: {what}")

@@ -1,0 +1,129 @@
+"""One place where a worker runs: its processes, one after the other, each as `penstock run` leads it.
+
+start ─▶ process a.1 ──SIGKILL──▶ half a second ─▶ process a.2 …
+                      └─ ends by itself: nobody has asked for that, so the story is over and says why
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import cache
+from random import Random
+from typing import TYPE_CHECKING
+
+from tests.simulation.calls import WatchedModel
+from tests.simulation.clients import SimulatedClients
+from tests.simulation.loop import Process
+
+from penstock.connectors.kafka import KafkaBroker
+from penstock.connectors.kafka_port import Clients
+from penstock.connectors.kafka_settings import KafkaSettings
+from penstock.operators.error import Unreachable
+from penstock.operators.task import Task
+from penstock.pipelines.keeper import Keeper
+from penstock.pipelines.worker import Worker, WorkerOptions
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+RESTART_SECONDS = 0.5
+TRIM_SECONDS = 1.0
+LEAVING_SECONDS = 30.0
+"""Ten seconds for its tasks, and some for clients whose brokers do not answer."""
+
+
+class WorkerEnded(Exception):
+    """A worker came to an end that nobody had asked for, or not to the end that it was asked for."""
+
+
+class Machine:
+    """Whenever its process is killed another is started. `name` is followed by the number of the start."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self._world, self._name = world, name
+        self.process: Process | None = None
+        self.worker: Worker | None = None
+        self.starts = 0
+        self._life: asyncio.Task[None] | None = None
+        self._leaving = False
+
+    def start(self) -> None:
+        if self._leaving:
+            return
+        self.starts += 1
+        world, name = self._world, f"{self._name}.{self.starts}"
+        self.worker = None
+        self.process = world.loop.process(name)
+        self._life = world.loop.spawn(self.process, self._live(name))
+
+    def kill(self) -> None:
+        if self.process is not None and not self.process.killed:
+            self._world.loop.kill_process(self.process)
+            self._world.loop.call_later(RESTART_SECONDS, self.start)
+
+    def stop(self) -> None:
+        """SIGTERM; nothing is started here any more."""
+        self._leaving = True
+        if self.worker is not None:
+            self.worker.stop()
+
+    async def _live(self, name: str) -> None:
+        world = self._world
+        broker = self._broker(name)
+        while True:
+            try:
+                await broker.start()
+                break
+            except Unreachable:
+                await world.clock.sleep(RESTART_SECONDS)
+        self.worker = self._worker_of(broker, name)
+        if self._leaving:
+            self.worker.stop()
+        summary = await self.worker.run()
+        await broker.close()
+        if summary.exit_code != 0 or not self._leaving:
+            world.ended(f"{name} ended with exit code {summary.exit_code}: {summary.problem}")
+        self.worker = None
+
+    def _broker(self, name: str) -> KafkaBroker:
+        world = self._world
+        clients: Clients = SimulatedClients(world.network, name, world.clock, settings().transaction_timeout / 1_000)
+        return KafkaBroker(
+            world.pipeline.layout, settings(), name, world.clock, clients, trim_seconds=TRIM_SECONDS,
+            unsafe_read_before_fence=world.story.reads_before_fence,
+        )  # fmt: skip
+
+    def _worker_of(self, broker: KafkaBroker, name: str) -> Worker:
+        world = self._world
+        pipeline, clock = world.pipeline, world.clock
+        models = {each: WatchedModel(world.answer, name, clock, world.calls) for each in pipeline.models}
+        random = Random(f"{world.story.seed} {name}")
+        return Worker(pipeline.plan, pipeline.layout, broker, models, clock, WorkerOptions(owner=name), random)
+
+    async def has_left(self) -> None:
+        """Until its process has ended, unless that cannot do anything. Raises WorkerEnded when it takes too long."""
+        if self.process is not None and self.process.running and self._life is not None:
+            _, late = await asyncio.wait([self._life], timeout=LEAVING_SECONDS)
+            if late:
+                raise WorkerEnded(f"{self.process.name} did not end within {LEAVING_SECONDS:g} s after it was told to")
+
+    @property
+    def keepers(self) -> Sequence[Keeper]:
+        return self.worker.keepers if self.worker is not None else []
+
+    def done_tasks(self, topic: str, ends: Sequence[int]) -> dict[int, Task]:
+        """Partitions that were read to these ends, and on which nothing is left to do: everything is committed."""
+        sessions = [(keeper.task.partition, keeper.session) for keeper in self.keepers]
+        return {
+            partition: session.core
+            for partition, session in sessions
+            if session is not None
+            and session.quiet_since is not None
+            and session.progress[topic].position >= ends[partition]
+        }
+
+
+@cache
+def settings() -> KafkaSettings:
+    return KafkaSettings.model_validate({"session_timeout": "6s", "transaction_timeout": "10s"})
