@@ -9,7 +9,6 @@ from penstock.connectors.port import Piece, WallClock
 from penstock.connectors.scripted import rest_of
 from penstock.operators.event import ChatRequest, Message, Usage
 
-PIECE_SECONDS = 0.05
 PIECES = 6
 
 
@@ -40,9 +39,11 @@ class WatchedModel:
     continues = True
 
     def __init__(
-        self, answer: Callable[[ChatRequest], str], owner: str, clock: WallClock, calls: list[WatchedCall]
-    ) -> None:
+        self, answer: Callable[[ChatRequest], str], owner: str, clock: WallClock, calls: list[WatchedCall],
+        piece_seconds: float,
+    ) -> None:  # fmt: skip
         self._answer, self._owner, self._clock, self._calls = answer, owner, clock, calls
+        self._piece_seconds = piece_seconds
 
     async def stream(self, request: ChatRequest, *, timeout: float) -> AsyncGenerator[Piece, None]:
         run, _, attempt = request.request_id.partition(".")
@@ -51,7 +52,7 @@ class WatchedModel:
         rest = rest_of(self._answer(request), request.continued)
         width = -(-len(rest) // PIECES) or 1
         for start in range(0, len(rest), width):
-            await self._clock.sleep(PIECE_SECONDS)
+            await self._clock.sleep(self._piece_seconds)
             yield Piece(rest[start : start + width], simulated=True)
         call.finished = self._clock.monotonic()
         yield Piece("", "stop", Usage(), request.model, simulated=True)

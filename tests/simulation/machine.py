@@ -89,15 +89,13 @@ class Machine:
     def _broker(self, name: str) -> KafkaBroker:
         world = self._world
         clients: Clients = SimulatedClients(world.network, name, world.clock, settings().transaction_timeout / 1_000)
-        return KafkaBroker(
-            world.pipeline.layout, settings(), name, world.clock, clients, trim_seconds=TRIM_SECONDS,
-            unsafe_read_before_fence=world.story.reads_before_fence,
-        )  # fmt: skip
+        return KafkaBroker(world.pipeline.layout, settings(), name, world.clock, clients, trim_seconds=TRIM_SECONDS)
 
     def _worker_of(self, broker: KafkaBroker, name: str) -> Worker:
         world = self._world
         pipeline, clock = world.pipeline, world.clock
-        models = {each: WatchedModel(world.answer, name, clock, world.calls) for each in pipeline.models}
+        model = WatchedModel(world.answer, name, clock, world.calls, world.story.piece_seconds)
+        models = dict.fromkeys(pipeline.models, model)
         random = Random(f"{world.story.seed} {name}")
         return Worker(pipeline.plan, pipeline.layout, broker, models, clock, WorkerOptions(owner=name), random)
 

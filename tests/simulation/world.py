@@ -25,10 +25,10 @@ from tests.simulation.calls import WatchedCall
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.cluster import Cluster
 from tests.simulation.invariants import check_commits, check_rest, check_restoring, check_results
-from tests.simulation.loop import SimulatedClock, SimulatedLoop
+from tests.simulation.loop import Process, SimulatedClock, SimulatedLoop
 from tests.simulation.machine import Machine, WorkerEnded
 from tests.simulation.messages import Sent
-from tests.simulation.network import Chances, Network
+from tests.simulation.network import Chances, Network, Way
 from tests.simulation.settings import BrokerSettings
 from tests.stage import WATCH, Told, compiled, logins
 from tests.virtual_time import BEGINNING_MS
@@ -41,6 +41,7 @@ INPUT = "auth"
 CALM_SECONDS = 120.0
 """So long after the last fault everything has to be done."""
 LOOK_SECONDS = 0.5
+WAYS: Sequence[Way] = ("out", "in")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Faults:
 
     kills: int = 0
     stops: int = 0
+    cuts: int = 0
     broker_crashes: int = 0
     chances: Chances | None = None
     seconds: float = 5.0
@@ -56,7 +58,9 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """`events` come one by one, within about `feeding` seconds. `reads_before_fence`: the protocol is broken on purpose."""
+    """`events` come one by one, within about `feeding` seconds. `spacing`: ms of event time from one to the next, however fast
+    they come. After `settling` more seconds time that passes has done what it does. `piece_seconds`: how slow the model is.
+    """
 
     seed: int
     workers: int = 3
@@ -67,12 +71,13 @@ class Story:
     faults: Faults = field(default_factory=Faults)
     brokers: BrokerSettings = field(default_factory=BrokerSettings)
     pipeline: str = WATCH
-    reads_before_fence: bool = False
+    settling: float = 0.0
+    spacing: int = 1_000
+    piece_seconds: float = 0.05
 
     def records(self) -> list[Sent]:
-        """Event time goes on by a second from one event to the next, however fast they come."""
         return [
-            Sent(BEGINNING_MS + 1000 * number, host.encode(), self._value(number, host, outcome), ())
+            Sent(BEGINNING_MS + self.spacing * number, host.encode(), self._value(number, host, outcome), ())
             for number, (host, outcome) in enumerate(logins(self.seed, self.events))
         ]
 
@@ -123,6 +128,7 @@ class World:
         for machine in self.machines:
             machine.start()
         await asyncio.gather(self._feed(), self._disturb())
+        await asyncio.sleep(self.story.settling)
         self._look_at_state(await self._until_done())
         await self._until_left()
         return self._look_at_everything()
@@ -141,6 +147,7 @@ class World:
             (self._kill, faults.kills),
             (self._stop_for_a_while, faults.stops),
             (self._crash_broker, faults.broker_crashes),
+            (self._cut, faults.cuts),
         ]
         times = sorted(
             (random.random() * faults.seconds, kind) for kind, (_, count) in enumerate(plans) for _ in range(count)
@@ -163,6 +170,20 @@ class World:
         if process is not None:
             self.loop.stop_process(process)
             self.loop.call_later(self.random.random() * 15.0, self.loop.continue_process, process)
+
+    def _cut(self) -> None:
+        """A process does not hear one broker, or all of them, or is not heard; what is held up arrives in the end."""
+        process, way = self.random.choice(self.machines).process, self.random.choice(WAYS)
+        brokers = self.cluster.topics.brokers
+        chosen = self.random.choice([[self.random.choice(brokers)], brokers])
+        if process is not None:
+            for broker in chosen:
+                self.network.block(process, broker, way)
+            self.loop.call_later(self.random.random() * 15.0, self._mend, process, chosen, way)
+
+    def _mend(self, process: Process, brokers: Sequence[int], way: Way) -> None:
+        for broker in brokers:
+            self.network.unblock(process, broker, way)
 
     def _crash_broker(self) -> None:
         broker = self.random.choice(self.cluster.topics.brokers)

@@ -97,7 +97,9 @@ async def test_only_the_difference_between_two_assignments_is_told(member: Membe
     assert membership.owns(task[2])
 
 
-async def test_what_is_given_back_after_the_lease_ran_out_is_taken_first(member: Member, membership: Membership) -> None:
+async def test_what_is_given_back_after_the_lease_ran_out_is_taken_first(
+    member: Member, membership: Membership
+) -> None:
     """Somebody else may have had it meanwhile: what is held in memory, and calls that wait for a lease, are worth nothing."""
     began = CLOCK.monotonic() - 60
     member.assigned(frozenset({0, 1}), began)
