@@ -35,6 +35,11 @@ def killed(seed: int) -> Story:
     return Story(seed, faults=Faults(kills=3))
 
 
+def restarted(seed: int) -> Story:
+    """Worker processes are told to end, and others are started: what they have in hand they finish or hand over."""
+    return Story(seed, faults=Faults(restarts=4, kills=1), piece_seconds=0.2)
+
+
 def stopped(seed: int) -> Story:
     """Worker processes are stopped, some of them for longer than their session, and go on as if nothing had been."""
     return Story(seed, faults=Faults(stops=3, seconds=4.0), piece_seconds=0.25)
@@ -59,6 +64,11 @@ def eventful(seed: int) -> Story:
 def late_ends(seed: int) -> Story:
     """Copies of EndTxn and AddPartitionsToTxn arrive when their transactions are long over."""
     return Story(seed, faults=Faults(kills=2, chances=LATE_ENDS, seconds=8.0))
+
+
+def moody(seed: int) -> Story:
+    """The model sends callers away, or breaks off in the middle, while processes are killed and restarted."""
+    return Story(seed, faults=Faults(kills=2, restarts=2), piece_seconds=0.15, moods=0.3)
 
 
 def heavy(seed: int) -> Story:
@@ -108,6 +118,7 @@ SECONDS_MAX = 30
 STORIES: Mapping[str, Callable[[int], Story]] = {
     "killed": killed,
     "killed, KIP-890": lambda seed: replace(killed(seed), brokers=KIP_890),
+    "restarted": restarted,
     "stopped": stopped,
     "cut off": cut_off,
     "brokerless": brokerless,
@@ -115,6 +126,7 @@ STORIES: Mapping[str, Callable[[int], Story]] = {
     "eventful, KIP-890": lambda seed: replace(eventful(seed), brokers=KIP_890),
     "late ends": late_ends,
     "late ends, KIP-890": lambda seed: replace(late_ends(seed), brokers=KIP_890),
+    "moody model": moody,
     "heavy": heavy,
     "timed": timed,
 }

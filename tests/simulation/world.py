@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from zlib import crc32
@@ -21,7 +21,7 @@ from zlib import crc32
 import msgspec
 from aiokafka.structs import TopicPartition
 from tests.simulation.bill import check_calls
-from tests.simulation.calls import WatchedCall
+from tests.simulation.calls import WatchedCall, Ways
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.cluster import Cluster
 from tests.simulation.invariants import check_commits, check_rest, check_restoring, check_results
@@ -49,6 +49,7 @@ class Faults:
     """How many of each happen within the first `seconds`, at times and to victims that the seed decides."""
 
     kills: int = 0
+    restarts: int = 0
     stops: int = 0
     cuts: int = 0
     broker_crashes: int = 0
@@ -58,8 +59,10 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """`events` come one by one, within about `feeding` seconds. `spacing`: ms of event time from one to the next, however fast
-    they come. After `settling` more seconds time that passes has done what it does. `piece_seconds`: how slow the model is.
+    """`events` come one by one, within about `feeding` seconds, each `spacing` ms of event time after the one before.
+
+    After `settling` more seconds time that passes has done what it does. `piece_seconds`: how slow the model is; `moods`: how
+    often it fails.
     """
 
     seed: int
@@ -74,6 +77,7 @@ class Story:
     settling: float = 0.0
     spacing: int = 1_000
     piece_seconds: float = 0.05
+    moods: float = 0.0
 
     def records(self) -> list[Sent]:
         return [
@@ -96,8 +100,6 @@ def verdict(request: ChatRequest) -> str:
 class World:
     """One run of one story. Not to be played twice."""
 
-    answer: Callable[[ChatRequest], str] = staticmethod(verdict)
-
     def __init__(self, story: Story) -> None:
         self.story = story
         self.random = Random(story.seed)
@@ -107,6 +109,7 @@ class World:
         self.cluster = Cluster(story.brokers, Random(self.random.random()))
         self.network = Network(self.loop, self.cluster, Random(self.random.random()))
         self.machines = [Machine(self, f"worker-{number}") for number in range(story.workers)]
+        self.model_ways = Ways(verdict, story.piece_seconds, story.moods, Random(f"{story.seed} model"))
         self.calls: list[WatchedCall] = []
         self._ended: list[str] = []
 
@@ -148,6 +151,7 @@ class World:
             (self._stop_for_a_while, faults.stops),
             (self._crash_broker, faults.broker_crashes),
             (self._cut, faults.cuts),
+            (self._restart, faults.restarts),
         ]
         times = sorted(
             (random.random() * faults.seconds, kind) for kind, (_, count) in enumerate(plans) for _ in range(count)
@@ -164,6 +168,9 @@ class World:
 
     def _kill(self) -> None:
         self.random.choice(self.machines).kill()
+
+    def _restart(self) -> None:
+        self.random.choice(self.machines).end(for_good=False)
 
     def _stop_for_a_while(self) -> None:
         process = self.random.choice(self.machines).process
@@ -219,7 +226,7 @@ class World:
     async def _until_left(self) -> None:
         """All workers are told to end, and every process that can hear it does."""
         for machine in self.machines:
-            machine.stop()
+            machine.end(for_good=True)
         await asyncio.gather(*(machine.has_left() for machine in self.machines))
         await asyncio.sleep(LOOK_SECONDS)
         self._check_ended()
