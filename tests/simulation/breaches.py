@@ -55,6 +55,10 @@ def fence_nobody(patch: Patch) -> None:
     patch.setattr(KafkaBroker, "_fence_of", fence_of)
 
 
+def let_opened_lie_anywhere(patch: Patch) -> None:
+    patch.setattr(KafkaTaskLog, "_follows", None)
+
+
 Sent = tuple[int, dict[str, int]]
 
 
@@ -133,6 +137,21 @@ def encode_late(patch: Patch) -> None:
 def trim_early(patch: Patch) -> None:
     """To the last delta, whatever the images need."""
     patch.setattr(Journal, "trim_to", lambda journal: journal._last_delta_at)
+
+
+def trim_ahead(patch: Patch) -> None:
+    """To where the bucket is about to be written that makes the rest superfluous."""
+    plain = KafkaTaskLog.commit
+
+    async def commit(
+        log: KafkaTaskLog, delta: Delta, outputs: Sequence[Output], buckets: Sequence[Bucket] = ()
+    ) -> Committed:
+        if any(bucket.of == 1 for bucket in buckets):
+            ends = await log._ends.end_offsets([log._partition])
+            await log._admin.delete_records(log._partition, ends[log._partition])
+        return await plain(log, delta, outputs, buckets)
+
+    patch.setattr(KafkaTaskLog, "commit", commit)
 
 
 def repair_nothing(patch: Patch) -> None:

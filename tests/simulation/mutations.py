@@ -46,6 +46,9 @@ MUTATIONS: Mapping[str, Mutation] = {
     "no epoch is retired": Mutation("4", "late ends", 60, "were not committed with it", (b.keep_epochs,)),
     "a bucket is encoded late": Mutation("5", "heavy", 10, "says something else of", (b.encode_late,)),
     "the log is trimmed too early": Mutation("5", "heavy", 10, "the beginning of the log was deleted", (b.trim_early,)),
+    "the log is trimmed before the bucket is committed": Mutation(
+        "5", "heavy", 300, "everything before offset", (b.trim_ahead,)
+    ),
     "no repair, and no epoch is retired": Mutation(
         "4, 6", "late ends", 300, "lost: ", (b.repair_nothing, b.keep_epochs, b.look_at_what_is_told_alone)
     ),
@@ -58,6 +61,7 @@ MUTATIONS: Mapping[str, Mutation] = {
     "partials after their final": Mutation("14", "killed", 10, "comes right after revision", (b.turn_outputs_round,)),
 }
 UNNOTICED: Mapping[str, Mutation] = {
+    "`opened` may lie anywhere": Mutation("1", "cut off", 20, "", (b.let_opened_lie_anywhere,)),
     "no look at the end of the log after the epoch": Mutation("4", "late ends", 20, "", (b.look_at_nothing,)),
     "call ids without attempt": Mutation("11", "eventful", 20, "", (b.same_call_id,)),
 }
