@@ -70,13 +70,15 @@ def _check_right(call: WatchedCall, openings: Sequence[Opening]) -> None:
 
 def _check_repaid(asked: Sequence[WatchedCall], openings: Sequence[Opening], outcome: float | None) -> None:
     """Protocol rules 10 and 11. A call may be paid again for every time that the task was opened while it had no outcome."""
-    last, first = asked[-1], asked[0]
+    last = asked[-1]
     if outcome is not None:
         assert last.begun <= outcome + LATE_SECONDS, f"{_name(last)} was asked when its outcome was long committed"
         late = [call for call in asked if call.begun > outcome and _opened_by(call, openings) > outcome]
         assert not late, f"{_name(late[0])} was asked by an owner that had read its outcome in the log"
-    excuses = [each for each in openings if first.begun - LATE_SECONDS <= each.at <= last.begun]
-    assert len(asked) <= 1 + len(excuses), f"{_name(last)} was paid {len(asked)} times, for {len(excuses)} openings"
+    paid = [call for call in asked if not call.failed]
+    began = min(_opened_by(call, openings) for call in asked)
+    excuses = [each for each in openings if began < each.at <= last.begun]
+    assert len(paid) <= 1 + len(excuses), f"{_name(last)} was paid {len(paid)} times, for {len(excuses)} openings"
     for before, again in itertools.pairwise(asked):
         had_it = before.owner == again.owner and before.finished is not None
         assert not had_it, f"{_name(again)} was asked again by {again.owner}, which had the answer"

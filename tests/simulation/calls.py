@@ -1,15 +1,19 @@
-"""The ledger of model calls, kept by the model: who asked what, when that began, and when the answer was complete."""
+"""The ledger of model calls, kept by the model: who asked what, when that began, and when the answer was complete.
+
+Where its story says so the model is moody: it sends callers away, or breaks off in the middle.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from random import Random
 
 from penstock.connectors.port import Piece, WallClock
 from penstock.connectors.scripted import rest_of
+from penstock.operators.error import Busy, CallFailed
 from penstock.operators.event import ChatRequest, Message, Usage
 
-PIECE_SECONDS = 0.05
 PIECES = 6
 
 
@@ -23,6 +27,8 @@ class WatchedCall:
     messages: tuple[Message, ...]
     begun: float
     finished: float | None = None
+    failed: bool = False
+    """The model's own fault: whoever asks again pays for it once."""
 
     @property
     def partition(self) -> int:
@@ -34,24 +40,37 @@ class WatchedCall:
         return self.run, self.messages
 
 
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Of a model: a function of the prompt, how slow it is, and how often it fails, which chance decides."""
+
+    answer: Callable[[ChatRequest], str]
+    piece_seconds: float
+    moods: float
+    random: Random
+
+
 class WatchedModel:
     """The model as one process reaches it: it answers everybody by the same function, in a few pieces."""
 
     continues = True
 
-    def __init__(
-        self, answer: Callable[[ChatRequest], str], owner: str, clock: WallClock, calls: list[WatchedCall]
-    ) -> None:
-        self._answer, self._owner, self._clock, self._calls = answer, owner, clock, calls
+    def __init__(self, ways: Ways, owner: str, clock: WallClock, calls: list[WatchedCall]) -> None:
+        self._ways, self._owner, self._clock, self._calls = ways, owner, clock, calls
 
     async def stream(self, request: ChatRequest, *, timeout: float) -> AsyncGenerator[Piece, None]:
+        ways = self._ways
         run, _, attempt = request.request_id.partition(".")
         call = WatchedCall(self._owner, run, int(attempt), request.messages, self._clock.monotonic())
         self._calls.append(call)
-        rest = rest_of(self._answer(request), request.continued)
+        breaks_off = ways.random.randrange(PIECES) if ways.random.random() < ways.moods else None
+        rest = rest_of(ways.answer(request), request.continued)
         width = -(-len(rest) // PIECES) or 1
-        for start in range(0, len(rest), width):
-            await self._clock.sleep(PIECE_SECONDS)
+        for number, start in enumerate(range(0, len(rest), width)):
+            await self._clock.sleep(ways.piece_seconds)
+            if number == breaks_off:
+                call.failed = True
+                raise CallFailed("it broke off") if number else Busy("it is busy", ways.piece_seconds)
             yield Piece(rest[start : start + width], simulated=True)
         call.finished = self._clock.monotonic()
         yield Piece("", "stop", Usage(), request.model, simulated=True)

@@ -6,16 +6,18 @@ events ──▶ partitions ──▶ one core each: record by record, every que
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import orjson
 from tests.simulation.messages import Record, Sent
 
 from penstock.connectors.partition import partition_of
-from penstock.operators.event import Answered, Arrived, Ask, ChatRequest, Effect, Progress, Usage
+from penstock.operators.event import Answered, Arrived, Ask, ChatRequest, Event, Progress, Ticked, Usage
 from penstock.operators.task import Task
 from penstock.pipelines.compile import Pipeline
+
+DAY_MS = 86_400_000
 
 Outcomes = dict[tuple[str, str], Any]
 """(run, state) → answer, as `Told.outcomes` has it."""
@@ -32,7 +34,7 @@ def placed(topic: str, partitions: int, events: Iterable[Sent]) -> list[list[Rec
 
 
 def expected(pipeline: Pipeline, records: Sequence[Sequence[Record]], answer: Callable[[ChatRequest], str]) -> Outcomes:
-    """Of a pipeline with one input, in which nothing depends on time that passes."""
+    """Of a pipeline with one input, when a day has passed since the last record."""
     outcomes: Outcomes = {}
     for partition, each in enumerate(records):
         outcomes |= _of_partition(Task(pipeline.plan, partition), each, answer)
@@ -43,16 +45,18 @@ def _of_partition(core: Task, records: Sequence[Record], answer: Callable[[ChatR
     for _ in core.opening({}, 0):
         pass
     for record in records:
-        progress: Mapping[str, Progress] = {}
-        asked = deque(core.feed(Arrived({record.topic: [record]}, progress, record.timestamp)))
-        while asked:
-            asked += _answer(core, asked.popleft(), answer)
+        _feed(core, Arrived({record.topic: [record]}, {}, record.timestamp), answer)
+    if records:
+        end, later = len(records), records[-1].timestamp + DAY_MS
+        _feed(core, Ticked(later, {records[-1].topic: Progress(end, end, later)}), answer)
     cut = core.cut(seq=0, incarnation=1, owner="", build="", sent={})
     results = [orjson.loads(each.value or b"") for each in cut.outputs if each.topic == core.plan.results.results]
     return {(result["run"], result["state"]): result["answer"] for result in results}
 
 
-def _answer(core: Task, effect: Effect, answer: Callable[[ChatRequest], str]) -> list[Effect]:
-    if not isinstance(effect, Ask):
-        return []
-    return core.feed(Answered(effect.call_id, answer(effect.request), "stop", Usage()))
+def _feed(core: Task, event: Event, answer: Callable[[ChatRequest], str]) -> None:
+    asked = deque(core.feed(event))
+    while asked:
+        effect = asked.popleft()
+        if isinstance(effect, Ask):
+            asked += core.feed(Answered(effect.call_id, answer(effect.request), "stop", Usage()))

@@ -5,7 +5,7 @@
     results    one outcome per run, in the order of the key; what is told of a run goes on from what was told before
     brokers    at rest no transaction is open
 
-`test_invariants.py` shows of each of them that it can fail.
+`mutations.py` and `test_invariants.py` show of them that they can fail.
 """
 
 from __future__ import annotations
@@ -81,16 +81,14 @@ def check_results(results: Iterable[Parsed], revisions: Iterable[Parsed]) -> Non
 
 
 def _check_order_of_keys(results: Iterable[Parsed]) -> None:
-    """Of one key and agent the outcomes come in the order in which they fired: by the offsets of their records."""
-    last: dict[tuple[str, str], int] = {}
+    """Of one key and agent the outcomes come in the order in which they fired: by the offsets of records, and by due times."""
+    last: dict[tuple[str, str, str], int] = {}
     for record in results:
-        if record["state"] in OUTCOMES and "@" in record["why"]["fired_by"]:
-            place = record["key"], record["agent"] or ""
-            offset = int(record["why"]["fired_by"].rpartition("@")[2])
-            assert offset >= last.get(place, -1), (
-                f"the outcome of {place} by {offset} comes after that by {last[place]}"
-            )
-            last[place] = offset
+        if record["state"] in OUTCOMES:
+            origin, _, at = record["why"]["fired_by"].rpartition("@")
+            place = record["key"], record["agent"] or "", origin
+            assert int(at) >= last.get(place, -1), f"the outcome of {place} by {at} comes after that by {last[place]}"
+            last[place] = int(at)
 
 
 def check_rest(cluster: Cluster, topics: Iterable[str], partitions: int) -> None:
@@ -112,9 +110,10 @@ def check_restoring(plan: Plan, log: str, chronicle: Chronicle, cluster: Cluster
         retained = [record for batch in batches for record in batch.records if record.offset >= start]
         everything = [entry for commit in chronicle.commits[partition] for entry in commit.entries]
         deltas = [entry for entry in everything if isinstance(entry, Delta)]
-        known = knows(core)
-        _compare(knows(_restored(plan, partition, deltas)), known, f"task {partition}: all deltas together")
-        _compare(knows(_restored(plan, partition, _joined(retained))), known, f"task {partition}: its log")
+        reached = core.watermark or 0
+        known, where = knows(core, reached), f"task {partition}"
+        _compare(knows(_restored(plan, partition, deltas), reached), known, f"{where}: all deltas together")
+        _compare(knows(_restored(plan, partition, _joined(retained)), reached), known, f"{where}: its log")
 
 
 def _joined(records: Iterable[Record]) -> Iterator[Entry]:
@@ -130,14 +129,15 @@ def _restored(plan: Plan, partition: int, entries: Iterable[Entry]) -> Task:
     return core
 
 
-def knows(core: Task) -> dict[str, Any]:
-    """Everything that a task would save of itself, as plain values. The now of a silent key is caught up with when it counts."""
-    image = core.image(0, 1, 0)
+def knows(core: Task, watermark: int) -> dict[str, Any]:
+    """Everything that a task would save of itself, as plain values. Silent keys learn how far time has come when it counts."""
     positions = {topic: position.offset for topic, position in core.positions.items()}
-    keys: Any = orjson.loads(orjson.dumps(image.keys, default=_plain, option=orjson.OPT_NON_STR_KEYS))
+    runs = {run: core._runs.encoded(run, whole=True) for key in core._keys for run in core._runs.of_key(key.name)}
+    images = {key.name: core._images.dump(key) for key in core._keys}
+    keys: Any = orjson.loads(orjson.dumps(images, default=_plain, option=orjson.OPT_NON_STR_KEYS))
     for dumped in keys.values():
-        dumped[0] = max(dumped[0], core.watermark or 0)
-    return {"positions": positions, "runs": image.runs, **{f"key {name}": value for name, value in keys.items()}}
+        dumped[0] = max(dumped[0], watermark)
+    return {"positions": positions, "runs": runs, **{f"key {name}": value for name, value in keys.items()}}
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.calls import WatchedModel
 from tests.simulation.clients import SimulatedClients
-from tests.simulation.loop import Process
+from tests.simulation.loop import OUTSIDE, Process
 
 from penstock.connectors.kafka import KafkaBroker
 from penstock.connectors.kafka_port import Clients
@@ -38,7 +38,7 @@ class WorkerEnded(Exception):
 
 
 class Machine:
-    """Whenever its process is killed another is started. `name` is followed by the number of the start."""
+    """Whenever its process was killed or told to end another is started. `name` is followed by the number of the start."""
 
     def __init__(self, world: World, name: str) -> None:
         self._world, self._name = world, name
@@ -46,25 +46,26 @@ class Machine:
         self.worker: Worker | None = None
         self.starts = 0
         self._life: asyncio.Task[None] | None = None
-        self._leaving = False
+        self._told_to_end = self._for_good = False
 
     def start(self) -> None:
-        if self._leaving:
+        if self._for_good:
             return
         self.starts += 1
+        self._told_to_end = False
         world, name = self._world, f"{self._name}.{self.starts}"
         self.worker = None
         self.process = world.loop.process(name)
         self._life = world.loop.spawn(self.process, self._live(name))
 
     def kill(self) -> None:
-        if self.process is not None and not self.process.killed:
+        if self.process is not None and not self.process.killed and self._life is not None and not self._life.done():
             self._world.loop.kill_process(self.process)
             self._world.loop.call_later(RESTART_SECONDS, self.start)
 
-    def stop(self) -> None:
-        """SIGTERM; nothing is started here any more."""
-        self._leaving = True
+    def end(self, *, for_good: bool) -> None:
+        """SIGTERM. `for_good`: nothing is started here any more."""
+        self._told_to_end, self._for_good = True, for_good
         if self.worker is not None:
             self.worker.stop()
 
@@ -78,26 +79,25 @@ class Machine:
             except Unreachable:
                 await world.clock.sleep(RESTART_SECONDS)
         self.worker = self._worker_of(broker, name)
-        if self._leaving:
+        if self._told_to_end:
             self.worker.stop()
         summary = await self.worker.run()
         await broker.close()
-        if summary.exit_code != 0 or not self._leaving:
-            world.ended(f"{name} ended with exit code {summary.exit_code}: {summary.problem}")
         self.worker = None
+        if summary.exit_code != 0 or not self._told_to_end:
+            world.ended(f"{name} ended with exit code {summary.exit_code}: {summary.problem}")
+        world.loop.call_later(RESTART_SECONDS, self.start, context=OUTSIDE.context)
 
     def _broker(self, name: str) -> KafkaBroker:
         world = self._world
         clients: Clients = SimulatedClients(world.network, name, world.clock, settings().transaction_timeout / 1_000)
-        return KafkaBroker(
-            world.pipeline.layout, settings(), name, world.clock, clients, trim_seconds=TRIM_SECONDS,
-            unsafe_read_before_fence=world.story.reads_before_fence,
-        )  # fmt: skip
+        return KafkaBroker(world.pipeline.layout, settings(), name, world.clock, clients, trim_seconds=TRIM_SECONDS)
 
     def _worker_of(self, broker: KafkaBroker, name: str) -> Worker:
         world = self._world
         pipeline, clock = world.pipeline, world.clock
-        models = {each: WatchedModel(world.answer, name, clock, world.calls) for each in pipeline.models}
+        model = WatchedModel(world.model_ways, name, clock, world.calls)
+        models = dict.fromkeys(pipeline.models, model)
         random = Random(f"{world.story.seed} {name}")
         return Worker(pipeline.plan, pipeline.layout, broker, models, clock, WorkerOptions(owner=name), random)
 

@@ -12,11 +12,12 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from tests.simulation import messages as m
 from tests.simulation.expectation import expected, placed
@@ -34,9 +35,19 @@ def killed(seed: int) -> Story:
     return Story(seed, faults=Faults(kills=3))
 
 
+def restarted(seed: int) -> Story:
+    """Worker processes are told to end, and others are started: what they have in hand they finish or hand over."""
+    return Story(seed, faults=Faults(restarts=4, kills=1), piece_seconds=0.2)
+
+
 def stopped(seed: int) -> Story:
     """Worker processes are stopped, some of them for longer than their session, and go on as if nothing had been."""
-    return Story(seed, faults=Faults(stops=3, seconds=4.0))
+    return Story(seed, faults=Faults(stops=3, seconds=4.0), piece_seconds=0.25)
+
+
+def cut_off(seed: int) -> Story:
+    """Processes do not hear brokers, or are not heard, and what is held up arrives when it is not expected any more."""
+    return Story(seed, faults=Faults(cuts=3, seconds=4.0), piece_seconds=0.25)
 
 
 def brokerless(seed: int) -> Story:
@@ -55,6 +66,11 @@ def late_ends(seed: int) -> Story:
     return Story(seed, faults=Faults(kills=2, chances=LATE_ENDS, seconds=8.0))
 
 
+def moody(seed: int) -> Story:
+    """The model sends callers away, or breaks off in the middle, while processes are killed and restarted."""
+    return Story(seed, faults=Faults(kills=2, restarts=2), piece_seconds=0.15, moods=0.3)
+
+
 def heavy(seed: int) -> Story:
     """So much state that buckets are written and the log is trimmed, while processes are killed."""
     return Story(
@@ -62,16 +78,57 @@ def heavy(seed: int) -> Story:
     )
 
 
+TIMED = """
+penstock: v1
+name: timed
+sources:
+  auth: {topic: auth, key: event.host, watermark: {delay: 500ms, idle: 1500ms, lateness: 0s}}
+triggers:
+  often: {every: 2s, agent: judge}
+  failed: {each: event.outcome == "failed", agent: judge}
+models:
+  small: {base_url: "http://127.0.0.1:9/v1", model: tiny}
+agents:
+  judge:
+    ask: Is {{ key }} under attack?
+    answer: {verdict: {enum: [attack, benign]}, why: {type: string}}
+"""
+"""Time counts: an outage of ours that was taken for silence would make events late that are still to be read."""
+
+
+def timed(seed: int) -> Story:
+    """Nobody reads for longer than an input has to be silent to be idle, but it is not silent."""
+    faults = Faults(kills=2, stops=2, seconds=8.0)
+    return Story(
+        seed,
+        workers=2,
+        partitions=1,
+        events=80,
+        feeding=10.0,
+        spacing=125,
+        faults=faults,
+        pipeline=TIMED,
+        settling=30.0,
+    )
+
+
+SECONDS_MAX = 30
+"""Of a processor: a run takes less than a tenth of a second."""
+
 STORIES: Mapping[str, Callable[[int], Story]] = {
     "killed": killed,
     "killed, KIP-890": lambda seed: replace(killed(seed), brokers=KIP_890),
+    "restarted": restarted,
     "stopped": stopped,
+    "cut off": cut_off,
     "brokerless": brokerless,
     "eventful": eventful,
     "eventful, KIP-890": lambda seed: replace(eventful(seed), brokers=KIP_890),
     "late ends": late_ends,
     "late ends, KIP-890": lambda seed: replace(late_ends(seed), brokers=KIP_890),
+    "moody model": moody,
     "heavy": heavy,
+    "timed": timed,
 }
 
 
@@ -86,7 +143,12 @@ class Seed(NamedTuple):
         return f"python -m tests.simulation.stories {self.kind!r} {self.number}"
 
 
-REGRESSIONS: Mapping[Seed, str] = {}
+REGRESSIONS: Mapping[Seed, str] = {
+    Seed(
+        "cut off", 25
+    ): "a call that had waited for the lease was made when the task had been somebody else's meanwhile",
+    Seed("cut off", 77): "the same",
+}
 """Seeds that failed once, and why: they are always played."""
 
 
@@ -95,16 +157,25 @@ def check(story: Story) -> None:
     told = World(story).play().outcomes
     due = expected(compiled(story.pipeline), placed(INPUT, story.partitions, story.records()), verdict)
     missing, more = {*due} - {*told}, {*told} - {*due}
-    assert told == due, f"lost: {sorted(missing)}, invented: {sorted(more)}"
+    other = sorted(name for name in {*due} & {*told} if due[name] != told[name])
+    assert told == due, f"lost: {sorted(missing)}, invented: {sorted(more)}, other answers: {other}"
 
 
 def why_it_fails(seed: Seed) -> str:
     """Empty if it does not."""
+    signal.signal(signal.SIGVTALRM, _take_too_long)
+    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS_MAX)
     try:
         check(STORIES[seed.kind](seed.number))
     except Exception as error:  # noqa: BLE001 - whatever it is, somebody has to look at the seed
         return f"{type(error).__name__}: {error}"
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     return ""
+
+
+def _take_too_long(*_: object) -> NoReturn:
+    raise TimeoutError(f"it took more than {SECONDS_MAX} s of a processor")
 
 
 def failures(seeds: Iterable[Seed]) -> Iterator[str]:

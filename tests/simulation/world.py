@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from zlib import crc32
@@ -21,14 +21,14 @@ from zlib import crc32
 import msgspec
 from aiokafka.structs import TopicPartition
 from tests.simulation.bill import check_calls
-from tests.simulation.calls import WatchedCall
+from tests.simulation.calls import WatchedCall, Ways
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.cluster import Cluster
 from tests.simulation.invariants import check_commits, check_rest, check_restoring, check_results
-from tests.simulation.loop import SimulatedClock, SimulatedLoop
+from tests.simulation.loop import Process, SimulatedClock, SimulatedLoop
 from tests.simulation.machine import Machine, WorkerEnded
 from tests.simulation.messages import Sent
-from tests.simulation.network import Chances, Network
+from tests.simulation.network import Chances, Network, Way
 from tests.simulation.settings import BrokerSettings
 from tests.stage import WATCH, Told, compiled, logins
 from tests.virtual_time import BEGINNING_MS
@@ -41,6 +41,7 @@ INPUT = "auth"
 CALM_SECONDS = 120.0
 """So long after the last fault everything has to be done."""
 LOOK_SECONDS = 0.5
+WAYS: Sequence[Way] = ("out", "in")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,9 @@ class Faults:
     """How many of each happen within the first `seconds`, at times and to victims that the seed decides."""
 
     kills: int = 0
+    restarts: int = 0
     stops: int = 0
+    cuts: int = 0
     broker_crashes: int = 0
     chances: Chances | None = None
     seconds: float = 5.0
@@ -56,7 +59,11 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """`events` come one by one, within about `feeding` seconds. `reads_before_fence`: the protocol is broken on purpose."""
+    """`events` come one by one, within about `feeding` seconds, each `spacing` ms of event time after the one before.
+
+    After `settling` more seconds time that passes has done what it does. `piece_seconds`: how slow the model is; `moods`: how
+    often it fails.
+    """
 
     seed: int
     workers: int = 3
@@ -67,12 +74,14 @@ class Story:
     faults: Faults = field(default_factory=Faults)
     brokers: BrokerSettings = field(default_factory=BrokerSettings)
     pipeline: str = WATCH
-    reads_before_fence: bool = False
+    settling: float = 0.0
+    spacing: int = 1_000
+    piece_seconds: float = 0.05
+    moods: float = 0.0
 
     def records(self) -> list[Sent]:
-        """Event time goes on by a second from one event to the next, however fast they come."""
         return [
-            Sent(BEGINNING_MS + 1000 * number, host.encode(), self._value(number, host, outcome), ())
+            Sent(BEGINNING_MS + self.spacing * number, host.encode(), self._value(number, host, outcome), ())
             for number, (host, outcome) in enumerate(logins(self.seed, self.events))
         ]
 
@@ -91,8 +100,6 @@ def verdict(request: ChatRequest) -> str:
 class World:
     """One run of one story. Not to be played twice."""
 
-    answer: Callable[[ChatRequest], str] = staticmethod(verdict)
-
     def __init__(self, story: Story) -> None:
         self.story = story
         self.random = Random(story.seed)
@@ -102,6 +109,7 @@ class World:
         self.cluster = Cluster(story.brokers, Random(self.random.random()))
         self.network = Network(self.loop, self.cluster, Random(self.random.random()))
         self.machines = [Machine(self, f"worker-{number}") for number in range(story.workers)]
+        self.model_ways = Ways(verdict, story.piece_seconds, story.moods, Random(f"{story.seed} model"))
         self.calls: list[WatchedCall] = []
         self._ended: list[str] = []
 
@@ -123,6 +131,7 @@ class World:
         for machine in self.machines:
             machine.start()
         await asyncio.gather(self._feed(), self._disturb())
+        await asyncio.sleep(self.story.settling)
         self._look_at_state(await self._until_done())
         await self._until_left()
         return self._look_at_everything()
@@ -141,6 +150,8 @@ class World:
             (self._kill, faults.kills),
             (self._stop_for_a_while, faults.stops),
             (self._crash_broker, faults.broker_crashes),
+            (self._cut, faults.cuts),
+            (self._restart, faults.restarts),
         ]
         times = sorted(
             (random.random() * faults.seconds, kind) for kind, (_, count) in enumerate(plans) for _ in range(count)
@@ -158,11 +169,28 @@ class World:
     def _kill(self) -> None:
         self.random.choice(self.machines).kill()
 
+    def _restart(self) -> None:
+        self.random.choice(self.machines).end(for_good=False)
+
     def _stop_for_a_while(self) -> None:
         process = self.random.choice(self.machines).process
         if process is not None:
             self.loop.stop_process(process)
             self.loop.call_later(self.random.random() * 15.0, self.loop.continue_process, process)
+
+    def _cut(self) -> None:
+        """A process does not hear one broker, or all of them, or is not heard; what is held up arrives in the end."""
+        process, way = self.random.choice(self.machines).process, self.random.choice(WAYS)
+        brokers = self.cluster.topics.brokers
+        chosen = self.random.choice([[self.random.choice(brokers)], brokers])
+        if process is not None:
+            for broker in chosen:
+                self.network.block(process, broker, way)
+            self.loop.call_later(self.random.random() * 15.0, self._mend, process, chosen, way)
+
+    def _mend(self, process: Process, brokers: Sequence[int], way: Way) -> None:
+        for broker in brokers:
+            self.network.unblock(process, broker, way)
 
     def _crash_broker(self) -> None:
         broker = self.random.choice(self.cluster.topics.brokers)
@@ -198,7 +226,7 @@ class World:
     async def _until_left(self) -> None:
         """All workers are told to end, and every process that can hear it does."""
         for machine in self.machines:
-            machine.stop()
+            machine.end(for_good=True)
         await asyncio.gather(*(machine.has_left() for machine in self.machines))
         await asyncio.sleep(LOOK_SECONDS)
         self._check_ended()

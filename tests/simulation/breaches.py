@@ -1,0 +1,254 @@
+"""What `mutations.py` does to the product: each function breaks one promise, by replacing one method."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partialmethod
+from itertools import chain, count
+from typing import Any
+
+import msgspec
+import pytest
+from aiokafka.structs import TopicPartition
+from tests.simulation import world
+
+from penstock.connectors.kafka import KafkaBroker
+from penstock.connectors.kafka_fence import Fence
+from penstock.connectors.kafka_log import KafkaTaskLog
+from penstock.connectors.kafka_repair import Stock
+from penstock.connectors.kafka_writer import Writer
+from penstock.connectors.lease import Lease
+from penstock.connectors.port import Committed, TaskId
+from penstock.operators import agent, occasion
+from penstock.operators.error import Indefinite
+from penstock.operators.event import Effect, Progress
+from penstock.operators.record import Output
+from penstock.operators.task import Cut, Task
+from penstock.operators.watermark import Origin
+from penstock.pipelines.keeper import Keeper
+from penstock.pipelines.kept import KeptAnswers
+from penstock.pipelines.run import Session
+from penstock.pipelines.saving import Saving
+from penstock.state.codec import LogRecord
+from penstock.state.delta import Bucket, Clock, Delta, Position
+from penstock.state.journal import Journal
+
+Patch = pytest.MonkeyPatch
+LATE_SECONDS = 0.3
+"""Events come in between."""
+
+
+def read_before_the_fence(patch: Patch) -> None:
+    patch.setattr(KafkaBroker, "__init__", partialmethod(KafkaBroker.__init__, unsafe_read_before_fence=True))
+
+
+def fence_nobody(patch: Patch) -> None:
+    """Every opening has a transactional id of its own, as if it were meant to name the process."""
+    plain, numbers = KafkaBroker._fence_of, count()
+
+    def fence_of(broker: KafkaBroker, task: TaskId) -> Fence:
+        fence = plain(broker, task)
+        fence._id = f"{fence._id}.{next(numbers)}"
+        return fence
+
+    patch.setattr(KafkaBroker, "_fence_of", fence_of)
+
+
+def let_opened_lie_anywhere(patch: Patch) -> None:
+    patch.setattr(KafkaTaskLog, "_follows", None)
+
+
+Sent = tuple[int, dict[str, int]]
+
+
+def outputs_apart(patch: Patch) -> None:
+    plain = Writer._transaction
+
+    async def transaction(
+        writer: Writer, delta: Sequence[LogRecord], images: Sequence[LogRecord], outputs: Sequence[Output], follows: int | None
+    ) -> Sent:  # fmt: skip
+        first, _ = await plain(writer, delta, images, (), follows)
+        await writer._producer.begin_transaction()
+        written = await asyncio.gather(*[await writer._send_output(output) for output in outputs])
+        await writer._producer.commit_transaction()
+        return first, {each.topic: each.offset for each in written}
+
+    patch.setattr(Writer, "_transaction", transaction)
+
+
+def outputs_first(patch: Patch) -> None:
+    async def transaction(
+        writer: Writer, delta: Sequence[LogRecord], images: Sequence[LogRecord], outputs: Sequence[Output], follows: int | None
+    ) -> Sent:  # fmt: skip
+        await writer._producer.begin_transaction()
+        told = await asyncio.gather(*[await writer._send_output(output) for output in outputs])
+        written = await asyncio.gather(*[await writer._send_record(record) for record in chain(delta, images)])
+        await writer._producer.commit_transaction()
+        return written[0].offset, {each.topic: each.offset for each in told}
+
+    patch.setattr(Writer, "_transaction", transaction)
+
+
+def repeat_commits(patch: Patch) -> None:
+    plain = KafkaTaskLog.commit
+
+    async def commit(
+        log: KafkaTaskLog, delta: Delta, outputs: Sequence[Output], buckets: Sequence[Bucket] = ()
+    ) -> Committed:
+        try:
+            return await plain(log, delta, outputs, buckets)
+        except Indefinite:
+            await log._writer.retire(_look_at_nothing)
+            return await plain(log, delta, outputs, buckets)
+
+    patch.setattr(KafkaTaskLog, "commit", commit)
+
+
+async def _look_at_nothing() -> None:
+    """In the place of the look at the end of the log."""
+
+
+def keep_epochs(patch: Patch) -> None:
+    patch.setattr(Writer, "stale", False)
+
+
+def look_at_nothing(patch: Patch) -> None:
+    plain = Writer.retire
+
+    async def retire(writer: Writer, check: object) -> None:
+        await plain(writer, _look_at_nothing)
+
+    patch.setattr(Writer, "retire", retire)
+
+
+def encode_late(patch: Patch) -> None:
+    plain = Saving._carry_out
+
+    async def carry_out(saving: Saving, cut: Cut, buckets: Sequence[Bucket], counts: Any) -> Committed:
+        if buckets:
+            await asyncio.sleep(LATE_SECONDS)
+        late = [saving._core.image(bucket.index, bucket.of, bucket.seq) for bucket in buckets]
+        return await plain(saving, cut, late, counts)
+
+    patch.setattr(Saving, "_carry_out", carry_out)
+
+
+def trim_early(patch: Patch) -> None:
+    """To the last delta, whatever the images need."""
+    patch.setattr(Journal, "trim_to", lambda journal: journal._last_delta_at)
+
+
+def trim_ahead(patch: Patch) -> None:
+    """To where the bucket is about to be written that makes the rest superfluous."""
+    plain = KafkaTaskLog.commit
+
+    async def commit(
+        log: KafkaTaskLog, delta: Delta, outputs: Sequence[Output], buckets: Sequence[Bucket] = ()
+    ) -> Committed:
+        if any(bucket.of == 1 for bucket in buckets):
+            ends = await log._ends.end_offsets([log._partition])
+            await log._admin.delete_records(log._partition, ends[log._partition])
+        return await plain(log, delta, outputs, buckets)
+
+    patch.setattr(KafkaTaskLog, "commit", commit)
+
+
+def repair_nothing(patch: Patch) -> None:
+    patch.setattr(Stock, "missing", ())
+
+
+def follow_group_offsets(patch: Patch) -> None:
+    plain = KafkaTaskLog.begin
+
+    async def begin(log: KafkaTaskLog, positions: Mapping[str, Position]) -> dict[str, Position]:
+        clients: Any = log._clients
+        known = clients._network.cluster.groups.offsets(log._layout.group).offsets
+        partition = log.task.partition
+        return await plain(
+            log, {topic: Position(known.get(TopicPartition(topic, partition), 0)) for topic in log._layout.inputs}
+        )
+
+    patch.setattr(KafkaTaskLog, "begin", begin)
+
+
+def ignore_lease(patch: Patch) -> None:
+    """Nor is the group asked whether the task is still ours when somebody else has opened it."""
+    patch.setattr(Lease, "left", lambda lease, now: 60.0)
+    patch.setattr(Keeper, "_until_confirmed", _confirmed)
+
+
+async def _confirmed(keeper: Keeper, fenced_at: float) -> None:
+    """At once."""
+
+
+def ask_at_once(patch: Patch) -> None:
+    plain = Session._declare
+
+    async def declare(session: Session) -> None:
+        core: Any = session.core
+        opening = core.opening
+
+        def asking(*arguments: Any) -> Iterator[list[Effect]]:
+            for effects in opening(*arguments):
+                session._perform(effects)
+                yield []
+
+        core.opening = asking
+        await plain(session)
+
+    patch.setattr(Session, "_declare", declare)
+
+
+def forget_answers(patch: Patch) -> None:
+    patch.setattr(KeptAnswers, "find", lambda kept, question: None)
+
+
+def same_call_id(patch: Patch) -> None:
+    patch.setattr(agent, "call_id", lambda question, attempt: question)
+
+
+def count_runs(patch: Patch) -> None:
+    numbers = count()
+    patch.setattr(occasion, "run_id", lambda partition, *_: f"{partition}-{next(numbers):024x}")
+
+
+def tell_silence_by_the_clock(patch: Patch) -> None:
+    plain = Task._let_silence_pass
+
+    def let_silence_pass(core: Task, progress: Mapping[str, Progress]) -> None:
+        plain(core, progress)
+        for origin in core._origins.values():
+            origin.fall_silent(Progress(0, 0, core._tick))
+        core._pass_time(min(origin.watermark for origin in core._origins.values()))
+
+    patch.setattr(Task, "_let_silence_pass", let_silence_pass)
+
+
+def forget_watermarks(patch: Patch) -> None:
+    plain = Origin.clock
+
+    def clock(origin: Origin, reached: int) -> Clock:
+        return msgspec.structs.replace(plain(origin, reached), event_time=None, watermark=None)
+
+    patch.setattr(Origin, "clock", clock)
+
+
+def turn_outputs_round(patch: Patch) -> None:
+    plain = Task.cut
+
+    def cut(core: Task, **arguments: Any) -> Cut:
+        delta, outputs = plain(core, **arguments)
+        return Cut(delta, outputs[::-1])
+
+    patch.setattr(Task, "cut", cut)
+
+
+def look_at_what_is_told_alone(patch: Patch) -> None:
+    """As a consumer would: what else has to hold of a run is not looked at."""
+    for name in ("check_commits", "check_results", "check_rest", "check_restoring", "check_calls"):
+        patch.setattr(world, name, _not_looked_at)
+
+
+def _not_looked_at(*_: object) -> None:
+    """In the place of a check."""
