@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+
 import pytest
 from tests.simulation.mutations import MUTATIONS, UNNOTICED, catch
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _what_the_collector_leaves_alone() -> Iterator[None]:
+    """It goes over everything after each run, and hundreds of runs are played with what all other tests have left behind."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.mark.parametrize("name", list(MUTATIONS))
