@@ -20,7 +20,6 @@ from penstock.operators.record import Raw
 from penstock.operators.timers import Timers
 from penstock.operators.trigger import Transition
 from penstock.operators.unsaved import Unsaved
-from penstock.operators.watermark import NEVER
 
 KEYS_AT_ONCE = 1_000
 """So many are armed in a few milliseconds."""
@@ -274,7 +273,8 @@ class Keys:
         if since is not None or context.pinned:
             anew = self.get_or_new(name)
             anew.context = context
-            anew.now = anew.last = NEVER if since is None else since
+            if since is not None:
+                anew.now = anew.last = since
 
     def _rearm(self, key: KeyState) -> None:
         self._find_deadlines(key)
