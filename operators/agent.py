@@ -168,9 +168,7 @@ def resolve_run(run: Run, ends_at: int, plan: RunPlan, because: str | None = Non
     """
     if run.firing.episode is None or run.ends_at is not None:
         return []
-    run.ends_at = ends_at
-    if has_outcome(run):
-        run.reason = because or run.reason
+    run.ends_at, run.ends_because = ends_at, because
     return _close(run, plan)
 
 
@@ -357,6 +355,7 @@ def _close(run: Run, plan: RunPlan) -> list[Action]:
         return []
     if run.ends_at is None:
         return []
+    run.reason = run.ends_because or run.reason
     _move(run, "close")
     return [_publish(run, plan, "resolved")]
 

@@ -62,6 +62,13 @@ class ContextSettings(Settings):
         default="none",
         description="What the prompt still says about evicted events; `rule`: counts, ranges, top values.",
     )
+    forget: Duration | None = Field(
+        default=None,
+        gt=0,
+        description="A key without an event for so long, in event time, is forgotten: what its triggers know, too. "
+        "Default: never.",
+        examples=["24h"],
+    )
 
     @cached_property
     def limits(self) -> Limits:
@@ -313,6 +320,21 @@ class Context:
         needed = min(self._pins.values(), default=self._next)
         self._kept = [segment for segment in self._kept or () if segment.last >= needed] or None
         self._pins = self._pins or None
+
+    @property
+    def pinned(self) -> bool:
+        """Runs need some of its events."""
+        return self._pins is not None
+
+    def forget(self, *, numbers_go_on: bool) -> None:
+        """Show nothing any more. What is pinned stays readable if numbers go on; else pins are of events still to come."""
+        if numbers_go_on:
+            self._evict(len(self._segments))
+        else:
+            self._segments, self._open, self._kept = [], None, None
+            self._closed_size = self._first = 0
+            self._expires = _NEVER_EXPIRES
+        self._summary = None
 
     def dump(self) -> list[Any]:
         """Everything, as builtins: [next number, segments, kept segments, pins, summary]."""

@@ -14,9 +14,11 @@ from penstock.operators.carried import EVENT_CELL, Carried
 from penstock.operators.decode import event_class
 from penstock.operators.expression import Unknown, attribute_of
 from penstock.operators.key_state import KeyState, Moment
+from penstock.operators.keys import Keys
 from penstock.operators.plan import Plan
 from penstock.operators.record import Record
-from penstock.state.delta import Fact
+from penstock.operators.unsaved import Unsaved
+from penstock.state.delta import Delta, Fact
 
 
 class Reading(NamedTuple):
@@ -41,7 +43,10 @@ class Images:
         self._trigger_of = {planned.identity: index for index, planned in enumerate(plan.triggers)}
 
     def dump(self, key: KeyState) -> list[Any]:
-        """[N, context, aggregates in the order of `slots`, cells by identity]; then carried aggregates, if there are any."""
+        """[N after the last event, context, aggregates in the order of `slots`, cells by identity].
+
+        Then carried aggregates, if there are any.
+        """
         cells = {
             planned.identity: self.cell(key, index)
             for index, planned in enumerate(self._plan.triggers)
@@ -49,7 +54,7 @@ class Images:
         }
         if self._plan.keeps_last and key.event is not None:
             cells[EVENT_CELL] = self.last_event(key)
-        image = [key.now, key.context.dump(), [slot.dump() for slot in key.slots], cells]
+        image = [key.last, key.context.dump(), [slot.dump() for slot in key.slots], cells]
         if self.carried:
             cells.update(self.carried.cells(key.name))
             if aggregates := self.carried.aggregates(key.name):
@@ -58,7 +63,8 @@ class Images:
 
     def load(self, key: KeyState, image: Sequence[Any], slots: Sequence[str]) -> None:
         """Fill a new key state from its image; `slots` names the aggregates of the image."""
-        key.now, context, aggregates, cells, *carried = image
+        key.last, context, aggregates, cells, *carried = image
+        key.now = key.last
         key.context.load(context)
         for identity, base in zip(slots, aggregates, strict=True):
             self._load_aggregate(key, identity, base)
@@ -87,6 +93,18 @@ class Images:
                 key.cells[index] = self._plan.triggers[index].trigger.load(dumped)
             elif identity != EVENT_CELL or self._load_event(key, dumped):
                 self.carried.keep_cell(key.name, identity, dumped)
+
+    def changed_cells(self, keys: Keys, unsaved: Unsaved) -> dict[str, dict[str, Any]]:
+        """By key, for a delta."""
+        cells: dict[str, dict[str, Any]] = {}
+        for name, index in sorted(unsaved.cells):
+            cells.setdefault(name, {})[self._plan.triggers[index].identity] = self.cell(keys[name], index)
+        if self._plan.keeps_last:
+            for name in dict.fromkeys(fact[0] for fact in unsaved.facts):
+                key = keys.find(name)
+                if key is not None and key.event is not None:  # else it was forgotten since
+                    cells.setdefault(name, {})[EVENT_CELL] = self.last_event(key)
+        return cells
 
     def last_event(self, key: KeyState) -> list[Any]:
         """The fields of the key's last event that conditions read, and what they can know about its record."""
@@ -123,10 +141,24 @@ class Images:
         missed = [slot for slot, identity in enumerate(self.slots) if identity not in written]
         return Reading(slots, [self._slot_of.get(identity) for identity in slots], missed)
 
+    def apply_facts(self, keys: Keys, delta: Delta) -> None:
+        """Every event of the delta, and every end of a key, in the order in which they came."""
+        reading, done = self.reading(delta.slots), 0
+        for name, place, since in delta.forgotten:
+            self._apply_facts(keys, delta.facts[done:place], reading)
+            keys.forget(name, since)
+            self.carried.drop(name)
+            done = place
+        self._apply_facts(keys, delta.facts[done:], reading)
+
+    def _apply_facts(self, keys: Keys, facts: Iterable[Fact], reading: Reading) -> None:
+        for fact in facts:
+            self.apply_fact(keys.get_or_new(fact[0]), fact, reading)
+
     def apply_fact(self, key: KeyState, fact: Fact, reading: Reading) -> None:
         """Add an event that was fed before: nothing is decided again. What is known of it as the last one is in the cells."""
         _, time, lag, line, values = fact
-        key.now = time + lag
+        key.now = key.last = time + lag
         key.event = key.moment = None
         if line is not None:
             key.context.append(time, line, key.now)

@@ -28,6 +28,7 @@ class KeyState:
     """One key's memory.
 
     `now` is N of the key: the largest time among its kept events and the watermark; it never goes back (ms).
+    `last` is what N was after its last event.
     `slots` are its aggregates and `cells` its triggers' memories (None: nothing to remember), both in the plan's order.
     `fresh`: no trigger has looked at it since it was made or restored. `resting`: none need look before an aggregate takes
     an event.
@@ -36,14 +37,14 @@ class KeyState:
     """
 
     __slots__ = (
-        "cells", "context", "counters", "deadline", "event", "fresh", "moment", "name", "now", "resting", "slots",
-        "watermark_deadline",
+        "cells", "context", "counters", "deadline", "event", "fresh", "last", "moment", "name", "now", "resting",
+        "slots", "watermark_deadline",
     )  # fmt: skip
 
     def __init__(self, name: str, context: Context, slots: list[Aggregate], triggers: int, counters: Counts) -> None:
         self.name = name
         self.counters = counters
-        self.now = NEVER
+        self.now = self.last = NEVER
         self.context = context
         self.slots = slots
         self.cells: list[Any] = [None] * triggers

@@ -1,7 +1,7 @@
 """Every key that a task knows, and the one place where triggers are evaluated.
 
 keep(event) ─▶ instants before the event's time, in order ─▶ the event is added ─▶ every trigger looks once
-advance(W)  ─▶ instants up to the watermark, in order, over all keys
+advance(W)  ─▶ instants up to the watermark, in order, over all keys; keys whose time is over are forgotten
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _NOTHING: frozenset[int] = frozenset()
 
 OnTransition = Callable[[KeyState, PlannedTrigger, int, Transition, Raw | None], None]
 """(key, trigger, its index, what happened, the record that did it or None if time did)."""
+OnEnd = Callable[[KeyState, int], bool]
+"""(key, the instant at which its time was over): it is forgotten next. Whether a run without an outcome needs its events."""
 
 
 class Takeover(NamedTuple):
@@ -46,11 +48,13 @@ class Takeover(NamedTuple):
 class Keys:
     """States by key. Feeding one event costs O(triggers + aggregates), plus O(log keys) where a timer is set."""
 
-    def __init__(self, plan: Plan, unsaved: Unsaved, on_transition: OnTransition, counters: Counts) -> None:
+    def __init__(
+        self, plan: Plan, unsaved: Unsaved, on_transition: OnTransition, on_end: OnEnd, counters: Counts
+    ) -> None:
         self._plan = plan
         self._counters = counters
         self._unsaved = unsaved
-        self._on_transition = on_transition
+        self._on_transition, self._on_end = on_transition, on_end
         self._triggers = tuple(enumerate(plan.triggers))
         self._watchers = tuple(
             (index, planned, planned.trigger.idle_unless) for index, planned in enumerate(plan.triggers)
@@ -66,6 +70,8 @@ class Keys:
         )
         self._states: dict[str, KeyState] = {}
         self._by_bucket: dict[int, dict[str, None]] = {}
+        self._forget = plan.context.forget
+        self._ends = Timers()
         self._timers = Timers()
         self.next_timer = self._timers.next
         """No timer is due before this instant."""
@@ -108,12 +114,13 @@ class Keys:
         self, name: str, time: int, event: Any, moment: Moment | None, line: bytes | None, raw: Raw, watermark: int
     ) -> None:
         """Take in one event of the key `name`: event time `time`, `line` for the prompt (None: hidden)."""
-        key = self._states.get(name) or self.get_or_new(name)
+        key = self._states.get(name) or self._begin(name, time if time > watermark else watermark)
         due = _NOTHING if key.deadline is None else self._settle(key, time)
         now = key.now if key.now > time else time
         if watermark > now:
             now = watermark
-        key.now, key.event, key.moment = now, event, moment
+        key.now = key.last = now
+        key.event, key.moment = event, moment
         unsaved = self._unsaved
         if line is not None:
             key.context.append(time, line, now)
@@ -205,6 +212,14 @@ class Keys:
 
     def advance(self, watermark: int) -> None:
         """The watermark has come to `watermark`: everything that was due fires, in time order over all keys."""
+        while (taken := self._ends.take(watermark)) is not None:
+            at, name = taken
+            self._advance_triggers(at)
+            self._end_if_over(name, at, watermark)
+        self._advance_triggers(watermark)
+        self.next_timer = min(self._timers.next, self._ends.next)
+
+    def _advance_triggers(self, watermark: int) -> None:
         while (taken := self._timers.take(watermark)) is not None:
             at, name = taken
             key = self._states.get(name)
@@ -215,7 +230,51 @@ class Keys:
             while key.watermark_deadline is not None and key.watermark_deadline <= at:
                 self._pass(key, key.watermark_deadline, by_watermark=True)
             self._arm(key)
-        self.next_timer = self._timers.next
+
+    # --- forgetting: every key has one timer, which is moved on when it comes up, never by an event ------------------
+
+    def _begin(self, name: str, now: int) -> KeyState:
+        """The first event of a key, or the first since it was forgotten, at N `now`."""
+        if self._forget is not None:
+            self._end_after(name, now + self._forget)
+        return self.get_or_new(name)
+
+    def _end_after(self, name: str, instant: int) -> None:
+        """Look when the watermark has *passed* the instant: what is due at it comes first."""
+        self._ends.set(name, instant + 1)
+        self.next_timer = min(self.next_timer, instant + 1)
+
+    def _end_if_over(self, name: str, at: int, watermark: int) -> None:
+        key = self._states.get(name)
+        if key is None or self._forget is None:
+            return
+        over = key.last + self._forget
+        if over < at:
+            self._end(key, over, watermark)
+        else:
+            self._end_after(name, over)
+
+    def _end(self, key: KeyState, over: int, watermark: int) -> None:
+        """Where a run without an outcome needs its events, the key is looked at again later."""
+        since = watermark if self._on_end(key, over) else None
+        self._unsaved.forget(key.name, len(self._triggers), since)
+        self.forget(key.name, since)
+        if since is not None and self._forget is not None:
+            self._end_after(key.name, since + self._forget)
+
+    def forget(self, name: str, since: int | None) -> None:
+        """As `Forgotten` says; whoever comes next finds a new key. While restoring, pins of runs that come after it stay."""
+        former = self._states.get(name)
+        if former is None:
+            return
+        self.drop(name)
+        context = former.context
+        context.forget(numbers_go_on=since is not None)
+        if since is not None or context.pinned:
+            anew = self.get_or_new(name)
+            anew.context = context
+            if since is not None:
+                anew.now = anew.last = since
 
     def _rearm(self, key: KeyState) -> None:
         self._find_deadlines(key)
@@ -246,21 +305,30 @@ class Keys:
         Every instant up to the watermark was looked at before; a key that was silent since does not know that by itself.
         Keys of which no trigger remembers anything are left as they are, unless one has deadlines even so.
         """
-        self._timers = Timers()
+        self._timers, self._ends = Timers(), Timers()
         self.next_timer = self._timers.next
         nothing = [None] * len(self._triggers)
         sleepless = not all(planned.trigger.sleeps for _, planned in self._triggers)
         late = [(index, planned) for index, planned in self._triggers if planned.identity in takeover.returned]
         anew = self._places(takeover.anew)
-        for number, key in enumerate(self._states.values(), start=1):
+        for number, key in enumerate(list(self._states.values()), start=1):
             self._begin_anew(key, *anew)
             if sleepless or key.cells != nothing:
                 key.now = max(key.now, watermark)
                 for index, planned in late:
                     self._look_late(key, index, planned)
                 self._rearm(key)
+            if self._forget is not None:
+                self._arm_end(key, key.last + self._forget, watermark)
             if number % KEYS_AT_ONCE == 0:
                 yield
+
+    def _arm_end(self, key: KeyState, over: int, watermark: int) -> None:
+        """Of a definition that forgets sooner than the one before, all keys may be over: that is done here, in steps."""
+        if over < watermark and key.deadline is None and key.watermark_deadline is None:
+            self._end(key, over, watermark)
+        else:
+            self._end_after(key.name, over)
 
     def _look_late(self, key: KeyState, index: int, planned: PlannedTrigger) -> None:
         """Deadlines of the watermark need no such look: they stay until it passes them."""

@@ -72,7 +72,8 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
     place of the model being asked in the agent's list, `spent` what its calls used of the agent's time (ms). `streamed` is what
     the stream under way has been seen to say; `answer` (or `text`, for an agent without fields) is what records show of it,
     and `simulated` whether what was streamed comes from no model. Of `streamed` the first `continued` characters come from a
-    call that was cut off, and the call under way goes on behind them.
+    call that was cut off, and the call under way goes on behind them. `ends_because`: its episode did not end by what the file
+    says.
     """
 
     firing: Firing
@@ -99,6 +100,7 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
     degraded: list[Degradation] = []
     reason: str | None = None
     ends_at: int | None = None
+    ends_because: str | None = None
 
     @property
     def id(self) -> str:

@@ -85,6 +85,14 @@ class Runs:
         if run is not None:
             self._act(run, resolve_run(run, at, self._plan_of(run), because))
 
+    def end_episodes(self, name: str, at: int, because: str) -> bool:
+        """Those of one key end at event time `at` (ms), or where they began after it. Whether one of its runs has no outcome."""
+        for run in [self._runs[run_id] for run_id in self.of_key(name)]:
+            if run.firing.episode is not None and run.ends_at is None:
+                self._counters["resolved", run.firing.trigger] += 1
+                self._act(run, resolve_run(run, max(at, run.firing.at), self._plan_of(run), because))
+        return any(not has_outcome(self._runs[run_id]) for run_id in self.of_key(name))
+
     def in_episodes(self) -> list[Run]:
         """Those whose episode has not ended."""
         return [run for run in self._runs.values() if run.firing.episode is not None and run.ends_at is None]

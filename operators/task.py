@@ -14,13 +14,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple, assert_never
+from typing import NamedTuple, assert_never
 from zlib import crc32
 
 import msgspec
 
 from penstock.operators.agent import open_run
-from penstock.operators.carried import EVENT_CELL
 from penstock.operators.context import Context
 from penstock.operators.continuation import Continues, never
 from penstock.operators.dead import POISON, dead_letter
@@ -42,6 +41,9 @@ from penstock.operators.unsaved import Unsaved
 from penstock.operators.watermark import END_OF_TIME, NEVER, Origin, least, reached
 from penstock.state.delta import Bucket, Delta, Entry, EntryKind, Header, Position, Trial
 
+FORGOTTEN = "forgotten"
+"""The reason that results give where an episode ended because its key was forgotten."""
+
 
 class Cut(NamedTuple):
     """One commit: the delta, and every record that leaves with it."""
@@ -62,7 +64,7 @@ class Task:
         self._origins = {source.topic: Origin(source.delay, source.idle) for source in plan.sources}
         self._merge = Merge(plan.sources) if len(plan.sources) > 1 else None
         self._images = Images(plan)
-        self._keys = Keys(plan, self._unsaved, self._transit, self.counters)
+        self._keys = Keys(plan, self._unsaved, self._transit, self._end_key, self.counters)
         self._definitions = Definitions(plan)
         self._runs = Runs(self._definitions, self._unsaved, self._context_of, self.counters)
         self._succession = Succession(plan, partition, self._images.carried, self._keys, self._runs, self._definitions)
@@ -191,6 +193,14 @@ class Task:
             case _:
                 assert_never(transition)
 
+    def _end_key(self, key: KeyState, at: int) -> bool:
+        """Counted when it goes, not while a run needs its events."""
+        self._images.carried.drop(key.name)
+        needed = self._runs.end_episodes(key.name, at, FORGOTTEN)
+        if not needed:
+            self.counters["forgotten", self.plan.name] += 1
+        return needed
+
     def _context_of(self, name: str) -> Context:
         return self._keys.get_or_new(name).context
 
@@ -235,25 +245,16 @@ class Task:
             header=header,
             slots=self._images.slots,
             facts=unsaved.facts,
-            cells=self._changed_cells(),
+            cells=self._images.changed_cells(self._keys, unsaved),
             runs={run: self._runs.encoded(run) for run in unsaved.runs},
             partials=unsaved.partials,
             outputs=unsaved.implied,
             basis=self._succession.basis() if kind == "opened" else None,
+            forgotten=unsaved.forgotten,
         )
         outputs = unsaved.outputs
         unsaved.reset()
         return Cut(delta, outputs)
-
-    def _changed_cells(self) -> dict[str, dict[str, Any]]:
-        cells: dict[str, dict[str, Any]] = {}
-        for name, index in sorted(self._unsaved.cells):
-            identity = self.plan.triggers[index].identity
-            cells.setdefault(name, {})[identity] = self._images.cell(self._keys[name], index)
-        if self.plan.keeps_last:
-            for name in dict.fromkeys(fact[0] for fact in self._unsaved.facts):
-                cells.setdefault(name, {})[EVENT_CELL] = self._images.last_event(self._keys[name])
-        return cells
 
     def image(self, index: int, of: int, seq: int) -> Bucket:
         """Snapshot of one bucket as of the cut just made; `seq` is that of its delta. Encode it before feeding on."""
@@ -306,9 +307,7 @@ class Task:
             self._runs.restore(run_id, encoded)
         for run_id, attempt, _, suffix in delta.partials:
             self._runs.restore_stream(run_id, attempt, suffix)
-        reading = self._images.reading(delta.slots)
-        for fact in delta.facts:
-            self._images.apply_fact(self._keys.get_or_new(fact[0]), fact, reading)
+        self._images.apply_facts(self._keys, delta)
         for name, cells in delta.cells.items():
             self._images.load_cells(self._keys.get_or_new(name), cells)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from penstock.operators.record import Output
-from penstock.state.delta import Fact
+from penstock.state.delta import Fact, Forgotten
 
 FACT_OVERHEAD_BYTES = 40
 
@@ -19,6 +19,7 @@ class Unsaved:
     def reset(self) -> None:
         """Forget everything: it is in a delta now."""
         self.facts: list[Fact] = []
+        self.forgotten: list[Forgotten] = []
         self.cells: set[tuple[str, int]] = set()
         self.runs: dict[str, None] = {}
         self.partials: list[tuple[str, int, int, str]] = []
@@ -26,7 +27,7 @@ class Unsaved:
         self.implied: list[Output] = []
         self.urgent = False
         self.bytes = 0
-        """Of lines and outputs; see `weight`."""
+        """Of lines, outputs and names; see `weight`."""
 
     def publish(self, outputs: Iterable[Output], *, outcome: bool) -> None:
         """Partials leave with the commit but are not repeated in the delta, and never hurry it."""
@@ -37,11 +38,17 @@ class Unsaved:
                 self.implied.append(output)
         self.urgent = self.urgent or outcome
 
+    def forget(self, name: str, cells: int, since: int | None) -> None:
+        """A key ends here, with the changes of its cells: `cells` is how many it has."""
+        self.forgotten.append((name, len(self.facts), since))
+        self.bytes += len(name)
+        self.cells.difference_update((name, index) for index in range(cells))
+
     @property
     def weight(self) -> int:
         """Roughly the bytes of the next delta before it is compressed."""
-        return self.bytes + FACT_OVERHEAD_BYTES * len(self.facts)
+        return self.bytes + FACT_OVERHEAD_BYTES * (len(self.facts) + len(self.forgotten))
 
     @property
     def anything(self) -> bool:
-        return bool(self.facts or self.cells or self.runs or self.outputs)
+        return bool(self.facts or self.cells or self.runs or self.outputs or self.forgotten)

@@ -49,7 +49,6 @@ LATER: tuple[Later, ...] = (
     *_fields("sources.*.", "0.5", "tenant"),
     Later("sources.*.format", "0.3", frozenset({"avro", "protobuf"})),
     *_fields("sources.*.format.", "0.3", "avro", "protobuf"),
-    *_fields("context.", "0.3", "forget"),
     *_fields("context.window.", "0.3", "session"),
     *_fields("context.window.", "0.4", "images"),
     Later("context.summary", "0.4", frozenset({"model"})),

@@ -47,6 +47,7 @@ class Code(StrEnum):
     RESERVED_NAME = "PS028"
     KEY_OVER_HTTP = "PS030"
     NEVER_RESOLVES = "PS031"
+    FORGETS_TOO_SOON = "PS032"
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -15,8 +15,11 @@ import msgspec
 
 from penstock.operators.record import Output
 
-FORMAT = 2
-"""Version of the log's format; a log with a higher one is refused (`TooNew`). 2: the log has a `Basis`, images carry on."""
+FORMAT = 3
+"""Version of the log's format; a log with a higher one is refused (`TooNew`).
+
+2: the log has a `Basis`, images carry on. 3: deltas name the keys that were forgotten.
+"""
 
 EntryKind = Literal["opened", "delta", "released"]
 
@@ -80,6 +83,13 @@ N is the key's *now* after the event was fed, its largest event time or the wate
 """
 
 
+Forgotten = tuple[str, int, int | None]
+"""(key, how many facts of this delta came before, since when nothing is remembered of it that a new run could see).
+
+None: it is gone. Else runs without an outcome still need its events for their prompts: these stay, their numbers go on.
+"""
+
+
 class Basis(msgspec.Struct, frozen=True, kw_only=True):
     """What the state in a log rests on. Every `opened` has it and every image of bucket 0: a log that is trimmed keeps one.
 
@@ -99,7 +109,7 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One commit. `outputs` are the outcomes that this delta implies, whole; of partials only the suffix is kept.
 
     `partials`: (run, attempt, revision, what was added to the stream of this attempt), in order. Whoever opens the task next
-    knows from them how far each answer had got.
+    knows from them how far each answer had got. `forgotten`: keys whose end came, in order; one may have come back since.
     """
 
     header: Header
@@ -110,6 +120,7 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     partials: list[tuple[str, int, int, str]] = []
     outputs: list[Output] = []
     basis: Basis | None = None
+    forgotten: list[Forgotten] = []
 
 
 class Bucket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -55,12 +55,14 @@ Rule = Each | When | Every
 
 @dataclass(frozen=True)
 class Settings:
-    """`delay` and `lateness` of the source (ms), the triggers, and whether the input is over after its last record."""
+    """`delay` and `lateness` of the source (ms), the triggers, whether the input is over after its last record, and how long a
+    key is remembered (ms; None: for ever)."""
 
     delay: int
     lateness: int
     rules: tuple[Rule, ...]
     bounded: bool
+    forget: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Firing:
     end: bool
     ends_at: int | None = None
     """Where its episode ended."""
+    forgotten: bool = False
+    """It ended because its key was forgotten."""
 
 
 @dataclass
@@ -88,12 +92,24 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Step:
-    """What one record does to time, for every key: W before and after it. `kept` is the event, for `key` alone."""
+    """What one record does to time, for every key: W before and after it. `kept` is the event, for `key` alone.
+
+    `ended`: it is no record, but the end of a bounded input.
+    """
 
     before: Instant
     after: Instant
     key: str = ""
     kept: Kept | None = None
+    ended: bool = False
+
+
+@dataclass(frozen=True)
+class Life:
+    """What happens to one key until it is forgotten; `over` is the instant after which it was, None if it never was."""
+
+    steps: list[Step]
+    over: int | None
 
 
 def expect(settings: Settings, records: Sequence[Incoming]) -> Outcome:
@@ -105,8 +121,25 @@ def expect(settings: Settings, records: Sequence[Incoming]) -> Outcome:
         outcome.suppressed[rule.name] = 0
         for key in keys:
             own = [step if step.key == key else replace(step, kept=None) for step in steps]
-            _PER_RULE[type(rule)](rule, key, own, outcome)
+            for life in _lives(own, settings.forget):
+                _PER_RULE[type(rule)](rule, key, life, outcome)
     return outcome
+
+
+def _lives(steps: Sequence[Step], forget: int | None) -> Iterator[Life]:
+    """A key begins anew once W has passed its last event by so much. An event that W had passed counts as of W."""
+    lived: list[Step] = []
+    now, last = -inf, inf
+    for step in steps:
+        now = max(now, step.after, -inf if step.kept is None else step.kept.time)
+        last = now if step.kept is not None else last
+        if forget is None or step.after <= last + forget:
+            lived.append(step)
+            continue
+        over = int(last) + forget
+        yield Life([*lived, replace(step, after=over + 1)], over)
+        lived, last = [replace(step, before=over + 1)], inf
+    yield Life(lived, None)
 
 
 def _steps(settings: Settings, records: Sequence[Incoming], outcome: Outcome) -> Iterator[Step]:
@@ -124,7 +157,7 @@ def _steps(settings: Settings, records: Sequence[Incoming], outcome: Outcome) ->
         kept = Kept(record.time, record.fields, record.cause) if keeps else None
         yield Step(before, largest - settings.delay, record.key, kept)
     if settings.bounded:
-        yield Step(largest - settings.delay, inf)
+        yield Step(largest - settings.delay, inf, ended=True)
 
 
 def _values(formulas: Sequence[Formula], sight: Sight) -> tuple[tuple[str, Any], ...]:
@@ -133,11 +166,11 @@ def _values(formulas: Sequence[Formula], sight: Sight) -> tuple[tuple[str, Any],
     return tuple(sorted((name, value) for name, value in known.items() if value is not UNKNOWN))
 
 
-def _each(rule: Each, key: str, steps: Sequence[Step], outcome: Outcome) -> None:
+def _each(rule: Each, key: str, life: Life, outcome: Outcome) -> None:
     events: list[Kept] = []
     now: Instant = -inf
     quiet_until: Instant = -inf
-    for step in steps:
+    for step in life.steps:
         now = max(now, step.after)
         if step.kept is None:
             continue
@@ -154,21 +187,23 @@ def _each(rule: Each, key: str, steps: Sequence[Step], outcome: Outcome) -> None
         quiet_until = now + rule.cooldown
 
 
-def _every(rule: Every, key: str, steps: Sequence[Step], outcome: Outcome) -> None:
+def _every(rule: Every, key: str, life: Life, outcome: Outcome) -> None:
     dues: set[int] = set()
-    for step in steps:
+    for step in life.steps:
         if step.kept is not None:
             earliest = int(max(step.kept.time, step.before))
             dues.add(-(-earliest // rule.period) * rule.period)
         for due in sorted(due for due in dues if step.after > due):
             dues.remove(due)
-            outcome.firings.append(Firing(rule.name, key, due, f"timer@{due}", (), end=step.after == inf))
+            outcome.firings.append(Firing(rule.name, key, due, f"timer@{due}", (), end=step.ended))
 
 
-def _when(rule: When, key: str, steps: Sequence[Step], outcome: Outcome) -> None:
+def _when(rule: When, key: str, life: Life, outcome: Outcome) -> None:
     episode = _Episode(rule, key, outcome)
-    for step in steps:
+    for step in life.steps:
         episode.take(step)
+    if life.over is not None and episode.on is not None:
+        episode.close(episode.on, max(life.over, episode.on.at), forgotten=True)
 
 
 class _Episode:
@@ -186,9 +221,8 @@ class _Episode:
 
     def take(self, step: Step) -> None:
         """First the instants before the event, then one evaluation with it; without an event whatever W reaches."""
-        ended = step.after == inf
         if step.kept is None:
-            self._pass(step.after, inclusive=True, ended=ended)
+            self._pass(step.after, inclusive=True, ended=step.ended)
             self.now = max(self.now, step.after)
             return
         self._pass(step.kept.time, inclusive=False, ended=False)
@@ -228,7 +262,7 @@ class _Episode:
         holds = self.rule.condition.value(sight)
         if self.on is not None:
             if self.until.value(sight) is True:
-                self._close(self.on)
+                self.close(self.on, int(self.now))
         elif holds is True and self.now < self.quiet_until:
             self.waiting = True
         elif holds is True:
@@ -244,13 +278,13 @@ class _Episode:
         self.waiting = False
         self.quiet_until = self.now + self.rule.cooldown
 
-    def _close(self, on: Firing) -> None:
+    def close(self, on: Firing, at: int, *, forgotten: bool = False) -> None:
         where = self.outcome.firings.index(on)
-        self.outcome.firings[where] = replace(on, ends_at=int(self.now))
+        self.outcome.firings[where] = replace(on, ends_at=at, forgotten=forgotten)
         self.on = None
 
     def _sight(self) -> Sight:
         return Sight(self.events, int(self.now))
 
 
-_PER_RULE: dict[type, Callable[[Any, str, Sequence[Step], Outcome], None]] = {Each: _each, Every: _every, When: _when}
+_PER_RULE: dict[type, Callable[[Any, str, Life, Outcome], None]] = {Each: _each, Every: _every, When: _when}

@@ -59,6 +59,7 @@ deltas = st.builds(
     partials=st.lists(st.tuples(names, counts, counts, names), max_size=2),
     outputs=st.lists(outputs, max_size=3),
     basis=bases,
+    forgotten=st.lists(st.tuples(names, counts, st.none() | counts), max_size=3),
 )
 buckets = st.builds(
     Bucket,

@@ -28,7 +28,7 @@ name: changing
 version: {letter}
 sources:
   in: {{topic: in, key: event.key, time: {{at: event.t, unit: s}}, watermark: {{delay: 1s, idle: never}}}}
-define:
+{context}define:
   seen: count(event.x == "{own}", 9s)
 triggers:
   each: {{each: event.x == "a", cooldown: 3s, agent: judge}}
@@ -45,15 +45,16 @@ agents:
 OWN = {"A": "a", "B": "b", "C": "a"}
 LETTERS = tuple(OWN)
 SPAN, DELAY = 9, 1
+FORGETS = "context: {forget: 10s}\n"
 LARGE = 10**9
 
 
 @cache
-def plan(letter: str) -> Plan:
-    return plan_of(TEXT.format(letter=letter, own=OWN[letter]))
+def plan(letter: str, context: str = "") -> Plan:
+    return plan_of(TEXT.format(letter=letter, own=OWN[letter], context=context))
 
 
-DIGESTS = {plan(letter).digest: letter for letter in LETTERS}
+DIGESTS = {plan(letter, context).digest: letter for letter in LETTERS for context in ("", FORGETS)}
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class Part:
 class Deployment:
     """One partition over as many processes and definitions as its test wants."""
 
-    def __init__(self, letter: str, records: list[Record]) -> None:
+    def __init__(self, letter: str, records: list[Record], context: str) -> None:
+        self._context = context
         self._records, self._log, self._now, self._seq, self._incarnation = records, Log(), 1_000_000, 0, 0
         self.began_under: dict[str, str] = {}
         self.fed_under: list[str] = []
@@ -82,7 +84,7 @@ class Deployment:
         self.open(letter)
 
     def open(self, letter: str) -> None:
-        self._plan = plan(letter)
+        self._plan = plan(letter, self._context)
         self._task, positions = Task(self._plan, PARTITION), {}
         for entry in self._log.read():
             self._task.apply(entry)
@@ -145,7 +147,9 @@ class Deployment:
 
 
 events = st.lists(
-    st.tuples(st.sampled_from("kkkz"), st.integers(-1, 3), st.sampled_from("aab")), min_size=8, max_size=40
+    st.tuples(st.sampled_from("kkkz"), st.sampled_from([-1, 0, 1, 2, 3, 3, 15]), st.sampled_from("aab")),
+    min_size=8,
+    max_size=40,
 )
 parts = st.lists(
     st.builds(
@@ -161,6 +165,9 @@ parts = st.lists(
 )
 
 
+contexts = st.sampled_from(["", FORGETS])
+
+
 def records_of(steps: list[tuple[str, int, str]]) -> list[Record]:
     """Time goes on by so many seconds from record to record, mostly forwards."""
     records, time = [], 1_000
@@ -171,8 +178,8 @@ def records_of(steps: list[tuple[str, int, str]]) -> list[Record]:
     return records
 
 
-def played(first: str, records: list[Record], changes: list[Part]) -> Deployment:
-    deployment = Deployment(first, records)
+def played(first: str, records: list[Record], changes: list[Part], context: str) -> Deployment:
+    deployment = Deployment(first, records, context)
     for part in changes:
         for count in part.batches:
             deployment.feed(count)
@@ -193,12 +200,12 @@ def unchanged(results: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
     }
 
 
-@given(events, parts, st.sampled_from(LETTERS))
+@given(events, parts, st.sampled_from(LETTERS), contexts)
 def test_runs_keep_the_definition_that_they_began_under_and_unchanged_triggers_notice_nothing(
-    steps: list[tuple[str, int, str]], changes: list[Part], first: str
+    steps: list[tuple[str, int, str]], changes: list[Part], first: str, context: str
 ) -> None:
     records = records_of(steps)
-    deployment = played(first, records, changes)
+    deployment = played(first, records, changes, context)
     for result in deployment.results:
         letter = deployment.began_under[result["run"]]
         assert (result["version"], DIGESTS[result["definition"]]) == (letter, letter)
@@ -206,16 +213,16 @@ def test_runs_keep_the_definition_that_they_began_under_and_unchanged_triggers_n
         assert result["answer"] is None if result["agent"] is None else result["answer"] == {f"by_{letter}": True}
         own = result["triggers"][0].removeprefix("own_")
         assert own not in LETTERS or own == letter, "a trigger fired that the file does not have"
-    assert unchanged(deployment.results) == unchanged(played(first, records, []).results)
+    assert unchanged(deployment.results) == unchanged(played(first, records, [], context).results)
 
 
-@given(events, parts, st.sampled_from(LETTERS))
+@given(events, parts, st.sampled_from(LETTERS), contexts)
 def test_a_count_knows_all_events_since_the_last_one_that_it_missed_and_none_before(
-    steps: list[tuple[str, int, str]], changes: list[Part], first: str
+    steps: list[tuple[str, int, str]], changes: list[Part], first: str, context: str
 ) -> None:
     """`seen` of A and of C is one aggregate, which goes on between them; B does not know it."""
     records = records_of(steps)
-    deployment = played(first, records, changes)
+    deployment = played(first, records, changes, context)
     events = [json.loads(record.value or b"") for record in records]
     for result in deployment.results:
         letter = result["triggers"][0].removeprefix("own_")

@@ -18,6 +18,7 @@ from tests.oracle.oracle import Each, Every, Firing, Incoming, Outcome, Rule, Se
 from tests.oracle.product import PARTITION, TOPIC, Worker, milliseconds, plan_of, results
 
 from penstock.operators.record import Record
+from penstock.operators.task import FORGOTTEN
 
 SECOND = 1000
 BEGINNINGS = (0, -15 * SECOND, 1_795_166_047 * SECOND)
@@ -145,6 +146,7 @@ def file_of(settings: Settings) -> str:
         "define:",
         f"  failed: '{FAILED.text}'",
         f"  failures: '{Span('count', FAILED, 5 * SECOND).text}'",
+        *([] if settings.forget is None else [f"context: {{forget: {settings.forget}ms}}"]),
         "triggers:",
     ]
     return "\n".join(lines + [_trigger_line(rule) for rule in settings.rules])
@@ -166,7 +168,20 @@ def _trigger_line(rule: Rule) -> str:
 def any_settings(draw: st.DrawFn) -> Settings:
     delay = draw(st.sampled_from([0, 1, 2, 5])) * SECOND
     lateness = draw(st.sampled_from([0, 1, 3, 20])) * SECOND
-    return Settings(delay, lateness, draw(any_rules()), bounded=draw(st.booleans()))
+    rules = draw(any_rules())
+    remembered = st.sampled_from([0, 1, SECOND, 4 * SECOND]).map(lambda more: longest(rules) + more)
+    return Settings(delay, lateness, rules, draw(st.booleans()), draw(st.none() | remembered))
+
+
+def longest(rules: Sequence[Rule]) -> int:
+    """A key has to be remembered for as long as anything takes."""
+    lengths = [5 * SECOND]
+    for rule in rules:
+        lengths.append(rule.period if isinstance(rule, Every) else rule.cooldown)
+        if isinstance(rule, When):
+            formulas = [rule.condition] if rule.until is None else [rule.condition, rule.until]
+            lengths += [span.span_ms for formula in formulas for span in formula.spans()]
+    return max(lengths)
 
 
 # --- what happens to the process ------------------------------------------------------------------------------------
@@ -226,11 +241,11 @@ def live(worker: Worker, deeds: Sequence[Deed], *, bounded: bool) -> None:
 def observed(worker: Worker) -> Outcome:
     """What left the product, in the words of the oracle."""
     outcome = Outcome()
-    ends: dict[str, int] = {}
+    ends: dict[str, tuple[int, bool]] = {}
     finals = []
     for result in results(worker.outputs, worker.plan.results.results):
         if result["state"] == "resolved":
-            ends[result["run"]] = milliseconds(result["episode"]["ends_at"])
+            ends[result["run"]] = milliseconds(result["episode"]["ends_at"]), result["reason"] == FORGOTTEN
         else:
             finals.append(result)
     headers = {output.id: dict(output.headers) for output in worker.outputs}
@@ -239,7 +254,8 @@ def observed(worker: Worker) -> Outcome:
         at = milliseconds(headers[f"{result['run']}/{result['rev']}"]["ce_time"].decode())
         values = tuple(sorted(result["why"]["values"].items()))
         cause, end = result["why"]["fired_by"], result["end"]
-        outcome.firings.append(Firing(trigger, result["key"], at, cause, values, end, ends.pop(result["run"], None)))
+        over = ends.pop(result["run"], (None, False))
+        outcome.firings.append(Firing(trigger, result["key"], at, cause, values, end, *over))
     assert not ends, "something ended that never began"
     counters = worker.counters
     outcome.suppressed = {planned.name: counters["suppressed", planned.name] for planned in worker.plan.triggers}

@@ -105,8 +105,8 @@ class Bench:
     def reopen(self, *, continues: bool = False) -> Bench:
         return self.take(reopen_run(self.run, self.plan, self.context, lambda *about: continues))
 
-    def resolve(self, at: int = 9) -> Bench:
-        return self.take(resolve_run(self.run, at, self.plan))
+    def resolve(self, at: int = 9, because: str | None = None) -> Bench:
+        return self.take(resolve_run(self.run, at, self.plan, because))
 
     @property
     def states(self) -> list[str]:
@@ -450,6 +450,11 @@ def test_an_episode_that_ends_before_the_outcome_is_resolved_right_after_it() ->
     assert bench.states == ["final", "resolved"]
     assert bench.record()["episode"]["ends_at"] == "1970-01-01T00:00:00.009Z"
     assert finished(bench.run)
+
+
+def test_an_episode_that_ended_by_itself_says_why_also_when_the_outcome_comes_later() -> None:
+    bench = Bench(pipeline(), episode="e").start().resolve(because="forgotten").answered(GOOD)
+    assert [bench.record(0)["reason"], bench.record()["reason"]] == [None, "forgotten"]
 
 
 def test_a_run_pins_its_events_until_its_outcome() -> None:

@@ -191,3 +191,32 @@ def test_a_view_before_everything_that_was_fed_shows_nothing_whatever_is_evicted
     assert (view.events, view.from_time, view.to_time) == (0, None, None)
     fill(target, 40, start=31)
     assert target.lines(view.first, view.last, view.until) == []
+
+
+def test_what_is_forgotten_is_not_shown_and_its_numbers_begin_anew() -> None:
+    target = small(summary="rule")
+    fill(target, 20)
+    assert target.view(20_000).summary
+    target.forget(numbers_go_on=False)
+    assert target.dump() == small(summary="rule").dump()
+    fill(target, 1, start=60)
+    assert target.view(60_000).first == 0
+
+
+def test_what_is_pinned_is_not_forgotten_and_the_numbers_of_others_come_behind_it() -> None:
+    target = small()
+    fill(target, 5)
+    target.pin("run", 2)
+    target.forget(numbers_go_on=True)
+    assert shown(target, 5000) == []
+    fill(target, 1, start=60)
+    assert (shown(target, 60_000), target.lines(2, 4)) == ([b"60"], [b"2", b"3", b"4"])
+    target.unpin("run")
+    assert not target.pinned
+    with pytest.raises(LookupError):
+        target.lines(2, 4)
+
+
+def test_a_key_may_not_be_forgotten_at_once() -> None:
+    with pytest.raises(ValidationError):
+        ContextSettings.model_validate({"forget": "0s"})

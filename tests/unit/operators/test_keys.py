@@ -105,7 +105,7 @@ def test_what_an_expression_cannot_tell_is_counted_by_its_text() -> None:
 
 
 def keys_of(*names: str) -> Keys:
-    keys = Keys(plan_of(pipeline(QUIET)), Unsaved(), lambda *_: None, Counter())
+    keys = Keys(plan_of(pipeline(QUIET)), Unsaved(), lambda *_: None, lambda *_: False, Counter())
     for name in names:
         keys.get_or_new(name)
     return keys

@@ -63,6 +63,11 @@ def test_the_base_of_these_tests_is_fine(tmp_path: Path) -> None:
         ('models:\n  m: {base_url: "http://localhost:8000/v1", model: x}\n', "", Code.UNRESOLVED, 11, 3),
         ("agents:\n", "agents:\n  none: {ask: Well?}\n", Code.RESERVED_NAME, 13, 3),
         (", agent: ask}", "}\n  other: {every: 1h, agent: ask}\nx-a: 1", None, 0, 0),
+        ("triggers:", "context: {forget: 1m}\ntriggers:", None, 0, 0),
+        ("count(failed, 60s)", "count(failed, 1h)\ncontext: {forget: 1m}", Code.FORGETS_TOO_SOON, 7, 27),
+        ("agent: ask}", "agent: ask, cooldown: 2m}\ncontext: {forget: 1m}", Code.FORGETS_TOO_SOON, 9, 53),
+        ("triggers:", "context: {forget: 1m}\ntriggers:\n  o: {every: 1h}", Code.FORGETS_TOO_SOON, 10, 14),
+        ("triggers:", "context: {forget: 1w}\ntriggers:\n  o: {every: 1w}", None, 0, 0),
         ("ask: {ask: Well?}", "ask: {ask: Well?}\n  b: {ask: Well?}\n  c: {ask: '{{ ky }}'}", Code.TEMPLATE, 15, 16),
         ("Well?", "'{{ values.failurs }}'", Code.TEMPLATE, 13, 18),
         ("Well?", "'{{ key'", Code.TEMPLATE, 13, 15),
@@ -116,6 +121,20 @@ def test_no_agent_needs_the_word_none(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, text)
     assert problem.code is Code.WHICH_AGENT
     assert "`agent: none`" in problem.sentence()
+
+
+def test_whatever_lasts_longer_than_a_key_is_remembered_is_told_with_a_way_out(tmp_path: Path) -> None:
+    text = with_lines("triggers:", "context: {forget: 30s}\ntriggers:\n  any: {each: failed, agent: ask}")
+    span, cooldown = problems(tmp_path, text)
+    assert (span.place.line, span.place.column, cooldown.place.line, cooldown.place.column) == (7, 27, 11, 3)
+    why = "is longer than `forget`: the key would be forgotten before it is over"
+    assert span.sentence() == (
+        f"the span of `count`, 1m, {why}; expected a span of 30s at most, or `context.forget` of 1m or more"
+    )
+    assert cooldown.sentence() == (
+        f"the cooldown of trigger `burst`, which is 1m unless it says otherwise, {why}; "
+        "expected a `cooldown` of 30s at most, or `context.forget` of 1m or more"
+    )
 
 
 def test_a_when_without_a_span_is_fine_with_until(tmp_path: Path) -> None:

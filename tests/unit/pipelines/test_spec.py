@@ -95,7 +95,7 @@ def test_a_missing_field_stands_at_the_name_of_the_thing_that_lacks_it(tmp_path:
 def test_an_unknown_field_gets_the_nearest_name(tmp_path: Path) -> None:
     text = HEAD + RULE + "context:\n  windw: {last: 30m}\n"
     assert told(tmp_path, text) == (
-        6, 3, 'unknown field "windw"; expected one of window, evict, summary; did you mean "window"?',
+        6, 3, 'unknown field "windw"; expected one of window, evict, summary, forget; did you mean "window"?',
     )  # fmt: skip
 
 

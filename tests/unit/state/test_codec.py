@@ -57,6 +57,13 @@ def test_a_higher_format_is_refused_with_what_to_do() -> None:
         assert refusal.value.exit_code == 4
 
 
+def test_who_was_forgotten_is_written_only_where_somebody_was() -> None:
+    header = Header(seq=0, incarnation=1)
+    some = Delta(header=header, forgotten=[("a", 0, None), ("b", 3, 60_000)])
+    assert decode(encode(some)) == some
+    assert b"forgotten" not in encode(Delta(header=header))
+
+
 def test_every_lower_format_is_read() -> None:
     data = encode(delta_of())
     for version in range(1, FORMAT + 1):

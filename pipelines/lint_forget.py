@@ -1,0 +1,87 @@
+"""Nothing can last longer than its key is remembered: spans, cooldowns and periods against `context.forget`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from penstock.operators.aggregate import AGGREGATES
+from penstock.operators.expression_error import ExpressionError
+from penstock.operators.expression_parse import parse
+from penstock.operators.expression_tree import Call, Duration, walk
+from penstock.operators.setting import ExpressionMark
+from penstock.operators.trigger import CooldownSettings
+from penstock.operators.trigger_kinds import TRIGGERS
+from penstock.operators.unit import duration_ms, duration_text
+from penstock.pipelines.document import Map, Node, Scalar, key_place, matching, node_at
+from penstock.pipelines.problem import Code, Place, Problem
+from penstock.pipelines.scalar_place import place_in
+from penstock.pipelines.shape import parts
+from penstock.pipelines.spec import Spec
+
+
+def forget_problems(root: Map) -> Iterator[Problem]:
+    """Whatever would be cut short without a word because its key is forgotten before."""
+    limit = _duration(node_at(root, ("context", "forget")))
+    if limit:
+        yield from _fields(root, limit)
+        yield from _default_cooldowns(root, limit)
+        yield from _spans(root, limit)
+
+
+def _fields(root: Map, limit: int) -> Iterator[Problem]:
+    for field, what in (("cooldown", "a cooldown"), ("every", "a period")):
+        for _, node in matching(root, f"triggers.*.{field}"):
+            length = _duration(node)
+            if length is not None and length > limit:
+                yield _problem(node.place, f"{what} of {duration_text(length)}", length, limit, f"`{field}`")
+
+
+def _default_cooldowns(root: Map, limit: int) -> Iterator[Problem]:
+    """What is not written may be too long, too."""
+    for path, trigger in matching(root, "triggers.*"):
+        length = _default_cooldown(trigger)
+        if length > limit:
+            what = f"the cooldown of trigger `{path[-1]}`, which is {duration_text(length)} unless it says otherwise,"
+            yield _problem(key_place(root, path), what, length, limit, "`cooldown`")
+
+
+def _default_cooldown(trigger: Node) -> int:
+    if not isinstance(trigger, Map) or "cooldown" in trigger.entries:
+        return 0
+    kinds = (settings for word, settings in TRIGGERS.items() if word in trigger.entries)
+    settings = next((settings for settings in kinds if issubclass(settings, CooldownSettings)), None)
+    return 0 if settings is None else int(settings.model_fields["cooldown"].default)
+
+
+def _spans(root: Map, limit: int) -> Iterator[Problem]:
+    for part in parts(Spec, root):
+        if part.mark(ExpressionMark) is not None and isinstance(part.node, Scalar):
+            for name, span in _spans_in(part.node.text):
+                if span.ms > limit:
+                    what = f"the span of `{name}`, {duration_text(span.ms)},"
+                    yield _problem(place_in(part.node, span.place.offset), what, span.ms, limit, "span")
+
+
+def _spans_in(text: str) -> Iterator[tuple[str, Duration]]:
+    """What the text itself says: definitions that it names are looked at where they stand."""
+    try:
+        tree = parse(text)
+    except ExpressionError:
+        return
+    for node in walk(tree):
+        if isinstance(node, Call) and node.name in AGGREGATES:
+            yield from ((node.name, argument) for argument in node.arguments if isinstance(argument, Duration))
+
+
+def _problem(place: Place, what: str, length: int, limit: int, field: str) -> Problem:
+    message = f"{what} is longer than `forget`: the key would be forgotten before it is over"
+    expected = f"a {field} of {duration_text(limit)} at most, or `context.forget` of {duration_text(length)} or more"
+    return Problem(Code.FORGETS_TOO_SOON, place, message, expected=expected)
+
+
+def _duration(node: Node | None) -> int | None:
+    """None where it is none: that is said elsewhere."""
+    try:
+        return duration_ms(node.text) if isinstance(node, Scalar) else None
+    except ValueError:
+        return None

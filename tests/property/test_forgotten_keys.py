@@ -1,0 +1,185 @@
+"""Keys that are forgotten: however slow the model is, whenever it is committed and restarted, the same is told and remembered.
+
+e1 e2 ──── forget ────▶│ e3          first life │ second life
+   └ asked ─ ─ ─ ─ ─ ─ ─ ─ ─▶ answer            the prompt of the first life is that of the first life
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.oracle.product import PARTITION, TOPIC, Log, plan_of
+
+from penstock.operators.event import Answered, Arrived, Ask, Effect, Ended, Message, Progress, Usage
+from penstock.operators.record import Output, Record
+from penstock.operators.task import Task
+from penstock.state.delta import Bucket, EntryKind
+
+PLAN = plan_of("""
+penstock: v1
+name: forgetful
+sources:
+  in: {topic: in, key: event.key, time: {at: event.t, unit: s}, watermark: {delay: 1s, idle: never, lateness: 4s}}
+context: {forget: 10s, summary: rule, window: {last: 1h, events: 4}}
+triggers:
+  each: {each: event.x == "a", cooldown: 3s, agent: judge}
+  open: {when: 'count(event.x == "a", 7s) >= 2', until: event.x == "z", cooldown: 2s, agent: judge}
+  still: {when: 'count(true, 4s) < 1 && event.x == "b"', cooldown: 0s, agent: none}
+  every: {every: 10s, agent: none}
+models:
+  small: {base_url: "http://127.0.0.1:9/v1", model: tiny}
+agents:
+  judge: {ask: What now?, answer: {of: {type: string}}}
+""")
+"""`open` stays so until `z` comes, or until its key is forgotten."""
+LARGE = 10**9
+
+
+@dataclass(frozen=True)
+class Deed:
+    """So many records in one batch, so many answers, then perhaps a commit, with images, and the end of the process."""
+
+    records: int
+    answers: int
+    commits: bool
+    images: int
+    dies: bool
+
+
+class Deployment:
+    """One partition over as many processes as its test wants."""
+
+    def __init__(self, records: list[Record]) -> None:
+        self._records, self._log, self._now, self._seq, self._incarnation = records, Log(), 1_000_000, 0, 0
+        self._outputs: list[Output] = []
+        self.open()
+
+    def open(self) -> None:
+        self.task, positions = Task(PLAN, PARTITION), {}
+        for entry in self._log.read():
+            self.task.apply(entry)
+            if not isinstance(entry, Bucket):
+                positions = entry.header.positions
+        self._at = positions[TOPIC].offset if TOPIC in positions else 0
+        self._incarnation += 1
+        self._asks: dict[str, Ask] = {}
+        self._heed(self.task.opened(positions, self._now))
+        self.commit(kind="opened")
+
+    def feed(self, count: int) -> None:
+        batch = self._records[self._at : self._at + count]
+        self._at += len(batch)
+        self._now += 1000
+        progress = {TOPIC: Progress(self._at, len(self._records), self._now)}
+        self._heed(self.task.feed(Arrived({TOPIC: batch}, progress, self._now)))
+
+    def answer(self, most: int) -> None:
+        """What the prompt comes to: two prompts have the same answer only if they are the same."""
+        for run in list(self._asks)[:most]:
+            ask = self._asks.pop(run)
+            said = "\n".join(message.content for message in ask.request.messages)
+            text = json.dumps({"of": blake2b(said.encode(), digest_size=4).hexdigest()})
+            self._heed(self.task.feed(Answered(ask.call_id, text, "stop", Usage())))
+
+    def commit(self, images: int = 0, kind: EntryKind = "delta") -> None:
+        self._seq += 1
+        cut = self.task.cut(seq=self._seq, incarnation=self._incarnation, owner="o", build="b", sent={}, kind=kind)
+        self._log.append(cut.delta)
+        for index in range(images):
+            self._log.append(self.task.image(index, images, self._seq))
+        self._log.trim()
+        self._outputs += cut.outputs
+
+    def finish(self) -> None:
+        """Who is asked about at the very end stays: no time comes after it in which to go."""
+        self.feed(LARGE)
+        while self._asks:
+            self.answer(LARGE)
+        self._heed(self.task.feed(Ended(self._now)))
+        assert self.task.keys <= len(self._asks)
+        while self._asks:
+            self.answer(LARGE)
+        self.commit()
+
+    def _heed(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            assert isinstance(effect, Ask)
+            self._asks[effect.run] = effect
+
+    @property
+    def remembered(self) -> tuple[set[str], dict[str, tuple[Message, ...]]]:
+        """Its keys, and what is being asked."""
+        keys = set(self.task.image(0, 1, self._seq).keys)
+        return keys, {run: ask.request.messages for run, ask in self._asks.items()}
+
+    @property
+    def told(self) -> dict[tuple[str, str], Any]:
+        mine = [output for output in self._outputs if output.topic == PLAN.results.results]
+        assert len({output.id for output in mine}) == len(mine), "a result left twice"
+        results = [json.loads(output.value or b"") for output in mine]
+        return {(each["run"], each["state"]): _without_calls(each) for each in results}
+
+
+def _without_calls(result: dict[str, Any]) -> dict[str, Any]:
+    """How often it was asked depends on the crashes."""
+    route = {**result["why"], "route": None}
+    return {**result, "why": route, "usage": None, "rev": None, "attempt": None}
+
+
+def played(records: list[Record], deeds: list[Deed]) -> Deployment:
+    deployment = Deployment(records)
+    for deed in deeds:
+        deployment.feed(deed.records)
+        deployment.answer(deed.answers)
+        if deed.commits:
+            deployment.commit(deed.images)
+        if deed.dies:
+            before = deployment.remembered
+            deployment.open()
+            assert not deed.commits or deployment.remembered == before
+    deployment.finish()
+    return deployment
+
+
+def records_of(steps: list[tuple[str, int, str]]) -> list[Record]:
+    """Time goes on by so many seconds from record to record, mostly forwards."""
+    records, time = [], 1_000
+    for offset, (key, step, x) in enumerate(steps):
+        time += step
+        value = json.dumps({"key": key, "t": time, "x": x}).encode()
+        records.append(Record(TOPIC, PARTITION, offset, 1000 * time, None, value))
+    return records
+
+
+events = st.lists(
+    st.tuples(st.sampled_from("kkklm"), st.sampled_from([-3, 0, 1, 1, 2, 5, 9, 12, 30]), st.sampled_from("aaabcz")),
+    min_size=4,
+    max_size=30,
+)
+deeds = st.lists(
+    st.builds(
+        Deed,
+        records=st.integers(0, 6),
+        answers=st.integers(0, 2),
+        commits=st.booleans(),
+        images=st.sampled_from([0, 0, 1, 2]),
+        dies=st.sampled_from([False, False, True]),
+    ),
+    max_size=12,
+)
+
+
+@given(events, deeds)
+def test_neither_the_model_nor_commits_nor_restarts_change_what_is_forgotten(
+    steps: list[tuple[str, int, str]], deeds: list[Deed]
+) -> None:
+    records = records_of(steps)
+    at_once = [Deed(1, LARGE, commits=True, images=0, dies=False)] * len(records)
+    deployment, undisturbed = played(records, deeds), played(records, at_once)
+    assert deployment.told == undisturbed.told
+    assert deployment.remembered == undisturbed.remembered
