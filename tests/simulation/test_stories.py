@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.simulation.stories import STORIES
 
 ROOT = Path(__file__).resolve().parents[2]
-SEEDS = int(os.environ.get("PENSTOCK_SEEDS", "2600"))
+SEEDS = int(os.environ.get("PENSTOCK_SEEDS", "1300"))
 """About a minute and a half on two cores."""
 
 
