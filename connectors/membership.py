@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from penstock.connectors.lease import HANDOVER_SECONDS
 from penstock.connectors.port import MAIN, Asked, Assignment, Given, Taken, TaskId
 
 BEATS_PER_SESSION = 10
@@ -25,7 +26,7 @@ class Terms:
     """Times of one group, in ms: a member that was not heard of for `session` is dead; `handover` to finish when asked."""
 
     session: int = 10_000
-    handover: int = 1_000
+    handover: int = int(HANDOVER_SECONDS * 1_000)
 
     @property
     def beat(self) -> int:

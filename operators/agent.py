@@ -166,7 +166,7 @@ def resolve_run(run: Run, ends_at: int, plan: RunPlan, because: str | None = Non
 
     `because`: it did not end by what the file says; the record gives the reason.
     """
-    if run.firing.episode is None or run.ends_at is not None:
+    if not run.in_episode:
         return []
     run.ends_at, run.ends_because = ends_at, because
     return _close(run, plan)

@@ -107,6 +107,11 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
         return self.firing.run
 
     @property
+    def in_episode(self) -> bool:
+        """The firing opened an episode, which has not ended."""
+        return self.firing.episode is not None and self.ends_at is None
+
+    @property
     def key(self) -> str:
         return self.firing.key
 

@@ -46,12 +46,8 @@ class Runs:
     def __init__(
         self, definitions: Definitions, unsaved: Unsaved, context_of: Callable[[str], Context], counters: Counts
     ) -> None:
-        self._plan_of, self._unsaved, self._context_of, self._counters = (
-            definitions.plan_of,
-            unsaved,
-            context_of,
-            counters,
-        )
+        self._plan_of, self._context_of = definitions.plan_of, context_of
+        self._unsaved, self._counters = unsaved, counters
         self._runs: dict[str, Run] = {}
         self._queues: dict[tuple[str, str | None], Queue] = {}
         self._waiting = 0
@@ -88,14 +84,14 @@ class Runs:
     def end_episodes(self, name: str, at: int, because: str) -> bool:
         """Those of one key end at event time `at` (ms), or where they began after it. Whether one of its runs has no outcome."""
         for run in [self._runs[run_id] for run_id in self.of_key(name)]:
-            if run.firing.episode is not None and run.ends_at is None:
+            if run.in_episode:
                 self._counters["resolved", run.firing.trigger] += 1
-                self._act(run, resolve_run(run, max(at, run.firing.at), self._plan_of(run), because))
+                self.resolve(run.id, max(at, run.firing.at), because)
         return any(not has_outcome(self._runs[run_id]) for run_id in self.of_key(name))
 
     def in_episodes(self) -> list[Run]:
         """Those whose episode has not ended."""
-        return [run for run in self._runs.values() if run.firing.episode is not None and run.ends_at is None]
+        return [run for run in self._runs.values() if run.in_episode]
 
     def _act(self, run: Run, actions: Iterable[Action]) -> None:
         """Then it is the turn of the next, if this one ended. A loop: of those that wait thousands may end at once."""

@@ -122,7 +122,7 @@ class Admission:
 
     def awaited(self, owner: TaskId) -> bool:
         """A call of this task has not ended."""
-        return any(call.owner == owner for call in self._calls.values())
+        return bool(self._calls_of(owner))
 
     def begin_no_more(self, owner: TaskId) -> None:
         """Calls of this task that wait for a seat are cancelled: nothing of them was paid."""
