@@ -30,33 +30,40 @@ PER_CORE_MIN, RATIO_MIN = 150_000, 0.3
 
 def run(quick: bool) -> Figure:
     """Raises CannotRun where there is no Kafka."""
-    count = EVENTS_QUICK if quick else EVENTS
-    topic = f"bench-{os.getpid()}-events"
-    try:
-        with any_kafka() as kafka:
-            size = produce(kafka.bootstrap, topic, count)
-            rounds = [
-                {part: run_part("throughput_part", part, kafka.bootstrap, topic, count) for part in ("floor", "ours")}
-                for _ in range(ROUNDS)
-            ]
-    except NoKafka as error:
-        raise CannotRun(str(error)) from error
-    return _figure(rounds, size)
-
-
-def _figure(rounds: list[dict[str, dict[str, Any]]], size: float) -> Figure:
-    ours, floor = (middle([each[part]["per_core"] for each in rounds]) for part in ("ours", "floor"))
-    ratio = middle([each["ours"]["per_core"] / each["floor"]["per_core"] for each in rounds])
-    return Figure(
-        bench="throughput",
-        ours=ours,
-        other=floor,
-        ratio=ratio,
-        unit="events/s per core",
+    pairs = Pairs.played("floor", quick=quick)
+    return pairs.figure(
+        "throughput",
         target=f">= {PER_CORE_MIN} and >= {RATIO_MIN} of aiokafka + orjson reading alone",
-        ok=ours >= PER_CORE_MIN and ratio >= RATIO_MIN,
-        detail={"bytes_per_event": size, "rounds": rounds},
+        ok=pairs.ours >= PER_CORE_MIN and pairs.ratio >= RATIO_MIN,
     )
+
+
+class Pairs:
+    """Readings of the same events by the whole worker and, in turns with it, by another part of `throughput_part`."""
+
+    def __init__(self, other: str, rounds: list[dict[str, dict[str, Any]]], size: float) -> None:
+        self._rounds, self._size = rounds, size
+        self.ours, self.other = (middle([each[part]["per_core"] for each in rounds]) for part in ("ours", other))
+        self.ratio = middle([each["ours"]["per_core"] / each[other]["per_core"] for each in rounds])
+
+    @classmethod
+    def played(cls, other: str, *, quick: bool) -> Pairs:
+        """Raises CannotRun where there is no Kafka."""
+        count, topic = EVENTS_QUICK if quick else EVENTS, f"bench-{os.getpid()}-{other}"
+        try:
+            with any_kafka() as kafka:
+                size = produce(kafka.bootstrap, topic, count)
+                rounds = [
+                    {part: run_part("throughput_part", part, kafka.bootstrap, topic, count) for part in (other, "ours")}
+                    for _ in range(ROUNDS)
+                ]
+        except NoKafka as error:
+            raise CannotRun(str(error)) from error
+        return cls(other, rounds, size)
+
+    def figure(self, bench: str, *, target: str, ok: bool) -> Figure:
+        detail = {"bytes_per_event": self._size, "rounds": self._rounds}
+        return Figure(bench, self.ours, self.other, "events/s per core", target, ok=ok, detail=detail, ratio=self.ratio)
 
 
 def produce(bootstrap: str, topic: str, count: int) -> float:
