@@ -25,7 +25,7 @@ from penstock.operators.task import Task
 from penstock.pipelines.compile import compile_pipeline
 from penstock.pipelines.load import load_pipeline
 from penstock.state.codec import decode, encode
-from penstock.state.delta import Bucket, Entry, EntryKind
+from penstock.state.delta import Bucket, Entry, EntryKind, Position
 
 PARTITION = 0
 TOPIC = "in"
@@ -70,6 +70,16 @@ def _newest_snapshot(entries: Sequence[Entry], index: int) -> int | None:
         place for place, entry in enumerate(entries) if isinstance(entry, Bucket) and index % entry.of == entry.index
     ]
     return covering[-1] if covering else None
+
+
+def restored(plan: Plan, log: Log) -> tuple[Task, dict[str, Position]]:
+    """A task that has read the log, and where it goes on."""
+    task, positions = Task(plan, PARTITION), dict[str, Position]()
+    for entry in log.read():
+        task.apply(entry)
+        if not isinstance(entry, Bucket):
+            positions = entry.header.positions
+    return task, positions
 
 
 class Worker:
@@ -121,12 +131,7 @@ class Worker:
         self._start()
 
     def _start(self) -> None:
-        self._task = Task(self.plan, PARTITION)
-        positions = {}
-        for entry in self.log.read():
-            self._task.apply(entry)
-            if not isinstance(entry, Bucket):
-                positions = entry.header.positions
+        self._task, positions = restored(self.plan, self.log)
         self._at = positions[TOPIC].offset if TOPIC in positions else 0
         self._incarnation += 1
         self._expect_nothing(self._task.opened(positions, self._now))

@@ -14,13 +14,14 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.oracle.product import PARTITION, TOPIC, Log, plan_of
+from tests.oracle.deployment import Deployment
+from tests.oracle.product import PARTITION, TOPIC, plan_of
 
-from penstock.operators.event import Answered, Arrived, Ask, Effect, Ended, Progress, Usage
+from penstock.operators.event import Ask
 from penstock.operators.plan import Plan
-from penstock.operators.record import Output, Record
-from penstock.operators.task import Task
-from penstock.state.delta import Bucket, EntryKind
+from penstock.operators.record import Record
+from penstock.operators.task import Cut
+from penstock.state.delta import EntryKind
 
 TEXT = """
 penstock: v1
@@ -46,7 +47,6 @@ OWN = {"A": "a", "B": "b", "C": "a"}
 LETTERS = tuple(OWN)
 SPAN, DELAY = 9, 1
 FORGETS = "context: {forget: 10s}\n"
-LARGE = 10**9
 
 
 @cache
@@ -71,79 +71,36 @@ class Part:
     images: int
 
 
-class Deployment:
-    """One partition over as many processes and definitions as its test wants."""
+class Changing(Deployment):
+    """Over as many definitions, too."""
 
     def __init__(self, letter: str, records: list[Record], context: str) -> None:
+        super().__init__(records)
         self._context = context
-        self._records, self._log, self._now, self._seq, self._incarnation = records, Log(), 1_000_000, 0, 0
         self.began_under: dict[str, str] = {}
         self.fed_under: list[str] = []
         self.fed_before: dict[str, int] = {}
-        self.outputs: list[Output] = []
-        self.open(letter)
+        self.change_to(letter)
 
-    def open(self, letter: str) -> None:
-        self._plan = plan(letter, self._context)
-        self._task, positions = Task(self._plan, PARTITION), {}
-        for entry in self._log.read():
-            self._task.apply(entry)
-            if not isinstance(entry, Bucket):
-                positions = entry.header.positions
-        self._at = positions[TOPIC].offset if TOPIC in positions else 0
-        self._incarnation += 1
-        self._asks: dict[str, Ask] = {}
-        self._heed(self._task.opened(positions, self._now))
-        self.commit(kind="opened")
+    def change_to(self, letter: str) -> None:
+        self.open(plan(letter, self._context))
 
-    def feed(self, count: int) -> None:
-        batch = self._records[self._at : self._at + count]
-        self._at += len(batch)
-        self._now += 1000
-        progress = {TOPIC: Progress(self._at, len(self._records), self._now)}
-        self._heed(self._task.feed(Arrived({TOPIC: batch}, progress, self._now)))
-
-    def answer(self, most: int) -> None:
+    def _said(self, ask: Ask) -> dict[str, Any]:
         """By whoever the prompt says that it asks."""
-        for run in list(self._asks)[:most]:
-            ask = self._asks.pop(run)
-            judge = ask.request.messages[0].content.partition("You are judge ")[2][0]
-            text = json.dumps({f"by_{judge}": True})
-            self._heed(self._task.feed(Answered(ask.call_id, text, "stop", Usage())))
+        judge = ask.request.messages[0].content.partition("You are judge ")[2][0]
+        return {f"by_{judge}": True}
 
     def finish(self) -> None:
-        self.feed(LARGE)
-        while self._asks:
-            self.answer(LARGE)
-        self._heed(self._task.feed(Ended(self._now)))
-        while self._asks:
-            self.answer(LARGE)
-        self.commit()
-        assert self._task.open_runs == 0
+        super().finish()
+        assert self.task.open_runs == 0
 
-    def commit(self, images: int = 0, kind: EntryKind = "delta") -> None:
-        self._seq += 1
-        cut = self._task.cut(seq=self._seq, incarnation=self._incarnation, owner="o", build="b", sent={}, kind=kind)
-        self._log.append(cut.delta)
-        for index in range(images):
-            self._log.append(self._task.image(index, images, self._seq))
-        self._log.trim()
-        self.outputs += cut.outputs
+    def commit(self, images: int = 0, kind: EntryKind = "delta") -> Cut:
+        cut = super().commit(images, kind)
         self.fed_under += DIGESTS[self._plan.digest] * (self._at - len(self.fed_under))
         for run in cut.delta.runs:
             self.began_under.setdefault(run, DIGESTS[cut.delta.header.definition])
             self.fed_before.setdefault(run, self._at)
-
-    def _heed(self, effects: list[Effect]) -> None:
-        for effect in effects:
-            assert isinstance(effect, Ask)
-            self._asks[effect.run] = effect
-
-    @property
-    def results(self) -> list[dict[str, Any]]:
-        mine = [output for output in self.outputs if output.topic == self._plan.results.results]
-        assert len({output.id for output in mine}) == len(mine), "a result left twice"
-        return [json.loads(output.value or b"") for output in mine]
+        return cut
 
 
 events = st.lists(
@@ -178,15 +135,15 @@ def records_of(steps: list[tuple[str, int, str]]) -> list[Record]:
     return records
 
 
-def played(first: str, records: list[Record], changes: list[Part], context: str) -> Deployment:
-    deployment = Deployment(first, records, context)
+def played(first: str, records: list[Record], changes: list[Part], context: str) -> Changing:
+    deployment = Changing(first, records, context)
     for part in changes:
         for count in part.batches:
             deployment.feed(count)
             deployment.answer(part.answers)
         if not part.lost:
             deployment.commit(part.images)
-        deployment.open(part.letter)
+        deployment.change_to(part.letter)
     deployment.finish()
     return deployment
 
@@ -240,7 +197,7 @@ def test_a_count_knows_all_events_since_the_last_one_that_it_missed_and_none_bef
             assert result["why"]["values"]["seen"] == len(counted) >= 2
 
 
-def instant(deployment: Deployment, events: list[dict[str, Any]], result: dict[str, Any]) -> tuple[int, int]:
+def instant(deployment: Changing, events: list[dict[str, Any]], result: dict[str, Any]) -> tuple[int, int]:
     """How many records were fed when it fired, and N of its key then. By time alone it fires when its task is opened."""
     kind, _, place = result["why"]["fired_by"].partition("@")
     if kind == "timer":

@@ -13,12 +13,11 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.oracle.product import PARTITION, TOPIC, Log, plan_of
+from tests.oracle.deployment import LARGE, Deployment
+from tests.oracle.product import PARTITION, TOPIC, plan_of
 
-from penstock.operators.event import Answered, Arrived, Ask, Effect, Ended, Message, Progress, Usage
-from penstock.operators.record import Output, Record
-from penstock.operators.task import Task
-from penstock.state.delta import Bucket, EntryKind
+from penstock.operators.event import Ask, Message
+from penstock.operators.record import Record
 
 PLAN = plan_of("""
 penstock: v1
@@ -37,7 +36,6 @@ agents:
   judge: {ask: What now?, answer: {of: {type: string}}}
 """)
 """`open` stays so until `z` comes, or until its key is forgotten."""
-LARGE = 10**9
 
 
 @dataclass(frozen=True)
@@ -51,65 +49,16 @@ class Deed:
     dies: bool
 
 
-class Deployment:
-    """One partition over as many processes as its test wants."""
-
-    def __init__(self, records: list[Record]) -> None:
-        self._records, self._log, self._now, self._seq, self._incarnation = records, Log(), 1_000_000, 0, 0
-        self._outputs: list[Output] = []
-        self.open()
-
-    def open(self) -> None:
-        self.task, positions = Task(PLAN, PARTITION), {}
-        for entry in self._log.read():
-            self.task.apply(entry)
-            if not isinstance(entry, Bucket):
-                positions = entry.header.positions
-        self._at = positions[TOPIC].offset if TOPIC in positions else 0
-        self._incarnation += 1
-        self._asks: dict[str, Ask] = {}
-        self._heed(self.task.opened(positions, self._now))
-        self.commit(kind="opened")
-
-    def feed(self, count: int) -> None:
-        batch = self._records[self._at : self._at + count]
-        self._at += len(batch)
-        self._now += 1000
-        progress = {TOPIC: Progress(self._at, len(self._records), self._now)}
-        self._heed(self.task.feed(Arrived({TOPIC: batch}, progress, self._now)))
-
-    def answer(self, most: int) -> None:
+class Forgetful(Deployment):
+    def _said(self, ask: Ask) -> dict[str, Any]:
         """What the prompt comes to: two prompts have the same answer only if they are the same."""
-        for run in list(self._asks)[:most]:
-            ask = self._asks.pop(run)
-            said = "\n".join(message.content for message in ask.request.messages)
-            text = json.dumps({"of": blake2b(said.encode(), digest_size=4).hexdigest()})
-            self._heed(self.task.feed(Answered(ask.call_id, text, "stop", Usage())))
+        said = "\n".join(message.content for message in ask.request.messages)
+        return {"of": blake2b(said.encode(), digest_size=4).hexdigest()}
 
-    def commit(self, images: int = 0, kind: EntryKind = "delta") -> None:
-        self._seq += 1
-        cut = self.task.cut(seq=self._seq, incarnation=self._incarnation, owner="o", build="b", sent={}, kind=kind)
-        self._log.append(cut.delta)
-        for index in range(images):
-            self._log.append(self.task.image(index, images, self._seq))
-        self._log.trim()
-        self._outputs += cut.outputs
-
-    def finish(self) -> None:
+    def _end(self) -> None:
         """Who is asked about at the very end stays: no time comes after it in which to go."""
-        self.feed(LARGE)
-        while self._asks:
-            self.answer(LARGE)
-        self._heed(self.task.feed(Ended(self._now)))
+        super()._end()
         assert self.task.keys <= len(self._asks)
-        while self._asks:
-            self.answer(LARGE)
-        self.commit()
-
-    def _heed(self, effects: list[Effect]) -> None:
-        for effect in effects:
-            assert isinstance(effect, Ask)
-            self._asks[effect.run] = effect
 
     @property
     def remembered(self) -> tuple[set[str], dict[str, tuple[Message, ...]]]:
@@ -119,10 +68,7 @@ class Deployment:
 
     @property
     def told(self) -> dict[tuple[str, str], Any]:
-        mine = [output for output in self._outputs if output.topic == PLAN.results.results]
-        assert len({output.id for output in mine}) == len(mine), "a result left twice"
-        results = [json.loads(output.value or b"") for output in mine]
-        return {(each["run"], each["state"]): _without_calls(each) for each in results}
+        return {(each["run"], each["state"]): _without_calls(each) for each in self.results}
 
 
 def _without_calls(result: dict[str, Any]) -> dict[str, Any]:
@@ -131,8 +77,9 @@ def _without_calls(result: dict[str, Any]) -> dict[str, Any]:
     return {**result, "why": route, "usage": None, "rev": None, "attempt": None}
 
 
-def played(records: list[Record], deeds: list[Deed]) -> Deployment:
-    deployment = Deployment(records)
+def played(records: list[Record], deeds: list[Deed]) -> Forgetful:
+    deployment = Forgetful(records)
+    deployment.open(PLAN)
     for deed in deeds:
         deployment.feed(deed.records)
         deployment.answer(deed.answers)
@@ -140,7 +87,7 @@ def played(records: list[Record], deeds: list[Deed]) -> Deployment:
             deployment.commit(deed.images)
         if deed.dies:
             before = deployment.remembered
-            deployment.open()
+            deployment.open(PLAN)
             assert not deed.commits or deployment.remembered == before
     deployment.finish()
     return deployment
