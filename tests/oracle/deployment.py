@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from typing import Any
 
-from tests.oracle.product import TOPIC, Log, restored
+from tests.oracle.product import PARTITION, TOPIC, Log, restored
 
 from penstock.operators.event import Answered, Arrived, Ask, Effect, Ended, Progress, Usage
 from penstock.operators.plan import Plan
@@ -85,3 +85,13 @@ class Deployment(ABC):
         mine = [output for output in self._outputs if output.topic == self._plan.results.results]
         assert len({output.id for output in mine}) == len(mine), "a result left twice"
         return [json.loads(output.value or b"") for output in mine]
+
+
+def records_of(steps: list[tuple[str, int, str]]) -> list[Record]:
+    """Time goes on by so many seconds from record to record, mostly forwards."""
+    records, time = [], 1_000
+    for offset, (key, step, x) in enumerate(steps):
+        time += step
+        value = json.dumps({"key": key, "t": time, "x": x}).encode()
+        records.append(Record(TOPIC, PARTITION, offset, 1000 * time, None, value))
+    return records

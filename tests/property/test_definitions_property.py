@@ -14,8 +14,8 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.oracle.deployment import Deployment
-from tests.oracle.product import PARTITION, TOPIC, plan_of
+from tests.oracle.deployment import Deployment, records_of
+from tests.oracle.product import plan_of
 
 from penstock.operators.event import Ask
 from penstock.operators.plan import Plan
@@ -123,16 +123,6 @@ parts = st.lists(
 
 
 contexts = st.sampled_from(["", FORGETS])
-
-
-def records_of(steps: list[tuple[str, int, str]]) -> list[Record]:
-    """Time goes on by so many seconds from record to record, mostly forwards."""
-    records, time = [], 1_000
-    for offset, (key, step, x) in enumerate(steps):
-        time += step
-        value = json.dumps({"key": key, "t": time, "x": x}).encode()
-        records.append(Record(TOPIC, PARTITION, offset, 1000 * time, None, value))
-    return records
 
 
 def played(first: str, records: list[Record], changes: list[Part], context: str) -> Changing:

@@ -6,15 +6,14 @@ e1 e2 ──── forget ────▶│ e3          first life │ second l
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.oracle.deployment import LARGE, Deployment
-from tests.oracle.product import PARTITION, TOPIC, plan_of
+from tests.oracle.deployment import LARGE, Deployment, records_of
+from tests.oracle.product import plan_of
 
 from penstock.operators.event import Ask, Message
 from penstock.operators.record import Record
@@ -91,16 +90,6 @@ def played(records: list[Record], deeds: list[Deed]) -> Forgetful:
             assert not deed.commits or deployment.remembered == before
     deployment.finish()
     return deployment
-
-
-def records_of(steps: list[tuple[str, int, str]]) -> list[Record]:
-    """Time goes on by so many seconds from record to record, mostly forwards."""
-    records, time = [], 1_000
-    for offset, (key, step, x) in enumerate(steps):
-        time += step
-        value = json.dumps({"key": key, "t": time, "x": x}).encode()
-        records.append(Record(TOPIC, PARTITION, offset, 1000 * time, None, value))
-    return records
 
 
 events = st.lists(
