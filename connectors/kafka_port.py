@@ -246,8 +246,9 @@ class GroupMember(Protocol):
         """Connect, and join in the background. Raises KafkaError when no broker answers; `leave` is still to be called.
 
         `assigned` is called after every rebalance, with the whole set, which may be empty or the same as before; `heard`
-        after every heartbeat that was answered well or with "rebalancing". Neither is called after `leave` has begun, and
-        neither may raise. Nothing is called when the group has given us up: only the missing heartbeats show that.
+        after every heartbeat that was answered well or with "rebalancing", also while a rebalance is waited for. Neither is
+        called after `leave` has begun, and neither may raise. Nothing is called when the group has given us up: only the
+        missing heartbeats show that.
 
         The classic mistake: counting a lease from when an answer came. The coordinator counts from when it was asked.
         """

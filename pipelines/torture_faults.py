@@ -27,7 +27,7 @@ AFTERMATH_SECONDS = 5.0
 UNREACHABLE, EXCUSED_SECONDS = 3, 60.0
 """A worker that starts may give up when no broker answers; so long after a fault of the brokers that is right."""
 SCALED_UP, SCALED_DOWN = 4, 2
-VICTIM_SECONDS_MAX = 10.0
+VICTIM_SECONDS_MAX = REPLACED_SECONDS_MAX = 10.0
 
 
 @dataclass
@@ -88,6 +88,11 @@ class Arena:
     def disturbed(self, owner: str) -> list[Interval]:
         """When the process itself was stopped, or the brokers were struck."""
         return [*self.paused[owner], *self.brokers_away]
+
+    @property
+    def struck(self) -> list[Interval]:
+        """When any process was stopped, or the brokers were struck."""
+        return [*(each for intervals in self.paused.values() for each in intervals), *self.brokers_away]
 
     def _judge_deserter(self, process: Process) -> None:
         now = self._clock.monotonic()
@@ -216,7 +221,13 @@ class Arena:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _dismiss(self, process: Process) -> None:
-        """SIGTERM, and see that it ends well. One that has not come so far as to heed it is waited for."""
+        """SIGTERM, and see that it ends well.
+
+        One that has not come so far as to heed it is waited for, and so is another one that can go on, as whoever plans a
+        restart does.
+        """
+        if self.strength > 1:
+            await self._until(lambda: any(map(self.workers.has_opened, self._others(process))), REPLACED_SECONDS_MAX)
         if not await self._until(lambda: self._works_or_ended(process), SECONDS_MAX) or process.poll() is not None:
             return
         self.workers.dismiss(process)
@@ -227,6 +238,9 @@ class Arena:
             number = self.workers.processes.index(process)
             how = f"ended with {process.returncode} after SIGTERM" if ended else "did not end after SIGTERM"
             self.problems.append(Problem("contradicted", f"worker {number} {how}"))
+
+    def _others(self, process: Process) -> list[Process]:
+        return [each for each in self._alive if each is not process and each.pid not in self._stopped]
 
     def _works_or_ended(self, process: Process) -> bool:
         return process.poll() is not None or self.workers.works(process)

@@ -36,7 +36,7 @@ KINDS: Mapping[str, Kind] = {
     "kill": Kind("SIGKILL a worker, start another", (0.0, 2.0), 1.0, (1.0, 4.0), often=3),
     "stop": Kind("SIGSTOP a worker beyond its session, then SIGCONT", (6.5, 8.0), 7.3, (0.5, 2.0)),
     "term": Kind("SIGTERM a worker, start another", (0.0, 0.5), 1.5, (1.5, 4.0)),
-    "rolling": Kind("restart all workers, one after the other", (0.1, 0.3), 6.0, (0.5, 2.0)),
+    "rolling": Kind("restart all workers, one after the other", (0.1, 0.3), 9.0, (0.5, 2.0)),
     "join_leave": Kind("an extra worker joins and leaves, twice", (2.0, 2.0), 7.0, (0.5, 1.5)),
     "scale": Kind("from all to 1, to 4, to 2 workers", (0.8, 1.2), 7.0, (0.5, 1.5)),
     "broker_kill": Kind("SIGKILL a broker, restart it", (0.5, 3.0), 4.0, (0.5, 2.0), 3),

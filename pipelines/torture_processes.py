@@ -20,7 +20,7 @@ from penstock.operators.error import Unreachable
 PENSTOCK = (sys.executable, "-m", "penstock.pipelines")
 SECONDS_MAX = 30.0
 _ADDRESS = re.compile(r"http://\S+")
-_WORKS = b" works on "
+_WORKS, _OPENED = b" works on ", b" opened in "
 
 Process = subprocess.Popen[bytes]
 
@@ -80,7 +80,14 @@ class Workers:
 
     def works(self, process: Process) -> bool:
         """It has come so far that it heeds signals."""
-        return _WORKS in self.log_of(self.processes.index(process)).read_bytes()
+        return _WORKS in self._said_by(process)
+
+    def has_opened(self, process: Process) -> bool:
+        """It has been given a task, and works on it."""
+        return _OPENED in self._said_by(process)
+
+    def _said_by(self, process: Process) -> bytes:
+        return self.log_of(self.processes.index(process)).read_bytes()
 
     def log(self) -> str:
         """What all of them said."""

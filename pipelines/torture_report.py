@@ -15,7 +15,14 @@ from rich.table import Table
 from penstock.pipelines.torture_faults import Arena
 from penstock.pipelines.torture_plan import KINDS
 from penstock.pipelines.torture_story import Kind
-from penstock.pipelines.torture_times import longest_stall_ms, quantile, restored_ms, takeovers_ms
+from penstock.pipelines.torture_times import (
+    handovers_ms,
+    longest_stall_ms,
+    longest_takeover_ms,
+    quantile,
+    restored_ms,
+    takeovers_ms,
+)
 from penstock.pipelines.torture_trial import Trial
 
 FOUND_MAX = 20
@@ -33,6 +40,8 @@ MEANINGS: Mapping[str, str] = {
     "restore_ms_p50": "opening a task: fence, log, declaration; the median",
     "restore_ms_p99": "… and the 99th percentile",
     "takeover_ms_p99": "from a kill to the successor's first commit, of each of the victim's partitions",
+    "takeover_ms_max": "… the longest, also of those that met other faults",
+    "handover_ms_p99": "from an owner's last commit to another's first one, where nobody was killed or stopped",
     "stall_ms_max": "longest pause of a partition that stayed where it was while events came in",
 }
 
@@ -41,10 +50,11 @@ def figures(trial: Trial, cycles: int, *, kafka: str, brokers: int, seconds: flo
     """The object that `--json` prints. `kafka` is its version, where that is known."""
     ledger, arena = trial.ledger, trial.arena
     kinds: Counter[Kind] = Counter(problem.kind for problem in trial.found)
-    restored, takeovers = restored_ms(_logs(arena)), takeovers_ms(arena.losses, ledger.chains, arena.brokers_away)
+    restored = restored_ms(_logs(arena))
     owners = {commit.owner for chain in ledger.chains.values() for commit in chain.opened if commit.owner is not None}
     disturbed = {owner: arena.disturbed(owner) for owner in owners}
-    stall = longest_stall_ms(ledger.chains, trial.flows, disturbed)
+    takeovers = takeovers_ms(arena.losses, ledger.chains, arena.struck)
+    handovers = handovers_ms(arena.losses, ledger.chains, trial.flows, arena.struck)
     return {
         "ok": not trial.found,
         "cycles": cycles,
@@ -58,10 +68,14 @@ def figures(trial: Trial, cycles: int, *, kafka: str, brokers: int, seconds: flo
         "restore_ms_p50": quantile(restored, 0.5),
         "restore_ms_p99": quantile(restored, 0.99),
         "takeover_ms_p99": quantile(takeovers, 0.99),
-        "stall_ms_max": None if stall is None else round(stall),
+        "takeover_ms_max": _rounded(longest_takeover_ms(arena.losses, ledger.chains)),
+        "handover_ms_p99": quantile(handovers, 0.99),
+        "stall_ms_max": _rounded(longest_stall_ms(ledger.chains, trial.flows, disturbed)),
         "seed": trial.seed,
         "faults": dict(sorted(arena.counts.items())),
         "openings": len(restored),
+        "takeovers": len(takeovers),
+        "handovers": len(handovers),
         "brokers": brokers,
         "workers": arena.strength,
         "seconds": round(seconds, 1),
@@ -70,6 +84,10 @@ def figures(trial: Trial, cycles: int, *, kafka: str, brokers: int, seconds: flo
         "found": [f"{problem.kind}: {problem.text}" for problem in trial.found[:FOUND_MAX]],
         "found_in_all": len(trial.found),
     }
+
+
+def _rounded(value: float | None) -> int | None:
+    return None if value is None else round(value)
 
 
 def _logs(arena: Arena) -> list[str]:

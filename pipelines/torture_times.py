@@ -37,20 +37,30 @@ def restored_ms(logs: Iterable[str]) -> list[int]:
     return [int(found) for log in logs for found in _OPENED.findall(log)]
 
 
-def takeovers_ms(
-    losses: Iterable[Loss], chains: Mapping[int, Chain], disturbed: Sequence[Interval] = ()
-) -> list[float]:
+def takeovers_ms(losses: Sequence[Loss], chains: Mapping[int, Chain], struck: Sequence[Interval] = ()) -> list[float]:
     """From each kill until the next commit of each partition that the victim had became visible.
 
-    One that met a fault of the brokers is left out, and so is one that never came: that is a loss, and found elsewhere.
+    Left out is one during which something else was `struck` or killed: the group waits for each of the silent, one after the
+    other. So is one that never came: that is a loss, and found elsewhere.
     """
-    found = []
+    return [
+        _ms(takeover)
+        for loss, takeover in _takeovers(losses, chains)
+        if not _meets_any(takeover, [*struck, *_moments(losses, besides=loss)])
+    ]
+
+
+def longest_takeover_ms(losses: Sequence[Loss], chains: Mapping[int, Chain]) -> float | None:
+    """Of all, whatever else was struck meanwhile."""
+    return max((_ms(takeover) for _, takeover in _takeovers(losses, chains)), default=None)
+
+
+def _takeovers(losses: Iterable[Loss], chains: Mapping[int, Chain]) -> Iterator[tuple[Loss, Interval]]:
     for loss in losses:
         for chain in chains.values():
             back = _taken_over_at(chain, loss)
-            if back is not None and not any(Interval(loss.at, back).meets(each) for each in disturbed):
-                found.append(1000 * (back - loss.at))
-    return found
+            if back is not None:
+                yield loss, Interval(loss.at, back)
 
 
 def _taken_over_at(chain: Chain, loss: Loss) -> float | None:
@@ -60,28 +70,52 @@ def _taken_over_at(chain: Chain, loss: Loss) -> float | None:
     return next((commit.at for commit in chain.opened if commit.at > loss.at), None)
 
 
+def handovers_ms(
+    losses: Sequence[Loss], chains: Mapping[int, Chain], flows: Sequence[Interval], struck: Sequence[Interval] = ()
+) -> list[float]:
+    """From the last commit of an owner until the first one of another, while events came in, and nobody was killed or struck."""
+    disturbed = [*struck, *_moments(losses)]
+    return [
+        _ms(gap)
+        for former, later, gap in _gaps(chains)
+        if former != later and not _meets_any(gap, disturbed) and any(flow.holds(gap) for flow in flows)
+    ]
+
+
 def longest_stall_ms(
     chains: Mapping[int, Chain], flows: Sequence[Interval], disturbed: Mapping[str, Sequence[Interval]]
 ) -> float | None:
-    """The longest gap between two commits of a task that stayed where it was, while events came in and nobody struck its process.
+    """The longest gap between two commits of a task whose owner stayed the same, while events came in and nobody struck it.
 
     `disturbed`: by owner, when its process or the brokers were struck. None where there is no such gap.
     """
-    for owner, gap in sorted(_gaps(chains), key=lambda each: each[1].begun - each[1].ended):
-        struck = any(gap.meets(each) for each in disturbed.get(owner, ()))
-        if not struck and any(flow.holds(gap) for flow in flows):
-            return 1000 * (gap.ended - gap.begun)
-    return None
+    stalls = (
+        _ms(gap)
+        for former, later, gap in _gaps(chains)
+        if former == later and not _meets_any(gap, disturbed.get(former, ())) and any(flow.holds(gap) for flow in flows)
+    )
+    return max(stalls, default=None)
 
 
-def _gaps(chains: Mapping[int, Chain]) -> Iterator[tuple[str, Interval]]:
-    """Between commits of one incarnation, with its owner."""
+def _gaps(chains: Mapping[int, Chain]) -> Iterator[tuple[str, str, Interval]]:
+    """Between commits: whose the one before and whose the one after is, and when that was."""
     for chain in chains.values():
         owner = ""
         for former, later in pairwise(chain.commits):
             owner = former.owner or owner
-            if former.incarnation == later.incarnation:
-                yield owner, Interval(former.at, later.at)
+            yield owner, later.owner or owner, Interval(former.at, later.at)
+
+
+def _moments(losses: Iterable[Loss], besides: Loss | None = None) -> list[Interval]:
+    return [Interval(loss.at, loss.at) for loss in losses if loss != besides]
+
+
+def _meets_any(interval: Interval, others: Iterable[Interval]) -> bool:
+    return any(interval.meets(other) for other in others)
+
+
+def _ms(interval: Interval) -> float:
+    return 1000 * (interval.ended - interval.begun)
 
 
 def quantile(values: Iterable[float], part: float) -> int | None:

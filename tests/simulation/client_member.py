@@ -105,6 +105,23 @@ class SimulatedMember:
             raise
         return answer
 
+    async def _ask_patiently(self, request: m.Message) -> m.Message:
+        """What is answered when the group has come together. Heartbeats go on by another connection."""
+        beating = asyncio.get_running_loop().create_task(self._beat_meanwhile(), name=f"{self._wire.name} waits")
+        try:
+            return await self._ask(request)
+        finally:
+            beating.cancel()
+
+    async def _beat_meanwhile(self) -> None:
+        beat = m.Heartbeat(self._group, self._name, self._generation)
+        while self._generation >= 0 and self._coordinator is not None:
+            await asyncio.sleep(self._beat_every)
+            asked_at = self._clock.monotonic()
+            with suppress(KafkaError):
+                answer = await self._wire.ask(self._coordinator, beat)
+                self._note_heartbeat(answer.error, asked_at)
+
     async def _find_coordinator(self) -> None:
         while self._coordinator is None and not self._is_leaving:
             try:
@@ -138,7 +155,7 @@ class SimulatedMember:
         while True:
             request = m.JoinGroup(self._group, self._name, self._wire.name, self._session, self._session, self._held)
             try:
-                answer = await self._ask(request)
+                answer = await self._ask_patiently(request)
             except KafkaError:
                 return None
             joined = m.Joined(answer.error) if isinstance(answer, m.Failed) else answer
@@ -154,7 +171,7 @@ class SimulatedMember:
     async def _sync(self, assignments: Mapping[str, tuple[int, ...]]) -> bool:
         asked_at, generation = self._clock.monotonic(), self._generation
         try:
-            answer = await self._ask(m.SyncGroup(self._group, self._name, generation, assignments))
+            answer = await self._ask_patiently(m.SyncGroup(self._group, self._name, generation, assignments))
         except KafkaError:
             return False
         assert isinstance(answer, m.Synced | m.Failed)
@@ -208,9 +225,12 @@ class SimulatedMember:
             return CoordinatorLoadInProgressError
         assert isinstance(answer, m.Done | m.Failed)
         self._take_note(answer.error)
-        if answer.error in (None, RebalanceInProgressError) and self._heard is not None:
-            self._heard(asked_at)
+        self._note_heartbeat(answer.error, asked_at)
         return answer.error
+
+    def _note_heartbeat(self, error: m.Error, asked_at: float) -> None:
+        if error in (None, RebalanceInProgressError) and self._heard is not None:
+            self._heard(asked_at)
 
     async def _leave_unpolled(self) -> None:
         with suppress(KafkaError):

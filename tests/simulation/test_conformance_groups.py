@@ -109,6 +109,28 @@ async def test_heartbeats_are_told_with_the_time_of_asking(kafka: Corner) -> Non
 
 
 @on_every_kafka
+async def test_who_waits_for_a_rebalance_goes_on_hearing_of_its_place(kafka: Corner) -> None:
+    """It waits for a member that is silent, and would otherwise take itself for lost before the group does."""
+    topic, session_ms = await kafka.create(partitions=3), 6_000
+    heard: list[float] = []
+    waiting: list[frozenset[int]] = []
+    member = kafka.clients("a").member(f"{kafka.name}.g", topic, session_ms, kafka.clock)
+    await member.join(lambda partitions, _: waiting.append(partitions), heard.append)
+    await kafka.soon(lambda: bool(waiting))
+    silent, _ = await kafka.member("g", topic, name="b", session_ms=session_ms)
+    await kafka.soon(lambda: len(waiting) == 2)
+    kafka.place.silence(silent)
+    silent_at = kafka.clock.monotonic()
+    _, late = await kafka.member("g", topic, name="c", session_ms=session_ms)
+    await kafka.soon(lambda: bool(late) and len(waiting) == 3)
+    rebalanced_at = kafka.clock.monotonic()
+    await member.leave()
+    assert rebalanced_at - silent_at > 4, "the silent member was waited for"
+    times = [at for at in heard if silent_at < at < rebalanced_at]
+    assert max(after - before for before, after in pairwise([silent_at, *times, rebalanced_at])) < 2
+
+
+@on_every_kafka
 async def test_groups_do_not_disturb_each_other(kafka: Corner) -> None:
     topic = await kafka.create(partitions=2)
     _, first = await kafka.member("g", topic, name="a")

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from penstock.pipelines.torture_chain import Chain, Commit
-from penstock.pipelines.torture_times import Interval, Loss, longest_stall_ms, quantile, restored_ms, takeovers_ms
+from penstock.pipelines.torture_times import (
+    Interval,
+    Loss,
+    handovers_ms,
+    longest_stall_ms,
+    longest_takeover_ms,
+    quantile,
+    restored_ms,
+    takeovers_ms,
+)
 
 #   partition 0   a ─ a ───────── b ─ b          a is killed at 2
 #   partition 1   b ─ b ─ b ─ ─ ─ b ─ b
@@ -31,6 +40,26 @@ def test_a_takeover_lasts_from_the_kill_to_the_successors_first_commit() -> None
 def test_a_takeover_that_met_a_fault_of_the_brokers_says_nothing() -> None:
     assert takeovers_ms([Loss(2.0, FORMER)], chains(), [Interval(3.0, 9.0)]) == []
     assert takeovers_ms([Loss(2.0, FORMER)], chains(), [Interval(4.5, 9.0)]) == [2000.0]
+
+
+def test_a_takeover_during_which_another_was_killed_counts_for_the_longest_only() -> None:
+    losses = [Loss(2.0, FORMER), Loss(3.0, "host/3")]
+    assert takeovers_ms(losses, chains()) == []
+    assert longest_takeover_ms(losses, chains()) == 2000.0
+    assert takeovers_ms([Loss(2.0, FORMER), Loss(4.5, "host/3")], chains()) == [2000.0]
+    assert longest_takeover_ms([], chains()) is None
+
+
+def test_a_hand_over_lasts_from_an_owners_last_commit_to_the_first_one_of_another() -> None:
+    assert handovers_ms([], chains(), FLOWS) == [3000.0]
+    assert handovers_ms([Loss(2.0, FORMER)], chains(), FLOWS) == [], "a kill is no hand-over"
+    assert handovers_ms([], chains(), FLOWS, [Interval(2.0, 2.5)]) == []
+    assert handovers_ms([], chains(), [Interval(0.0, 3.0)]) == [], "no events came in"
+
+
+def test_that_its_owner_opened_a_task_anew_is_a_stall() -> None:
+    reopened = chain((0.0, 1, FORMER), (1.0, 1, None), (5.0, 2, FORMER), (6.0, 2, None))
+    assert longest_stall_ms({0: reopened}, FLOWS, {}) == 4000.0
 
 
 def test_a_stall_is_a_pause_of_what_stayed_where_it_was() -> None:
