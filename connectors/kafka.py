@@ -17,7 +17,7 @@ from penstock.connectors.clock import MachineClock
 from penstock.connectors.failpoint import failpoint
 from penstock.connectors.kafka_client import KafkaClients
 from penstock.connectors.kafka_error import reached
-from penstock.connectors.kafka_fence import Fence, is_released
+from penstock.connectors.kafka_fence import Fence, Tail
 from penstock.connectors.kafka_inputs import read
 from penstock.connectors.kafka_keys import check_keys
 from penstock.connectors.kafka_log import KafkaTaskLog
@@ -200,8 +200,9 @@ class KafkaBroker:
     async def _await_release(self, task: TaskId, reader: Reader) -> None:
         """Protocol rule 8: whoever had the task may be finishing. So nothing is lost, and nobody is fenced at work."""
         log = TopicPartition(self._layout.log, task.partition)
+        tail = Tail(reader, log)
         while (left := self._membership.handover_left(task)) > 0 and not self._open_any_task:
-            if await reached(self._clients, is_released(reader, log), f"looking at {log.topic}/{log.partition}"):
+            if await reached(self._clients, tail.is_released(), f"looking at {log.topic}/{log.partition}"):
                 return
             failpoint("release_awaited")
             await self._clock.sleep(min(left, RELEASE_POLL_SECONDS))

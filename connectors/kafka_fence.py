@@ -52,17 +52,27 @@ async def last_header(reader: Reader, log: TopicPartition, start: int, end: int)
     return last
 
 
-async def is_released(reader: Reader, log: TopicPartition) -> bool:
-    """Whether nobody works on the task, as the end of its log says: it was marked by its last owner, or there was none.
+class Tail:
+    """The end of a task's log, as somebody sees it who has not taken the fence: nobody is fenced by looking.
 
-    Fences nobody. Of what is not decided yet nothing is seen.
+    Of what is not decided yet nothing is seen.
     """
-    start = (await reader.beginning_offsets([log]))[log]
-    end = (await reader.end_offsets([log]))[log]
-    if end == 0:
-        return True
-    last = await last_header(reader, log, max(start, end - TAIL_RECORDS), end)
-    return last is not None and last.kind == "released"
+
+    def __init__(self, reader: Reader, log: TopicPartition) -> None:
+        self._reader, self._log = reader, log
+        self._end, self._released = -1, False
+
+    async def is_released(self) -> bool:
+        """Whether nobody works on the task: it was marked by its last owner, or there was none. Reads only what is new."""
+        end = (await self._reader.end_offsets([self._log]))[self._log]
+        if end != self._end:
+            self._end, self._released = end, end == 0 or await self._is_marked(end)
+        return self._released
+
+    async def _is_marked(self, end: int) -> bool:
+        start = (await self._reader.beginning_offsets([self._log]))[self._log]
+        last = await last_header(self._reader, self._log, max(start, end - TAIL_RECORDS), end)
+        return last is not None and last.kind == "released"
 
 
 async def check_tail(clients: Clients, ends: Reader, log: TopicPartition, ours: Header, offset: int) -> None:
