@@ -13,18 +13,23 @@ from penstock.connectors.clock import MachineClock
 from penstock.connectors.kafka_aiokafka_producer import AiokafkaProducer
 from penstock.connectors.kafka_stop import stop_within
 from penstock.pipelines.torture_load import Event
+from penstock.pipelines.torture_times import Interval
 
 TICK_SECONDS = 0.05
 REQUEST_MS = 30_000
 RETRY_SECONDS = 0.3
 STOP_SECONDS = 5.0
+SLOW_SECONDS = 0.1
 
 Acknowledged = Callable[[int, int, int], None]
 """Partition, offset, number of the event."""
 
 
 class PacedProducer:
-    """An idempotent producer; one that failed is replaced. What was not acknowledged is not sent again: it may be there."""
+    """An idempotent producer; one that failed is replaced. What was not acknowledged is not sent again: it may be there.
+
+    `slow`: what took longer than SLOW_SECONDS to be acknowledged. That is the brokers and the machine, and no work of ours.
+    """
 
     def __init__(self, bootstrap: str, topic: str, acknowledged: Acknowledged) -> None:
         self._bootstrap, self._topic, self._acknowledged = bootstrap, topic, acknowledged
@@ -32,6 +37,7 @@ class PacedProducer:
         self._producer: AiokafkaProducer | None = None
         self._broken = False
         self._under_way: set[asyncio.Future[RecordMetadata]] = set()
+        self.slow: list[Interval] = []
 
     async def produce(self, events: Iterable[Event], seconds: float, count: int) -> None:
         """`count` events, evenly over so many seconds; later where the brokers hold them up."""
@@ -67,7 +73,7 @@ class PacedProducer:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 self._under_way.add(sending)
-                sending.add_done_callback(partial(self._sent, event.number))
+                sending.add_done_callback(partial(self._sent, event.number, self._clock.monotonic()))
                 return
 
     async def _begin(self) -> AiokafkaProducer:
@@ -79,8 +85,11 @@ class PacedProducer:
         self._producer, self._broken = producer, False
         return producer
 
-    def _sent(self, number: int, sending: asyncio.Future[RecordMetadata]) -> None:
+    def _sent(self, number: int, began: float, sending: asyncio.Future[RecordMetadata]) -> None:
         self._under_way.discard(sending)
+        under_way = Interval(began, self._clock.monotonic())
+        if under_way.ended - under_way.begun > SLOW_SECONDS:
+            self.slow.append(under_way)
         if sending.cancelled() or sending.exception() is not None:
             self._broken = True
         else:

@@ -17,6 +17,7 @@ from penstock.pipelines.torture_plan import KINDS
 from penstock.pipelines.torture_story import Kind
 from penstock.pipelines.torture_times import (
     handovers_ms,
+    longest_ms,
     longest_stall_ms,
     longest_takeover_ms,
     quantile,
@@ -43,6 +44,7 @@ MEANINGS: Mapping[str, str] = {
     "takeover_ms_max": "… the longest, also of those that met other faults",
     "handover_ms_p99": "from an owner's last commit to another's first one, where nobody was killed or stopped",
     "stall_ms_max": "longest pause of a partition that stayed where it was while events came in",
+    "write_ms_max": "… and the longest that brokers and machine took to acknowledge one event",
 }
 
 
@@ -71,6 +73,7 @@ def figures(trial: Trial, cycles: int, *, kafka: str, brokers: int, seconds: flo
         "takeover_ms_max": _rounded(longest_takeover_ms(arena.losses, ledger.chains)),
         "handover_ms_p99": quantile(handovers, 0.99),
         "stall_ms_max": _rounded(longest_stall_ms(ledger.chains, trial.flows, disturbed)),
+        "write_ms_max": _rounded(longest_ms(trial.slow_writes, arena.brokers_away)),
         "seed": trial.seed,
         "faults": dict(sorted(arena.counts.items())),
         "openings": len(restored),

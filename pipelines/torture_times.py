@@ -52,7 +52,7 @@ def takeovers_ms(losses: Sequence[Loss], chains: Mapping[int, Chain], struck: Se
 
 def longest_takeover_ms(losses: Sequence[Loss], chains: Mapping[int, Chain]) -> float | None:
     """Of all, whatever else was struck meanwhile."""
-    return max((_ms(takeover) for _, takeover in _takeovers(losses, chains)), default=None)
+    return longest_ms(takeover for _, takeover in _takeovers(losses, chains))
 
 
 def _takeovers(losses: Iterable[Loss], chains: Mapping[int, Chain]) -> Iterator[tuple[Loss, Interval]]:
@@ -95,6 +95,11 @@ def longest_stall_ms(
         if former == later and not _meets_any(gap, disturbed.get(former, ())) and any(flow.holds(gap) for flow in flows)
     )
     return max(stalls, default=None)
+
+
+def longest_ms(intervals: Iterable[Interval], disturbed: Sequence[Interval] = ()) -> float | None:
+    """Of those that met nothing of what is `disturbed`."""
+    return max((_ms(each) for each in intervals if not _meets_any(each, disturbed)), default=None)
 
 
 def _gaps(chains: Mapping[int, Chain]) -> Iterator[tuple[str, str, Interval]]:

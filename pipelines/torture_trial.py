@@ -85,12 +85,18 @@ class Trial:
         self._wall_minus_monotonic = self._clock.now() / 1000 - self._clock.monotonic()
         self.ledger = Ledger(self.topics, Oracle(SOURCE))
         self._reader = Reader(self.bootstrap, dict.fromkeys(self.topics, PARTITIONS), self._saw, self.ledger.skipped)
+        self._producer = PacedProducer(self.bootstrap, self.topics.source, self.ledger.acknowledged)
         self._seen: BufferedWriter | None = None
 
     @property
     def found(self) -> list[Problem]:
         """Everything that is wrong, as far as it is known."""
         return [*self.ledger.problems, *self.arena.problems, *self.problems, *self.bill.problems]
+
+    @property
+    def slow_writes(self) -> list[Interval]:
+        """Of events: how long brokers and machine take for one record, where that is long."""
+        return self._producer.slow
 
     async def run(self, plan: Sequence[Cycle]) -> None:
         """Raises NoKafka when the brokers do not come back, and ExceptionGroup for what is a bug."""
@@ -109,7 +115,7 @@ class Trial:
         self.bill = self._bill()
 
     async def _strike_through(self, plan: Sequence[Cycle]) -> None:
-        producer = PacedProducer(self.bootstrap, self.topics.source, self.ledger.acknowledged)
+        producer = self._producer
         stream = events(self.seed, self.per_cycle)
         try:
             await self._begin()

@@ -7,6 +7,7 @@ from penstock.pipelines.torture_times import (
     Interval,
     Loss,
     handovers_ms,
+    longest_ms,
     longest_stall_ms,
     longest_takeover_ms,
     quantile,
@@ -60,6 +61,13 @@ def test_a_hand_over_lasts_from_an_owners_last_commit_to_the_first_one_of_anothe
 def test_that_its_owner_opened_a_task_anew_is_a_stall() -> None:
     reopened = chain((0.0, 1, FORMER), (1.0, 1, None), (5.0, 2, FORMER), (6.0, 2, None))
     assert longest_stall_ms({0: reopened}, FLOWS, {}) == 4000.0
+
+
+def test_the_longest_of_some_times_leaves_out_what_met_something_else() -> None:
+    writes = [Interval(0.0, 0.5), Interval(2.0, 4.0)]
+    assert longest_ms(writes) == 2000.0
+    assert longest_ms(writes, [Interval(3.0, 9.0)]) == 500.0
+    assert longest_ms([]) is None
 
 
 def test_a_stall_is_a_pause_of_what_stayed_where_it_was() -> None:
