@@ -63,7 +63,8 @@ class Cycle(NamedTuple):
     @property
     def seconds(self) -> float:
         """How long events are spread over: about as long as the cycle is."""
-        return max(CYCLE_SECONDS_MIN, *(each.after + KINDS[each.kind].lasts for each in self.strikes)) + self.recovery
+        lasting = (each.after + KINDS[each.kind].lasts for each in self.strikes)
+        return max([CYCLE_SECONDS_MIN, *lasting]) + self.recovery
 
 
 def possible(brokers: int) -> list[str]:
