@@ -54,7 +54,7 @@ def die_everywhere(
         detour: tuple[str, ...] = ()
         if way is not None and point in RESENDING:
             detour = ("--set", f"kafka.bootstrap={way.bootstrap}")
-            way.lose.append(END_TXN)
+            way.strike(END_TXN, "cut")
         victim = group.start(*detour, **{VARIABLE: f"{point}@{passed}"})
         trial.transport.produce(trial.deployment.source, part(stream, number, len(deaths) + 1))
         if point in AT_THE_END:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from tests.kafka_cut import ADD_PARTITIONS_TO_TXN, END_TXN, Cut, cut
+from tests.kafka_cut import ADD_PARTITIONS_TO_TXN, END_TXN, Cut, Strike, cut
 from tests.kafka_world import TASK, KafkaWorld, commit, declare, delta
 
 from penstock.connectors.kafka import KafkaBroker
@@ -73,9 +73,9 @@ async def test_after_a_request_that_was_sent_twice_the_log_goes_on_in_a_new_epoc
     log, clients = await opened_through(kafka, way)
     await commit(log, "before", topic=kafka.results)
     assert clients.started == 1
-    way.lose.append(request_kind)
+    way.strike(request_kind, "cut")
     await commit(log, "lost", topic=kafka.results)
-    assert way.lost == [request_kind]
+    assert way.struck == [Strike(request_kind, "cut")]
     assert clients.started == 2
     await commit(log, "after", topic=kafka.results)
     assert clients.started == 2
@@ -95,7 +95,7 @@ async def test_who_opened_the_task_before_the_new_epoch_keeps_it(kafka: KafkaWor
         await kafka.open(successor)
 
     clients.interlude = succeed
-    way.lose.append(END_TXN)
+    way.strike(END_TXN, "cut")
     with pytest.raises(Fenced, match="has opened the task, and written seq 2"):
         await commit(log, "decided", topic=kafka.results)
     clients.interlude = None
@@ -119,7 +119,7 @@ async def test_who_has_read_the_log_and_not_written_yet_is_fenced_and_takes_the_
         successors.append(successor)
 
     clients.interlude = read
-    way.lose.append(END_TXN)
+    way.strike(END_TXN, "cut")
     await commit(log, "decided", topic=kafka.results)
     (successor,) = successors
     positions = await successor.begin({})
