@@ -24,6 +24,7 @@ from typing import Literal, NamedTuple
 PRODUCE, INIT_PRODUCER_ID, ADD_PARTITIONS_TO_TXN, END_TXN = 0, 22, 24, 26
 """Kinds of requests: Kafka's API keys."""
 API_KEY, CORRELATION = struct.Struct(">h"), struct.Struct(">i")
+"""A request begins with its kind, its version, its correlation id and the name of the client; the last one like a short text."""
 HELD_POLL_SECONDS = 0.02
 
 Direction = Literal["requests", "answers"]
@@ -43,108 +44,118 @@ class Strike(NamedTuple):
 
 @dataclass
 class Cut:
-    """`coming`: strikes that wait for a request of their kind. `struck`: those that were carried out."""
+    """`coming`: strikes that wait for a request of their kind. `struck`: those that have met one.
+
+    `held`: directions in which nothing passes; `whose`: of the clients that call themselves so, all if None.
+    """
 
     broker: str
     bootstrap: str = ""
     coming: list[Strike] = field(default_factory=list)
     struck: list[Strike] = field(default_factory=list)
     held: frozenset[Direction] = frozenset()
+    whose: str | None = None
 
     def strike(self, kind: int, fault: Fault, seconds: float = 0.0) -> None:
         self.coming.append(Strike(kind, fault, seconds))
 
-    def hold(self, *directions: Direction) -> None:
-        self.held = frozenset(directions)
+    def hold(self, *directions: Direction, whose: str | None = None) -> None:
+        self.held, self.whose = frozenset(directions), whose
 
     def heal(self) -> None:
         self.held = frozenset()
 
+    def strike_on(self, request: bytes) -> Strike | None:
+        """What becomes of this one; it is counted."""
+        (kind,) = API_KEY.unpack_from(request)
+        strike = next((each for each in self.coming if each.kind == kind), None)
+        if strike is not None:
+            self.coming.remove(strike)
+            self.struck.append(strike)
+        return strike
+
+    def readdressed(self, answer: bytes) -> bytes:
+        return answer.replace(_as_kafka_says(self.broker), _as_kafka_says(self.bootstrap))
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """To the broker."""
+        host, _, port = self.broker.rpartition(":")
+        return await asyncio.open_connection(host, int(port))
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.TaskGroup() as overtaken:
             try:
-                await self._serve(reader, writer, overtaken)
+                await _Link(self, reader, writer, overtaken).serve()
             except* (OSError, asyncio.IncompleteReadError):
                 pass
             finally:
                 writer.close()
 
-    async def _serve(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, overtaken: asyncio.TaskGroup
+
+class _Link:
+    """One connection of a client. `overtaken`: its requests that will come to the broker by themselves."""
+
+    def __init__(
+        self, way: Cut, client: asyncio.StreamReader, to_client: asyncio.StreamWriter, overtaken: asyncio.TaskGroup
     ) -> None:
-        from_broker, to_broker = await self._connect()
-        expected: deque[Strike | None] = deque()
+        self._way, self._client, self._to_client, self._overtaken = way, client, to_client, overtaken
+        self._name = ""
+        self._expected: deque[Strike | None] = deque()
+        """What becomes of each answer: Kafka answers in the order in which it was asked."""
+
+    async def serve(self) -> None:
+        broker, to_broker = await self._way.connect()
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._pass_requests(reader, to_broker, expected, overtaken))
-                both.create_task(self._pass_answers(from_broker, writer, expected))
+                both.create_task(self._pass_requests(to_broker))
+                both.create_task(self._pass_answers(broker))
         finally:
             to_broker.close()
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        host, _, port = self.broker.rpartition(":")
-        return await asyncio.open_connection(host, int(port))
-
-    async def _pass_requests(
-        self, client: asyncio.StreamReader, broker: asyncio.StreamWriter, expected: deque[Strike | None],
-        overtaken: asyncio.TaskGroup,
-    ) -> None:  # fmt: skip
-        """`expected`: what becomes of each answer, as Kafka answers in the order in which it was asked."""
+    async def _pass_requests(self, to_broker: asyncio.StreamWriter) -> None:
         while True:
-            request = await _frame(client)
+            request = await _frame(self._client)
+            self._name = _client_of(request)
             await self._let_through("requests")
-            strike = self._strike_on(request)
+            strike = self._way.strike_on(request)
             match strike:
                 case Strike(fault="lose request"):
-                    self.struck.append(strike)
                     continue
                 case Strike(fault="overtake"):
-                    overtaken.create_task(self._arrive_late(request, strike))
+                    self._overtaken.create_task(self._arrive_late(request, strike.seconds))
                     raise ConnectionResetError
                 case Strike(fault="delay request"):
                     await asyncio.sleep(strike.seconds)
-                    self.struck.append(strike)
-                    strike = None
                 case Strike(fault="repeat"):
-                    expected.append(None)
-                    _send(broker, request)
-            expected.append(strike)
-            _send(broker, request)
+                    self._expected.append(None)
+                    _send(to_broker, request)
+            self._expected.append(strike)
+            _send(to_broker, request)
 
-    def _strike_on(self, request: bytes) -> Strike | None:
-        (kind,) = API_KEY.unpack_from(request)
-        strike = next((each for each in self.coming if each.kind == kind), None)
-        if strike is not None:
-            self.coming.remove(strike)
-        return strike
-
-    async def _arrive_late(self, request: bytes, strike: Strike) -> None:
+    async def _arrive_late(self, request: bytes, seconds: float) -> None:
         """On a connection of its own, which is open until the broker has done what is asked."""
-        await asyncio.sleep(strike.seconds)
-        from_broker, to_broker = await self._connect()
+        await asyncio.sleep(seconds)
+        broker, to_broker = await self._way.connect()
         _send(to_broker, request)
-        await _frame(from_broker)
+        await _frame(broker)
         to_broker.close()
-        self.struck.append(strike)
 
-    async def _pass_answers(
-        self, broker: asyncio.StreamReader, client: asyncio.StreamWriter, expected: deque[Strike | None]
-    ) -> None:
+    async def _pass_answers(self, broker: asyncio.StreamReader) -> None:
         while True:
             answer = await _frame(broker)
-            strike = expected.popleft()
-            if strike is not None:
-                await asyncio.sleep(strike.seconds)
-                self.struck.append(strike)
+            strike = self._expected.popleft()
             await self._let_through("answers")
             match strike:
                 case Strike(fault="cut"):
                     raise ConnectionResetError
-                case None | Strike(fault="delay answer"):
-                    _send(client, answer.replace(_as_kafka_says(self.broker), _as_kafka_says(self.bootstrap)))
+                case Strike(fault="lose answer" | "repeat"):
+                    continue
+                case Strike(fault="delay answer"):
+                    await asyncio.sleep(strike.seconds)
+            _send(self._to_client, self._way.readdressed(answer))
 
     async def _let_through(self, direction: Direction) -> None:
-        while direction in self.held:  # noqa: ASYNC110 - who heals the link may be another thread
+        while direction in self._way.held and self._way.whose in (None, self._name):  # noqa: ASYNC110 - another thread heals
             await asyncio.sleep(HELD_POLL_SECONDS)
 
 
@@ -155,6 +166,12 @@ def _send(writer: asyncio.StreamWriter, frame: bytes) -> None:
 async def _frame(reader: asyncio.StreamReader) -> bytes:
     (size,) = CORRELATION.unpack(await reader.readexactly(CORRELATION.size))
     return await reader.readexactly(size)
+
+
+def _client_of(request: bytes) -> str:
+    """As it calls itself."""
+    (length,) = API_KEY.unpack_from(request, 8)
+    return request[10 : 10 + max(0, length)].decode()
 
 
 def _as_kafka_says(address: str) -> bytes:

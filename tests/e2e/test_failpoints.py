@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from tests.e2e.deployment import PARTITIONS, Deployment, undisturbed
 from tests.e2e.processes import until
 from tests.e2e.ssh_stream import Written, generated, records
+from tests.e2e.torture import BRISK, part
 from tests.e2e.transport import KafkaTransport, SqliteTransport
 from tests.e2e.trial import LOG_CHARACTERS_MAX, Trial, unique_name
 from tests.kafka_cut import END_TXN, Cut, cut_beside
@@ -15,8 +16,6 @@ from tests.kafka_cut import END_TXN, Cut, cut_beside
 from penstock.connectors.failpoint import FAILPOINTS, VARIABLE
 from penstock.pipelines.torture_processes import Process, Workers, simulated_model
 
-BRISK = ("--tokens-per-second", "100", "--ttft", "0.1")
-"""Of a simulated model: some runs are open whenever a process dies, and an answer comes while it lives."""
 OPENING = frozenset({"opening", "fenced", "log_read", "outputs_checked", "restored", "inputs_begun", "opened"})
 """Passed once per task: the second time one task is open already, and another one is not."""
 COMMITTING = frozenset(
@@ -90,10 +89,6 @@ def armed(points: Iterable[str]) -> Iterator[tuple[str, int]]:
         if point == "trial_fed":
             continue
         yield point, 2 if point in OPENING else 2 * PARTITIONS if point in COMMITTING else 1
-
-
-def part(stream: Sequence[Written], number: int, count: int) -> Sequence[Written]:
-    return stream[number * len(stream) // count : (number + 1) * len(stream) // count]
 
 
 def test_on_kafka_a_worker_that_dies_at_any_point_loses_and_doubles_nothing(kafka_transport: KafkaTransport) -> None:

@@ -32,11 +32,12 @@ class Echo:
 
 
 class Client:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._name, self._reader, self._writer = name.encode(), reader, writer
 
     def ask(self, correlation: int) -> None:
         request = API_KEY.pack(END_TXN) + API_KEY.pack(0) + CORRELATION.pack(correlation)
+        request += API_KEY.pack(len(self._name)) + self._name
         self._writer.write(CORRELATION.pack(len(request)) + request)
 
     async def answers(self, seconds: float = 0.1) -> list[int]:
@@ -70,9 +71,9 @@ async def way(echo: Echo) -> AsyncIterator[Cut]:
 
 
 @asynccontextmanager
-async def connected(way: Cut) -> AsyncIterator[Client]:
+async def connected(way: Cut, name: str = "client") -> AsyncIterator[Client]:
     host, _, port = way.bootstrap.rpartition(":")
-    client = Client(*await asyncio.open_connection(host, int(port)))
+    client = Client(name, *await asyncio.open_connection(host, int(port)))
     yield client
     client.close()
 
@@ -134,6 +135,14 @@ async def test_a_link_that_is_held_passes_nothing_that_way_until_it_heals(
         assert (await client.answers(), echo.heard) == ([], heard)
         way.heal()
         assert (await client.answers(), echo.heard) == ([FIRST], [FIRST])
+
+
+async def test_a_link_may_be_held_for_one_client_alone(way: Cut, echo: Echo) -> None:
+    way.hold("requests", "answers", whose="one")
+    async with connected(way, "one") as one, connected(way, "other") as other:
+        one.ask(FIRST)
+        other.ask(SECOND)
+        assert (await one.answers(), await other.answers()) == ([], [SECOND])
 
 
 async def test_requests_that_were_held_arrive_also_if_the_client_has_gone(way: Cut, echo: Echo) -> None:
