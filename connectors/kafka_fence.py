@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
 from penstock.connectors.kafka_error import reached
@@ -61,7 +62,10 @@ async def is_released(reader: Reader, log: TopicPartition) -> bool:
     end = (await reader.end_offsets([log]))[log]
     if end == 0:
         return True
-    last = await last_header(reader, log, max(start, end - TAIL_RECORDS), end)
+    try:
+        last = await last_header(reader, log, max(start, end - TAIL_RECORDS), end)
+    except OffsetOutOfRangeError:  # somebody trims it meanwhile, and so is at work
+        return False
     return last is not None and last.kind == "released"
 
 
