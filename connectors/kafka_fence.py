@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
 from penstock.connectors.kafka_error import reached
@@ -71,7 +72,10 @@ class Tail:
 
     async def _is_marked(self, end: int) -> bool:
         start = (await self._reader.beginning_offsets([self._log]))[self._log]
-        last = await last_header(self._reader, self._log, max(start, end - TAIL_RECORDS), end)
+        try:
+            last = await last_header(self._reader, self._log, max(start, end - TAIL_RECORDS), end)
+        except OffsetOutOfRangeError:  # somebody trims it meanwhile, and so is at work
+            return False
         return last is not None and last.kind == "released"
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 
 class Bell:
@@ -23,3 +25,17 @@ class Bell:
                 async with asyncio.timeout(seconds):
                     await self._rung.wait()
         self._rung.clear()
+
+
+def ring_at_end(ring: Callable[[], None], work: asyncio.Task[Any]) -> None:
+    """Ring when the work is done. How it went hears whoever asks for its result.
+
+    Whoever leaves in a hurry does not come to ask: then asyncio would complain, with a traceback, of what is no news.
+    """
+
+    def done(_: asyncio.Task[Any]) -> None:
+        if not work.cancelled():
+            work.exception()
+        ring()
+
+    work.add_done_callback(done)

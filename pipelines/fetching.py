@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from penstock.connectors.port import Batch, Limits
+from penstock.pipelines.bell import ring_at_end
 
 RECORDS_FIRST = 500
 RECORDS_MIN = 20
@@ -42,7 +43,7 @@ class Fetching:
     def begin(self) -> None:
         limits = Limits(records=min(self._portion, self.most), wait=FETCH_WAIT)
         self._fetch = asyncio.get_running_loop().create_task(self._log.fetch(limits))
-        self._fetch.add_done_callback(lambda _: self._ring())
+        ring_at_end(self._ring, self._fetch)
 
     @property
     def ready(self) -> bool:

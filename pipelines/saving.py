@@ -24,6 +24,7 @@ from penstock.operators.event import Answered
 from penstock.operators.key_state import Counts
 from penstock.operators.keys import BUCKETS_MAX
 from penstock.operators.task import Cut, Task
+from penstock.pipelines.bell import ring_at_end
 from penstock.pipelines.cadence import UNSAVED_BYTES_MAX, Cadence, Rotation, Waiting
 from penstock.pipelines.process import Process
 from penstock.pipelines.stuck import STUCK_SECONDS
@@ -103,7 +104,7 @@ class Saving:
         self._cadence.began(self._clock.monotonic())
         failpoint("cut")
         self._commit = asyncio.get_running_loop().create_task(self._carry_out(cut, self._images, counts))
-        self._commit.add_done_callback(lambda _: self._ring())
+        ring_at_end(self._ring, self._commit)
 
     def _image_due(self, seq: int) -> list[Bucket]:
         of = self._rotation.of

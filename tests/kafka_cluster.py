@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +80,17 @@ def jvm_kafka() -> Iterator[Kafka]:
         with LocalKafka(jars, folder, listeners=listeners, extra=security, format_options=("-S", scram)) as kafka:
             addresses = kafka.nodes[0].addresses
             yield Kafka(kafka.bootstrap, {each: addresses[each] for each in listeners}, certificate, kafka)
+
+
+@contextmanager
+def kafka_with(folder: Path, settings: Mapping[str, object]) -> Iterator[LocalKafka]:
+    """A broker for one test, with settings that the others could not live with; the test is skipped where there is none."""
+    with ExitStack() as stack:
+        try:
+            kafka = stack.enter_context(LocalKafka(find_jars(), folder, extra=settings))
+        except NoKafka as reason:
+            pytest.skip(str(reason))
+        yield kafka
 
 
 @contextmanager

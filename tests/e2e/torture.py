@@ -14,6 +14,8 @@ from penstock.pipelines.torture_processes import Process, Workers
 
 SLOW = ("--tokens-per-second", "25", "--ttft", "0.2")
 """Of a simulated model: an answer takes seconds, so that strikes meet open runs and half-told answers."""
+BRISK = ("--tokens-per-second", "100", "--ttft", "0.1")
+"""Of one whose answers come while a process lives, and some are under way whenever it dies."""
 PAUSE_SECONDS = (0.2, 2.0)
 """Between two strikes: shorter than a process needs to open its tasks, or long enough for it to work on them."""
 
@@ -30,8 +32,7 @@ def torture(
     group.start()
     group.start()
     for number, deadly in enumerate(strikes):
-        part = stream[number * len(stream) // len(strikes) : (number + 1) * len(stream) // len(strikes)]
-        trial.transport.produce(trial.deployment.source, part)
+        trial.transport.produce(trial.deployment.source, part(stream, number, len(strikes)))
         time.sleep(random.uniform(*PAUSE_SECONDS))
         trial.check_alive(group)
         victim = random.choice(group.running)
@@ -39,6 +40,11 @@ def torture(
             _kill(group, victim, random)
         else:
             _stop_for_a_while(victim, stopped)
+
+
+def part(stream: Sequence[Written], number: int, count: int) -> Sequence[Written]:
+    """One of so many equal parts."""
+    return stream[number * len(stream) // count : (number + 1) * len(stream) // count]
 
 
 def _kill(group: Workers, victim: Process, random: Random) -> None:

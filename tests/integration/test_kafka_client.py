@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from aiokafka.structs import TopicPartition
-from tests.kafka_cut import END_TXN, cut
+from tests.kafka_cut import END_TXN, Strike, cut
 from tests.kafka_world import KafkaWorld
 
 from penstock.connectors.clock import MachineClock
@@ -32,9 +32,9 @@ async def test_an_end_of_a_transaction_whose_answer_was_lost_is_sent_again_and_c
         try:
             await commit(producer, topic, b"answered")
             assert producer.resent == 0
-            way.lose.append(END_TXN)
+            way.strike(END_TXN, "cut")
             await commit(producer, topic, b"lost")
-            assert way.lost == [END_TXN]
+            assert way.struck == [Strike(END_TXN, "cut")]
             assert producer.resent == 1
             await commit(producer, topic, b"answered again")
             assert producer.resent == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from tests.kafka_cut import ADD_PARTITIONS_TO_TXN, END_TXN, Cut, cut
+from tests.kafka_cut import ADD_PARTITIONS_TO_TXN, END_TXN, PRODUCE, Cut, Strike, cut
 from tests.kafka_world import TASK, KafkaWorld, commit, declare, delta
 
 from penstock.connectors.kafka import KafkaBroker
@@ -17,6 +17,9 @@ from penstock.operators.error import Fenced, Indefinite
 from penstock.state.delta import Delta, Entry
 
 pytestmark = pytest.mark.timeout(60)
+
+LATE = 1.5
+"""Seconds."""
 
 Interlude = Callable[[], Awaitable[None]]
 
@@ -73,15 +76,26 @@ async def test_after_a_request_that_was_sent_twice_the_log_goes_on_in_a_new_epoc
     log, clients = await opened_through(kafka, way)
     await commit(log, "before", topic=kafka.results)
     assert clients.started == 1
-    way.lose.append(request_kind)
+    way.strike(request_kind, "cut")
     await commit(log, "lost", topic=kafka.results)
-    assert way.lost == [request_kind]
+    assert way.struck == [Strike(request_kind, "cut")]
     assert clients.started == 2
     await commit(log, "after", topic=kafka.results)
     assert clients.started == 2
     assert await kafka.committed(kafka.results) == [b"before", b"lost", b"after"]
     deltas = [entry.header for entry in await restored(kafka) if isinstance(entry, Delta)]
     assert [(header.seq, header.incarnation) for header in deltas] == [(0, 1), (1, 1), (2, 1), (3, 1)]
+
+
+async def test_a_late_copy_of_an_end_does_not_end_the_transaction_after_it(kafka: KafkaWorld, way: Cut) -> None:
+    """The records of the second transaction are on their way when the first end of the first one arrives."""
+    log, _ = await opened_through(kafka, way)
+    way.strike(END_TXN, "overtake", LATE)
+    await commit(log, "overtaken", topic=kafka.results)
+    way.strike(PRODUCE, "delay request", 2 * LATE)
+    await commit(log, "met", topic=kafka.results)
+    assert len(way.struck) == 2
+    assert await kafka.committed(kafka.results) == [b"overtaken", b"met"]
 
 
 async def test_who_opened_the_task_before_the_new_epoch_keeps_it(kafka: KafkaWorld, way: Cut) -> None:
@@ -95,7 +109,7 @@ async def test_who_opened_the_task_before_the_new_epoch_keeps_it(kafka: KafkaWor
         await kafka.open(successor)
 
     clients.interlude = succeed
-    way.lose.append(END_TXN)
+    way.strike(END_TXN, "cut")
     with pytest.raises(Fenced, match="has opened the task, and written seq 2"):
         await commit(log, "decided", topic=kafka.results)
     clients.interlude = None
@@ -119,7 +133,7 @@ async def test_who_has_read_the_log_and_not_written_yet_is_fenced_and_takes_the_
         successors.append(successor)
 
     clients.interlude = read
-    way.lose.append(END_TXN)
+    way.strike(END_TXN, "cut")
     await commit(log, "decided", topic=kafka.results)
     (successor,) = successors
     positions = await successor.begin({})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -12,6 +12,7 @@ from tests.kafka_world import TASK, KafkaWorld, delta
 
 from penstock.connectors.clock import MachineClock
 from penstock.connectors.kafka import KafkaBroker
+from penstock.connectors.kafka_fence import Tail
 from penstock.connectors.lease import HANDOVER_SECONDS
 from penstock.connectors.port import Asked, Assignment, Given, Taken, TaskId
 from penstock.operators.error import Fenced, NotOurs
@@ -145,6 +146,26 @@ async def test_who_is_given_a_task_that_is_never_released_opens_it_after_the_tim
     again = await opened_in(kafka, heir)
     assert again < HANDOVER_SECONDS / 2, "it is ours for long"
     told.end()
+
+
+async def test_a_log_that_is_trimmed_while_it_is_looked_at_was_not_released(kafka: KafkaWorld) -> None:
+    """Its owner is at work: that is nothing to complain of."""
+    await kafka.create()
+    await kafka.open(await kafka.broker())
+    log, reader = TopicPartition(kafka.layout().log, 0), kafka.clients.reader()
+    await reader.start()
+    look = reader.beginning_offsets
+
+    async def look_and_trim(partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        starts = await look(partitions)
+        await kafka.delete_records(log.topic, (await reader.end_offsets(partitions))[log])
+        return starts
+
+    reader.beginning_offsets = look_and_trim  # type: ignore[method-assign]  # of this one
+    try:
+        assert not await Tail(reader, log).is_released()
+    finally:
+        await reader.stop()
 
 
 async def test_a_task_that_nobody_ever_had_is_opened_at_once(kafka: KafkaWorld) -> None:

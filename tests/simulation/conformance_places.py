@@ -146,7 +146,7 @@ class RealPlace:
 
     async def lose(self, kind: Kind) -> None:
         assert self._cut is not None
-        self._cut.lose.append(API_KEYS[kind])
+        self._cut.strike(API_KEYS[kind], "cut")
 
     def copy_of_end(self, producer: Any) -> Callable[[], Awaitable[m.Error]]:
         manager = producer._txn_manager

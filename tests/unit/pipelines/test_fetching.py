@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from typing import Any
 
 import pytest
 
 from penstock.connectors.port import Batch, Limits
-from penstock.operators.error import Fenced
+from penstock.operators.error import Fenced, Unreachable
 from penstock.operators.event import Progress
 from penstock.operators.record import Record
 from penstock.pipelines.fetching import FEED_SECONDS, RECORDS_MAX, RECORDS_MIN, Fetching
@@ -111,6 +113,21 @@ async def portion_after(reader: Reader) -> int:
     await reader.next(batch_of(1))
     await asyncio.sleep(0)
     return reader.input.limits[-1].records
+
+
+async def test_what_goes_wrong_with_a_fetch_after_the_end_was_cut_short_is_no_news(reader: Reader) -> None:
+    """As when a process ends while a task is being left: its log is closed under the fetch."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    ending = asyncio.create_task(reader.fetching.end())
+    await asyncio.sleep(0)
+    ending.cancel()
+    await asyncio.wait([ending])
+    reader.input.batches.put_nowait(Unreachable("this broker was closed"))
+    await reader.rung.wait()
+    del ending, reader.fetching
+    gc.collect()
+    assert complaints == []
 
 
 async def test_inputs_are_told_to_pause_and_to_resume_once_each(reader: Reader) -> None:
