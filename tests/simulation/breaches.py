@@ -15,14 +15,16 @@ from tests.simulation import world
 
 from penstock.connectors.kafka import KafkaBroker
 from penstock.connectors.kafka_fence import Fence
+from penstock.connectors.kafka_inputs import Inputs
 from penstock.connectors.kafka_log import KafkaTaskLog
 from penstock.connectors.kafka_repair import Stock
 from penstock.connectors.kafka_writer import Writer
 from penstock.connectors.lease import Lease
 from penstock.connectors.port import Committed, TaskId
-from penstock.operators import agent, occasion
+from penstock.operators import agent, occasion, task
 from penstock.operators.error import Indefinite
 from penstock.operators.event import Effect, Progress
+from penstock.operators.intake import Merge
 from penstock.operators.record import Output
 from penstock.operators.task import Cut, Task
 from penstock.operators.watermark import Origin
@@ -223,6 +225,35 @@ def tell_silence_by_the_clock(patch: Patch) -> None:
         core._pass_time(min(origin.watermark for origin in core._origins.values()))
 
     patch.setattr(Task, "_let_silence_pass", let_silence_pass)
+
+
+def take_old_news_for_new(patch: Patch) -> None:
+    """What an answer says of the end of an input counts as of when it came, however long that took."""
+    plain = Inputs._note_progress
+
+    async def note_progress(inputs: Inputs, topic: str, partition: TopicPartition) -> None:
+        inputs._came_at[topic] = inputs._reader.last_poll_timestamp(partition) or inputs._came_at[topic]
+        before = inputs._progress[topic]
+        await plain(inputs, topic, partition)
+        seen_at = max(inputs._came_at[topic], before.seen_at)
+        inputs._progress[topic] = msgspec.structs.replace(inputs._progress[topic], seen_at=seen_at)
+
+    patch.setattr(Inputs, "_note_progress", note_progress)
+
+
+def let_any_input_lead(patch: Patch) -> None:
+    """Time is as far as the input that is furthest ahead."""
+    patch.setattr(task, "least", lambda origins: max(origin.watermark for origin in origins.values()))
+
+
+def wait_for_no_input(patch: Patch) -> None:
+    """A merge gives out what it has."""
+    patch.setattr(Merge, "_waited_enough", lambda merge, now: True)
+
+
+def take_what_waits_for_read(patch: Patch) -> None:
+    """What waits in a merge lies behind the positions that are saved."""
+    patch.setattr(Task, "_holds", lambda core, topic: False)
 
 
 def forget_watermarks(patch: Patch) -> None:

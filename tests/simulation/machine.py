@@ -7,7 +7,7 @@ start ─▶ process a.1 ──SIGKILL──▶ half a second ─▶ process a.2
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from random import Random
 from typing import TYPE_CHECKING
@@ -99,7 +99,8 @@ class Machine:
         model = WatchedModel(world.model_ways, name, clock, world.calls)
         models = dict.fromkeys(pipeline.models, model)
         random = Random(f"{world.story.seed} {name}")
-        return Worker(pipeline.plan, pipeline.layout, broker, models, clock, WorkerOptions(owner=name), random)
+        options = WorkerOptions(owner=name, batch=world.story.batch)
+        return Worker(pipeline.plan, pipeline.layout, broker, models, clock, options, random)
 
     async def has_left(self) -> None:
         """Until its process has ended, unless that cannot do anything. Raises WorkerEnded when it takes too long."""
@@ -112,7 +113,7 @@ class Machine:
     def keepers(self) -> Sequence[Keeper]:
         return self.worker.keepers if self.worker is not None else []
 
-    def done_tasks(self, topic: str, ends: Sequence[int]) -> dict[int, Task]:
+    def done_tasks(self, ends: Sequence[Mapping[str, int]]) -> dict[int, Task]:
         """Partitions that were read to these ends, and on which nothing is left to do: everything is committed."""
         sessions = [(keeper.task.partition, keeper.session) for keeper in self.keepers]
         return {
@@ -120,7 +121,7 @@ class Machine:
             for partition, session in sessions
             if session is not None
             and session.quiet_since is not None
-            and session.progress[topic].position >= ends[partition]
+            and all(session.progress[topic].position >= end for topic, end in ends[partition].items())
         }
 
 

@@ -58,7 +58,13 @@ MUTATIONS: Mapping[str, Mutation] = {
     "answers that had come are not kept": Mutation("11", "eventful", 150, "which had the answer", (b.forget_answers,)),
     "run ids that are counted": Mutation("12", "killed", 5, "invented: ", (b.count_runs,)),
     "idle by the wall clock": Mutation("13", "timed", 120, "", (b.tell_silence_by_the_clock,)),
-    "the watermark is not saved": Mutation("13", "timed", 150, "", (b.forget_watermarks,)),
+    "the watermark is not saved": Mutation("13", "two inputs", 30, "", (b.forget_watermarks,)),
+    "an answer that came late is news": Mutation("13", "two inputs", 300, "", (b.take_old_news_for_new,)),
+    "the input furthest ahead says how late it is": Mutation("13", "two inputs", 20, "", (b.let_any_input_lead,)),
+    "a merge waits for nobody": Mutation("13", "two recordings", 20, "other answers: ", (b.wait_for_no_input,)),
+    "what waits in a merge counts as read": Mutation(
+        "13", "two recordings", 300, "lost: ", (b.take_what_waits_for_read,)
+    ),
     "partials after their final": Mutation("14", "killed", 10, "comes right after revision", (b.turn_outputs_round,)),
 }
 UNNOTICED: Mapping[str, Mutation] = {

@@ -22,8 +22,9 @@ from typing import NamedTuple, NoReturn
 from tests.simulation import messages as m
 from tests.simulation.expectation import expected, placed
 from tests.simulation.network import Chances
+from tests.simulation.pipelines import MERGED, TIMED, TWO_INPUTS
 from tests.simulation.settings import BrokerSettings
-from tests.simulation.world import INPUT, Faults, Story, World, verdict
+from tests.simulation.world import Faults, Story, World, verdict
 from tests.stage import compiled
 
 LATE_ENDS = Chances(late=0.3, only=frozenset({m.EndTransaction, m.AddPartitions}))
@@ -78,24 +79,6 @@ def heavy(seed: int) -> Story:
     )
 
 
-TIMED = """
-penstock: v1
-name: timed
-sources:
-  auth: {topic: auth, key: event.host, watermark: {delay: 500ms, idle: 1500ms, lateness: 0s}}
-triggers:
-  often: {every: 2s, agent: judge}
-  failed: {each: event.outcome == "failed", agent: judge}
-models:
-  small: {base_url: "http://127.0.0.1:9/v1", model: tiny}
-agents:
-  judge:
-    ask: Is {{ key }} under attack?
-    answer: {verdict: {enum: [attack, benign]}, why: {type: string}}
-"""
-"""Time counts: an outage of ours that was taken for silence would make events late that are still to be read."""
-
-
 def timed(seed: int) -> Story:
     """Nobody reads for longer than an input has to be silent to be idle, but it is not silent."""
     faults = Faults(kills=2, stops=2, seconds=8.0)
@@ -108,7 +91,38 @@ def timed(seed: int) -> Story:
         spacing=125,
         faults=faults,
         pipeline=TIMED,
-        settling=30.0,
+        settling=5.0,
+    )
+
+
+def two_inputs(seed: int) -> Story:
+    """One of two inputs is silent most of the time, and processes are killed, stopped and cut off."""
+    return Story(
+        seed,
+        workers=2,
+        partitions=1,
+        events=80,
+        spacing=125,
+        flows=24,
+        punctual=True,
+        faults=Faults(kills=2, stops=1, cuts=2, seconds=8.0),
+        pipeline=TWO_INPUTS,
+        settling=6.0,
+    )
+
+
+def two_recordings(seed: int) -> Story:
+    """Two inputs are there from the beginning, and read in small portions by processes that are killed and replaced."""
+    return Story(
+        seed,
+        workers=2,
+        partitions=2,
+        events=80,
+        flows=40,
+        batch=5,
+        feeding=0.0,
+        faults=Faults(kills=2, restarts=2, seconds=3.0),
+        pipeline=MERGED,
     )
 
 
@@ -129,6 +143,8 @@ STORIES: Mapping[str, Callable[[int], Story]] = {
     "moody model": moody,
     "heavy": heavy,
     "timed": timed,
+    "two inputs": two_inputs,
+    "two recordings": two_recordings,
 }
 
 
@@ -148,6 +164,7 @@ REGRESSIONS: Mapping[Seed, str] = {
         "cut off", 25
     ): "a call that had waited for the lease was made when the task had been somebody else's meanwhile",
     Seed("cut off", 77): "the same",
+    Seed("two inputs", 26): "an answer that waited while its process was stopped told of a silence that was over",
 }
 """Seeds that failed once, and why: they are always played."""
 
@@ -155,7 +172,7 @@ REGRESSIONS: Mapping[Seed, str] = {
 def check(story: Story) -> None:
     """Play it. Raises when what is told is not what is due, or what went wrong itself."""
     told = World(story).play().outcomes
-    due = expected(compiled(story.pipeline), placed(INPUT, story.partitions, story.records()), verdict)
+    due = expected(compiled(story.pipeline), placed(story.partitions, story.records()), verdict)
     missing, more = {*due} - {*told}, {*told} - {*due}
     other = sorted(name for name in {*due} & {*told} if due[name] != told[name])
     assert told == due, f"lost: {sorted(missing)}, invented: {sorted(more)}, other answers: {other}"

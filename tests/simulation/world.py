@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -36,11 +37,14 @@ from tests.virtual_time import BEGINNING_MS
 from penstock.connectors.partition import partition_of
 from penstock.operators.event import ChatRequest
 from penstock.operators.task import Task
+from penstock.pipelines.fetching import RECORDS_MAX
 
 INPUT = "auth"
+OTHER_INPUT = "flow"
 CALM_SECONDS = 120.0
 """So long after the last fault everything has to be done."""
 LOOK_SECONDS = 0.5
+HOSTS = 4
 WAYS: Sequence[Way] = ("out", "in")
 
 
@@ -57,12 +61,23 @@ class Faults:
     seconds: float = 5.0
 
 
+class Event(NamedTuple):
+    """A record that somebody writes to an input."""
+
+    topic: str
+    sent: Sent
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
     """`events` come one by one, within about `feeding` seconds, each `spacing` ms of event time after the one before.
 
-    After `settling` more seconds time that passes has done what it does. `piece_seconds`: how slow the model is; `moods`: how
-    often it fails.
+    `settling` seconds after all of it was read, time that passes has done what it does. `piece_seconds`: how slow the model
+    is; `moods`: how often it fails; `batch`: how many records a task takes at once.
+
+    `flows` are events of a second input. They come in a few bursts, never at the time of an event of the first, and one burst
+    comes at once: of an input of which nothing was ever heard nobody knows what time it has. `punctual`: events come when
+    they happen, whatever `feeding` says; else nobody can say how silent an input is.
     """
 
     seed: int
@@ -78,12 +93,28 @@ class Story:
     spacing: int = 1_000
     piece_seconds: float = 0.05
     moods: float = 0.0
+    batch: int = RECORDS_MAX
+    flows: int = 0
+    punctual: bool = False
 
-    def records(self) -> list[Sent]:
-        return [
-            Sent(BEGINNING_MS + self.spacing * number, host.encode(), self._value(number, host, outcome), ())
-            for number, (host, outcome) in enumerate(logins(self.seed, self.events))
-        ]
+    def records(self) -> list[Event]:
+        """In the order of event time."""
+        return sorted([*self._logins(), *self._flows()], key=lambda event: event.sent.timestamp)
+
+    def _logins(self) -> Iterator[Event]:
+        for number, (host, outcome) in enumerate(logins(self.seed, self.events)):
+            sent = Sent(BEGINNING_MS + self.spacing * number, host.encode(), self._value(number, host, outcome), ())
+            yield Event(INPUT, sent)
+
+    def _flows(self) -> Iterator[Event]:
+        random = Random(f"{self.seed} flows")
+        late = self.events * 3 // 4
+        bursts = [0, random.randrange(late), random.randrange(late, self.events)]
+        for number in range(self.flows):
+            burst, place = divmod(number, -(-self.flows // len(bursts)))
+            time = BEGINNING_MS + self.spacing * (bursts[burst] + place) + self.spacing // 2
+            host, size = f"host-{random.randrange(HOSTS)}", random.randrange(1_000)
+            yield Event(OTHER_INPUT, Sent(time, host.encode(), msgspec.json.encode({"host": host, "bytes": size}), ()))
 
     def _value(self, number: int, host: str, outcome: str) -> bytes:
         """Lines are not to be compressed: the log should grow by them."""
@@ -127,21 +158,27 @@ class World:
             logging.disable(logging.NOTSET)
 
     async def _play(self) -> Told:
-        self.cluster.create(INPUT, self.story.partitions)
+        for topic in self.pipeline.layout.inputs:
+            self.cluster.create(topic, self.story.partitions)
         for machine in self.machines:
             machine.start()
         await asyncio.gather(self._feed(), self._disturb())
-        await asyncio.sleep(self.story.settling)
+        if self.story.settling:
+            await self._until_done()
+            await asyncio.sleep(self.story.settling)
         self._look_at_state(await self._until_done())
         await self._until_left()
         return self._look_at_everything()
 
     async def _feed(self) -> None:
         """Each is written exactly once."""
-        for sent in self.story.records():
-            partition = TopicPartition(INPUT, partition_of(sent.key or b"", self.story.partitions))
+        for topic, sent in self.story.records():
+            if self.story.punctual:
+                await asyncio.sleep((sent.timestamp - self.clock.now()) / 1_000)
+            partition = TopicPartition(topic, partition_of(sent.key or b"", self.story.partitions))
             self.network.write(partition, [sent])
-            await asyncio.sleep(self.random.random() * 2 * self.story.feeding / self.story.events)
+            if not self.story.punctual:
+                await asyncio.sleep(self.random.random() * 2 * self.story.feeding / self.story.events)
 
     async def _disturb(self) -> None:
         """Everything that goes wrong, and at the end nothing any more."""
@@ -211,13 +248,17 @@ class World:
                     return done
 
     def _done_tasks(self) -> dict[int, Task]:
-        partitions = [TopicPartition(INPUT, number) for number in range(self.story.partitions)]
-        found = [self.cluster.topics.find(partition) for partition in partitions]
-        ends = [each.log.end if each is not None else 0 for each in found]
+        ends = [self._ends(partition) for partition in range(self.story.partitions)]
         done: dict[int, Task] = {}
         for machine in self.machines:
-            done |= machine.done_tasks(INPUT, ends)
+            done |= machine.done_tasks(ends)
         return done
+
+    def _ends(self, partition: int) -> dict[str, int]:
+        """Of the inputs."""
+        topics = self.pipeline.layout.inputs
+        found = {topic: self.cluster.topics.find(TopicPartition(topic, partition)) for topic in topics}
+        return {topic: 0 if each is None else each.log.end for topic, each in found.items()}
 
     def _check_ended(self) -> None:
         if self._ended:
