@@ -22,12 +22,17 @@ from penstock.connectors.kafka_writer import Writer
 from penstock.connectors.lease import Lease
 from penstock.connectors.port import Committed, TaskId
 from penstock.operators import agent, occasion, task
+from penstock.operators.carried import Carried
+from penstock.operators.continuation import Continues
+from penstock.operators.definitions import Definitions
 from penstock.operators.error import Indefinite
 from penstock.operators.event import Effect, Progress
 from penstock.operators.intake import Merge
 from penstock.operators.record import Output
+from penstock.operators.runs import Runs
 from penstock.operators.task import Cut, Task
 from penstock.operators.watermark import Origin
+from penstock.pipelines.deference import Deference
 from penstock.pipelines.keeper import Keeper
 from penstock.pipelines.kept import KeptAnswers
 from penstock.pipelines.run import Session
@@ -263,6 +268,39 @@ def forget_watermarks(patch: Patch) -> None:
         return msgspec.structs.replace(plain(origin, reached), event_time=None, watermark=None)
 
     patch.setattr(Origin, "clock", clock)
+
+
+def drop_former_runs(patch: Patch) -> None:
+    """Those that were begun under another definition than the present one."""
+    plain = Runs.reopen
+
+    def reopen(runs: Runs, continues: Continues) -> Iterator[None]:
+        definitions: Any = runs._plan_of
+        present = definitions.__self__._plan.digest
+        for run in [run for run in runs._runs.values() if run.definition != present]:
+            runs.restore(run.id, None)
+        yield from plain(runs, continues)
+
+    patch.setattr(Runs, "reopen", reopen)
+
+
+def ask_by_the_present_file(patch: Patch) -> None:
+    patch.setattr(Definitions, "plan_of", lambda definitions, run: definitions._plan)
+
+
+def defer_to_nobody(patch: Patch) -> None:
+    patch.setattr(Deference, "look_at", lambda deference, last, where: None)
+
+
+def carry_nothing(patch: Patch) -> None:
+    """What a definition does not know is thrown away."""
+    for name in ("keep_cell", "keep_aggregate", "take"):
+        patch.setattr(Carried, name, _not_looked_at)
+
+
+def miss_nothing(patch: Patch) -> None:
+    """An aggregate that its definition left for a while counts on, as if nothing had happened meanwhile."""
+    patch.setattr(Carried, "miss", _not_looked_at)
 
 
 def turn_outputs_round(patch: Patch) -> None:

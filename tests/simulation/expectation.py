@@ -8,7 +8,7 @@ Of several inputs the events come in the order of their times, whichever input t
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -23,6 +23,8 @@ DAY_MS = 86_400_000
 NOTHING_MORE = Progress(0, 0, 0)
 """Of an input: nobody has to wait for it, and it has not been silent."""
 
+Parsed = Mapping[str, Any]
+"""A result."""
 Outcomes = dict[tuple[str, str], Any]
 """(run, state) → answer, as `Told.outcomes` has it."""
 
@@ -43,11 +45,16 @@ def expected(pipeline: Pipeline, records: Sequence[Sequence[Record]], answer: Ca
     """When a day has passed since the last record."""
     outcomes: Outcomes = {}
     for partition, each in enumerate(records):
-        outcomes |= _of_partition(Task(pipeline.plan, partition), each, answer)
+        outcomes |= outcomes_of(results_of(Task(pipeline.plan, partition), each, answer))
     return outcomes
 
 
-def _of_partition(core: Task, records: Sequence[Record], answer: Callable[[ChatRequest], str]) -> Outcomes:
+def outcomes_of(results: Iterable[Parsed]) -> Outcomes:
+    return {(result["run"], result["state"]): result["answer"] for result in results}
+
+
+def results_of(core: Task, records: Sequence[Record], answer: Callable[[ChatRequest], str]) -> list[Parsed]:
+    """All that a new core says of these records, and of the day after the last one."""
     for _ in core.opening({}, 0):
         pass
     inputs = [source.topic for source in core.plan.sources]
@@ -57,8 +64,7 @@ def _of_partition(core: Task, records: Sequence[Record], answer: Callable[[ChatR
         later = records[-1].timestamp + DAY_MS
         _feed(core, Ticked(later, dict.fromkeys(inputs, Progress(0, 0, later))), answer)
     cut = core.cut(seq=0, incarnation=1, owner="", build="", sent={})
-    results = [orjson.loads(each.value or b"") for each in cut.outputs if each.topic == core.plan.results.results]
-    return {(result["run"], result["state"]): result["answer"] for result in results}
+    return [orjson.loads(each.value or b"") for each in cut.outputs if each.topic == core.plan.results.results]
 
 
 def _feed(core: Task, event: Event, answer: Callable[[ChatRequest], str]) -> None:

@@ -47,6 +47,7 @@ class Machine:
         self.starts = 0
         self._life: asyncio.Task[None] | None = None
         self._told_to_end = self._for_good = False
+        self._pipeline, self._roll_out = world.pipeline, 0
 
     def start(self) -> None:
         if self._for_good:
@@ -54,6 +55,7 @@ class Machine:
         self.starts += 1
         self._told_to_end = False
         world, name = self._world, f"{self._name}.{self.starts}"
+        self._pipeline, self._roll_out = world.deployed, world.roll_outs
         self.worker = None
         self.process = world.loop.process(name)
         self._life = world.loop.spawn(self.process, self._live(name))
@@ -68,6 +70,11 @@ class Machine:
         self._told_to_end, self._for_good = True, for_good
         if self.worker is not None:
             self.worker.stop()
+
+    def replace(self, roll_out: int) -> None:
+        """SIGTERM, unless its process was started after that already."""
+        if self._roll_out < roll_out and not self._for_good:
+            self.end(for_good=False)
 
     async def _live(self, name: str) -> None:
         world = self._world
@@ -91,11 +98,11 @@ class Machine:
     def _broker(self, name: str) -> KafkaBroker:
         world = self._world
         clients: Clients = SimulatedClients(world.network, name, world.clock, settings().transaction_timeout / 1_000)
-        return KafkaBroker(world.pipeline.layout, settings(), name, world.clock, clients, trim_seconds=TRIM_SECONDS)
+        return KafkaBroker(self._pipeline.layout, settings(), name, world.clock, clients, trim_seconds=TRIM_SECONDS)
 
     def _worker_of(self, broker: KafkaBroker, name: str) -> Worker:
         world = self._world
-        pipeline, clock = world.pipeline, world.clock
+        pipeline, clock = self._pipeline, world.clock
         model = WatchedModel(world.model_ways, name, clock, world.calls)
         models = dict.fromkeys(pipeline.models, model)
         random = Random(f"{world.story.seed} {name}")

@@ -66,6 +66,13 @@ MUTATIONS: Mapping[str, Mutation] = {
         "13", "two recordings", 300, "lost: ", (b.take_what_waits_for_read,)
     ),
     "partials after their final": Mutation("14", "killed", 10, "comes right after revision", (b.turn_outputs_round,)),
+    "runs of another definition are dropped": Mutation("16", "rolled out", 100, "", (b.drop_former_runs,)),
+    "runs of another definition ask by the present one": Mutation(
+        "16", "rolled out", 100, "other answers: ", (b.ask_by_the_present_file,)
+    ),
+    "older processes do not defer": Mutation("16", "rolled out", 100, "takes back", (b.defer_to_nobody,)),
+    "what a definition does not know is thrown away": Mutation("16", "rolled out", 100, "", (b.carry_nothing,)),
+    "an aggregate that missed events counts on": Mutation("16", "rolled out", 100, "", (b.miss_nothing,)),
 }
 UNNOTICED: Mapping[str, Mutation] = {
     "`opened` may lie anywhere": Mutation("1", "cut off", 20, "", (b.let_opened_lie_anywhere,)),

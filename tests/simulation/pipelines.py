@@ -41,6 +41,36 @@ agents:
 one of them, and a period is over when both have passed it. Nothing is late, unless time went on without one of them.
 """
 
+BEFORE = """
+penstock: v1
+name: rolling
+sources:
+  auth: {topic: auth, key: event.host, watermark: {idle: never}}
+triggers:
+  failed: {each: event.outcome == "failed", agent: judge}
+  many: {when: 'count(event.outcome == "failed", 1h) >= 2', until: 'count(event.outcome == "odd", 1h) >= 1', agent: judge}
+  odd: {each: event.outcome == "odd", agent: clerk}
+  busy: {when: 'count(event.outcome == "ok", 1h) >= 3', until: 'count(event.outcome == "none", 1h) > 0', agent: none}
+models:
+  small: {base_url: "http://127.0.0.1:9/v1", model: tiny}
+agents:
+  judge:
+    system: You are strict.
+    ask: Is {{ key }} under attack?
+    answer: {verdict: {enum: [attack, benign]}, why: {type: string}}
+    partials: {every: 100ms}
+  clerk:
+    ask: What about {{ key }}?
+    answer: {verdict: {enum: [attack, benign]}, why: {type: string}}
+"""
+AFTER = (
+    BEFORE.replace("You are strict.", "You are lenient.")
+    .replace("odd: {each", "unusual: {each")
+    .replace('busy: {when: \'count(event.outcome == "ok", 1h)', 'calm: {when: \'count(event.outcome != "failed", 1h)')
+    .replace("clerk", "novice")
+)
+"""Two triggers stay, and their agent is told something else; two others and an agent are gone, and new ones there."""
+
 MERGED = """
 penstock: v1
 name: pair

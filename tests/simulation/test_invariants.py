@@ -12,7 +12,7 @@ from tests.simulation.bill import check_calls
 from tests.simulation.calls import WatchedCall
 from tests.simulation.chronicle import Chronicle, Commit, Written
 from tests.simulation.cluster import Cluster
-from tests.simulation.invariants import check_commits, check_rest, check_results
+from tests.simulation.invariants import check_commits, check_deference, check_rest, check_results
 from tests.simulation.messages import Record, Sent, SentBatch
 from tests.simulation.settings import BrokerSettings
 
@@ -71,6 +71,13 @@ WRONG_LOGS: list[tuple[str, Callable[[], Chronicle]]] = [
 def test_a_log_that_cannot_be_is_noticed(what: str, wrong: Callable[[], Chronicle]) -> None:
     with pytest.raises(AssertionError, match=what):
         check_commits(wrong())
+
+
+def test_an_older_process_that_takes_a_definition_back_is_noticed() -> None:
+    newer = header(0, started=9, definition="new")
+    with pytest.raises(AssertionError, match="a takes back the newer definition of a"):
+        check_deference(deltas(newer, header(1, started=8, definition="old")))
+    check_deference(deltas(newer, header(1, started=10, definition="old"), header(2, started=8, definition="old")))
 
 
 def test_a_second_outcome_is_noticed() -> None:

@@ -25,7 +25,7 @@ from tests.simulation.bill import check_calls
 from tests.simulation.calls import WatchedCall, Ways
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.cluster import Cluster
-from tests.simulation.invariants import check_commits, check_rest, check_restoring, check_results
+from tests.simulation.invariants import check_commits, check_deference, check_rest, check_restoring, check_results
 from tests.simulation.loop import Process, SimulatedClock, SimulatedLoop
 from tests.simulation.machine import Machine, WorkerEnded
 from tests.simulation.messages import Sent
@@ -37,6 +37,7 @@ from tests.virtual_time import BEGINNING_MS
 from penstock.connectors.partition import partition_of
 from penstock.operators.event import ChatRequest
 from penstock.operators.task import Task
+from penstock.pipelines.compile import Pipeline
 from penstock.pipelines.fetching import RECORDS_MAX
 
 INPUT = "auth"
@@ -44,6 +45,7 @@ OTHER_INPUT = "flow"
 CALM_SECONDS = 120.0
 """So long after the last fault everything has to be done."""
 LOOK_SECONDS = 0.5
+ROLL_OUT_SECONDS = 2.5
 HOSTS = 4
 WAYS: Sequence[Way] = ("out", "in")
 
@@ -57,6 +59,7 @@ class Faults:
     stops: int = 0
     cuts: int = 0
     broker_crashes: int = 0
+    roll_outs: int = 0
     chances: Chances | None = None
     seconds: float = 5.0
 
@@ -78,6 +81,8 @@ class Story:
     `flows` are events of a second input. They come in a few bursts, never at the time of an event of the first, and one burst
     comes at once: of an input of which nothing was ever heard nobody knows what time it has. `punctual`: events come when
     they happen, whatever `feeding` says; else nobody can say how silent an input is.
+
+    `changed`: the file that is rolled out first; the next roll-out takes that back, and so on.
     """
 
     seed: int
@@ -89,6 +94,7 @@ class Story:
     faults: Faults = field(default_factory=Faults)
     brokers: BrokerSettings = field(default_factory=BrokerSettings)
     pipeline: str = WATCH
+    changed: str = ""
     settling: float = 0.0
     spacing: int = 1_000
     piece_seconds: float = 0.05
@@ -135,6 +141,8 @@ class World:
         self.story = story
         self.random = Random(story.seed)
         self.pipeline = compiled(story.pipeline)
+        self.files = [self.pipeline, compiled(story.changed)] if story.changed else [self.pipeline]
+        self.roll_outs = 0
         self.loop = SimulatedLoop(shuffle=Random(self.random.random()))
         self.clock = SimulatedClock(self.loop)
         self.cluster = Cluster(story.brokers, Random(self.random.random()))
@@ -143,6 +151,11 @@ class World:
         self.model_ways = Ways(verdict, story.piece_seconds, story.moods, Random(f"{story.seed} model"))
         self.calls: list[WatchedCall] = []
         self._ended: list[str] = []
+
+    @property
+    def deployed(self) -> Pipeline:
+        """What a process runs that is started now."""
+        return self.files[self.roll_outs % len(self.files)]
 
     def ended(self, how: str) -> None:
         """A worker came to an end that nobody had asked for."""
@@ -190,9 +203,12 @@ class World:
             (self._cut, faults.cuts),
             (self._restart, faults.restarts),
         ]
-        times = sorted(
+        times = [
             (random.random() * faults.seconds, kind) for kind, (_, count) in enumerate(plans) for _ in range(count)
-        )
+        ]
+        for number in range(faults.roll_outs):
+            self.loop.call_later((number + random.random() / 2) * faults.seconds / faults.roll_outs, self._roll_out)
+        times.sort()
         self.network.chances = faults.chances
         now = 0.0
         for when, kind in times:
@@ -208,6 +224,12 @@ class World:
 
     def _restart(self) -> None:
         self.random.choice(self.machines).end(for_good=False)
+
+    def _roll_out(self) -> None:
+        """Processes with the former file are told to end, one after the other."""
+        self.roll_outs += 1
+        for number, machine in enumerate(self.random.sample(self.machines, len(self.machines))):
+            self.loop.call_later(number * ROLL_OUT_SECONDS, machine.replace, self.roll_outs)
 
     def _stop_for_a_while(self) -> None:
         process = self.random.choice(self.machines).process
@@ -272,18 +294,20 @@ class World:
         await asyncio.sleep(LOOK_SECONDS)
         self._check_ended()
 
-    def _chronicle(self) -> Chronicle:
+    def chronicle(self) -> Chronicle:
         return Chronicle(self.cluster, self.pipeline.layout, self.story.partitions)
 
     def _look_at_state(self, live: Mapping[int, Task]) -> None:
-        check_restoring(self.pipeline.plan, self.pipeline.layout.log, self._chronicle(), self.cluster, live)
+        plans = [file.plan for file in self.files]
+        check_restoring(plans, self.pipeline.layout.log, self.chronicle(), self.cluster, live)
 
     def _look_at_everything(self) -> Told:
-        chronicle, layout = self._chronicle(), self.pipeline.layout
+        chronicle, layout = self.chronicle(), self.pipeline.layout
         topics = self.pipeline.plan.results
         told = Told(*(_parsed(chronicle, topic) for topic in (topics.results, topics.partials)))
         check_rest(self.cluster, layout.own, self.story.partitions)
         check_commits(chronicle)
+        check_deference(chronicle)
         check_results(told.results, told.revisions)
         check_calls(self.calls, chronicle)
         return told
