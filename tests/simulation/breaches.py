@@ -32,6 +32,7 @@ from penstock.operators.record import Output
 from penstock.operators.runs import Runs
 from penstock.operators.task import Cut, Task
 from penstock.operators.watermark import Origin
+from penstock.pipelines import run, saving
 from penstock.pipelines.deference import Deference
 from penstock.pipelines.keeper import Keeper
 from penstock.pipelines.kept import KeptAnswers
@@ -132,11 +133,11 @@ def look_at_nothing(patch: Patch) -> None:
 def encode_late(patch: Patch) -> None:
     plain = Saving._carry_out
 
-    async def carry_out(saving: Saving, cut: Cut, buckets: Sequence[Bucket], counts: Any) -> Committed:
+    async def carry_out(session: Saving, cut: Cut, buckets: Sequence[Bucket], counts: Any) -> Committed:
         if buckets:
             await asyncio.sleep(LATE_SECONDS)
-        late = [saving._core.image(bucket.index, bucket.of, bucket.seq) for bucket in buckets]
-        return await plain(saving, cut, late, counts)
+        late = [session._core.image(bucket.index, bucket.of, bucket.seq) for bucket in buckets]
+        return await plain(session, cut, late, counts)
 
     patch.setattr(Saving, "_carry_out", carry_out)
 
@@ -179,14 +180,24 @@ def follow_group_offsets(patch: Patch) -> None:
     patch.setattr(KafkaTaskLog, "begin", begin)
 
 
+def wait_for_no_release(patch: Patch) -> None:
+    """Whoever is given a task begins at once."""
+    patch.setattr(KafkaBroker, "_await_release", _at_once)
+
+
+def finish_nothing(patch: Patch) -> None:
+    """Whoever loses a task drops it."""
+    patch.setattr(Session, "_release", _at_once)
+
+
+async def _at_once(*_: object) -> None:
+    """Nothing is waited for."""
+
+
 def ignore_lease(patch: Patch) -> None:
     """Nor is the group asked whether the task is still ours when somebody else has opened it."""
     patch.setattr(Lease, "left", lambda lease, now: 60.0)
-    patch.setattr(Keeper, "_until_confirmed", _confirmed)
-
-
-async def _confirmed(keeper: Keeper, fenced_at: float) -> None:
-    """At once."""
+    patch.setattr(Keeper, "_until_confirmed", _at_once)
 
 
 def ask_at_once(patch: Patch) -> None:
@@ -270,6 +281,17 @@ def forget_watermarks(patch: Patch) -> None:
     patch.setattr(Origin, "clock", clock)
 
 
+def measure_nothing(patch: Patch) -> None:
+    """Outputs are sent, however large they are."""
+    patch.setattr(Writer, "check", _not_looked_at)
+
+
+def be_patient(patch: Patch) -> None:
+    """A task that commits nothing is left as it is."""
+    for module in (run, saving):
+        patch.setattr(module, "STUCK_SECONDS", 1e6)
+
+
 def drop_former_runs(patch: Patch) -> None:
     """Those that were begun under another definition than the present one."""
     plain = Runs.reopen
@@ -277,8 +299,8 @@ def drop_former_runs(patch: Patch) -> None:
     def reopen(runs: Runs, continues: Continues) -> Iterator[None]:
         definitions: Any = runs._plan_of
         present = definitions.__self__._plan.digest
-        for run in [run for run in runs._runs.values() if run.definition != present]:
-            runs.restore(run.id, None)
+        for former in [each for each in runs._runs.values() if each.definition != present]:
+            runs.restore(former.id, None)
         yield from plain(runs, continues)
 
     patch.setattr(Runs, "reopen", reopen)

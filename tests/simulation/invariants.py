@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import orjson
 from aiokafka.structs import TopicPartition
+from tests.simulation.calls import WatchedCall
 from tests.simulation.chronicle import Chronicle, Commit
 from tests.simulation.cluster import Cluster
 from tests.simulation.messages import Record
@@ -82,6 +83,18 @@ def check_deference(chronicle: Chronicle) -> None:
             assert not goes_back or again - at >= DEFER_FIRST, (
                 f"task {partition}, seq {header.seq}: {header.owner} takes back the newer definition of {before.owner}"
             )
+
+
+def check_handovers(calls: Iterable[WatchedCall], chronicle: Chronicle) -> None:
+    """Protocol rule 8, where nobody dies and nothing is slow: owners finish before others begin."""
+    for partition, commits in enumerate(chronicle.commits):
+        headers = [commit.delta.header for commit in commits if commit.delta is not None]
+        for before, header in itertools.pairwise(headers):
+            assert header.kind != "opened" or before.kind == "released", (
+                f"task {partition}, seq {header.seq}: {header.owner} took it from {before.owner}, which was at work"
+            )
+    twice = [question for question, count in Counter(call.question for call in calls).items() if count > 1]
+    assert not twice, f"{len(twice)} answers were paid for twice: the first is of run {twice[0][0]}"
 
 
 def check_results(results: Iterable[Parsed], revisions: Iterable[Parsed]) -> None:

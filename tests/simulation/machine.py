@@ -16,9 +16,11 @@ from tests.simulation.calls import WatchedModel
 from tests.simulation.clients import SimulatedClients
 from tests.simulation.loop import OUTSIDE, Process
 
+from penstock.connectors.fault import FaultyBroker, Hangs
 from penstock.connectors.kafka import KafkaBroker
 from penstock.connectors.kafka_port import Clients
 from penstock.connectors.kafka_settings import KafkaSettings
+from penstock.connectors.port import Broker
 from penstock.operators.error import Unreachable
 from penstock.operators.task import Task
 from penstock.pipelines.keeper import Keeper
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 RESTART_SECONDS = 0.5
 TRIM_SECONDS = 1.0
+HANGS_WITHIN = 15
+"""Commits of a process, of which one is never decided where a story says so."""
 LEAVING_SECONDS = 30.0
 """Ten seconds for its tasks, and some for clients whose brokers do not answer."""
 
@@ -79,6 +83,8 @@ class Machine:
     async def _live(self, name: str) -> None:
         world = self._world
         broker = self._broker(name)
+        if world.story.hangs and self.starts == 1:
+            broker = FaultyBroker(broker, commits=[*[None] * world.random.randrange(HANGS_WITHIN), Hangs()])
         while True:
             try:
                 await broker.start()
@@ -95,12 +101,12 @@ class Machine:
             world.ended(f"{name} ended with exit code {summary.exit_code}: {summary.problem}")
         world.loop.call_later(RESTART_SECONDS, self.start, context=OUTSIDE.context)
 
-    def _broker(self, name: str) -> KafkaBroker:
+    def _broker(self, name: str) -> Broker:
         world = self._world
         clients: Clients = SimulatedClients(world.network, name, world.clock, settings().transaction_timeout / 1_000)
         return KafkaBroker(self._pipeline.layout, settings(), name, world.clock, clients, trim_seconds=TRIM_SECONDS)
 
-    def _worker_of(self, broker: KafkaBroker, name: str) -> Worker:
+    def _worker_of(self, broker: Broker, name: str) -> Worker:
         world = self._world
         pipeline, clock = self._pipeline, world.clock
         model = WatchedModel(world.model_ways, name, clock, world.calls)

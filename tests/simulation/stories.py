@@ -23,9 +23,9 @@ from tests.simulation import messages as m
 from tests.simulation.expectation import Outcomes, expected, placed
 from tests.simulation.network import Chances
 from tests.simulation.pipelines import AFTER, BEFORE, MERGED, TIMED, TWO_INPUTS
-from tests.simulation.settings import BrokerSettings
+from tests.simulation.settings import SWIFT, SWIFT_BROKERS, BrokerSettings
 from tests.simulation.succession import expected_in_stages, stages_of
-from tests.simulation.world import INPUT, Faults, Story, World, verdict
+from tests.simulation.world import INPUT, Faults, Story, World, wordy_verdict
 
 LATE_ENDS = Chances(late=0.3, only=frozenset({m.EndTransaction, m.AddPartitions}))
 KIP_890 = BrokerSettings(transaction_version=2)
@@ -140,6 +140,23 @@ def rolled_out(seed: int) -> Story:
     )
 
 
+def handed_over(seed: int) -> Story:
+    """Processes are told to end and replaced, and nothing goes wrong: whoever loses a task finishes it first."""
+    return Story(
+        seed, faults=Faults(restarts=5, seconds=6.0), brokers=SWIFT_BROKERS, delays=SWIFT, orderly=True, feeding=6.0
+    )
+
+
+def stuck(seed: int) -> Story:
+    """A commit of every process hangs for ever, and its heartbeats go on."""
+    return Story(seed, workers=2, partitions=2, events=25, hangs=True)
+
+
+def refused(seed: int) -> Story:
+    """Some answers are larger than the topic of results takes, and processes are killed."""
+    return Story(seed, faults=Faults(kills=3), answer=wordy_verdict, result_bytes_max=3_000)
+
+
 SECONDS_MAX = 30
 """Of a processor: a run takes less than a tenth of a second."""
 
@@ -160,6 +177,9 @@ STORIES: Mapping[str, Callable[[int], Story]] = {
     "two inputs": two_inputs,
     "two recordings": two_recordings,
     "rolled out": rolled_out,
+    "handed over": handed_over,
+    "stuck": stuck,
+    "refused": refused,
 }
 
 
@@ -188,7 +208,7 @@ def check(story: Story) -> None:
     """Play it. Raises when what is told is not what is due, or what went wrong itself."""
     world = World(story)
     told = world.play().outcomes
-    due = _due(world)
+    due = _without_refused(_due(world), world)
     missing, more = {*due} - {*told}, {*told} - {*due}
     other = sorted(name for name in {*due} & {*told} if due[name] != told[name])
     assert told == due, f"lost: {sorted(missing)}, invented: {sorted(more)}, other answers: {other}"
@@ -198,12 +218,22 @@ def _due(world: World) -> Outcomes:
     story = world.story
     records = placed(story.partitions, story.records())
     if not story.changed:
-        return expected(world.pipeline, records, verdict)
+        return expected(world.pipeline, records, story.answer)
     due: Outcomes = {}
     for partition, commits in enumerate(world.chronicle().commits):
         stages = stages_of(commits, world.files, INPUT)
-        due |= expected_in_stages(partition, stages, records[partition], verdict)
+        due |= expected_in_stages(partition, stages, records[partition], story.answer)
     return due
+
+
+def _without_refused(due: Outcomes, world: World) -> Outcomes:
+    """What the topic of results does not take is a dead letter instead, and nothing else is."""
+    limit = world.story.result_bytes_max
+    too_large = {run for (run, _), answer in due.items() if limit and answer and len(answer["why"]) > limit}
+    letters = [dict(letter.headers) for letter in world.chronicle().read(world.pipeline.plan.dead_topic)]
+    refused = sorted(letter["penstock-dead-id"].decode().rpartition("/")[0] for letter in letters)
+    assert refused == sorted(too_large), f"dead letters: {refused}, too large: {sorted(too_large)}"
+    return {(run, state): answer for (run, state), answer in due.items() if run not in too_large}
 
 
 def why_it_fails(seed: Seed) -> str:

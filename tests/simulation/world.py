@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
@@ -25,12 +25,19 @@ from tests.simulation.bill import check_calls
 from tests.simulation.calls import WatchedCall, Ways
 from tests.simulation.chronicle import Chronicle
 from tests.simulation.cluster import Cluster
-from tests.simulation.invariants import check_commits, check_deference, check_rest, check_restoring, check_results
+from tests.simulation.invariants import (
+    check_commits,
+    check_deference,
+    check_handovers,
+    check_rest,
+    check_restoring,
+    check_results,
+)
 from tests.simulation.loop import Process, SimulatedClock, SimulatedLoop
 from tests.simulation.machine import Machine, WorkerEnded
 from tests.simulation.messages import Sent
 from tests.simulation.network import Chances, Network, Way
-from tests.simulation.settings import BrokerSettings
+from tests.simulation.settings import BrokerSettings, Delays
 from tests.stage import WATCH, Told, compiled, logins
 from tests.virtual_time import BEGINNING_MS
 
@@ -46,6 +53,7 @@ CALM_SECONDS = 120.0
 """So long after the last fault everything has to be done."""
 LOOK_SECONDS = 0.5
 ROLL_OUT_SECONDS = 2.5
+WORDS = 500
 HOSTS = 4
 WAYS: Sequence[Way] = ("out", "in")
 
@@ -62,6 +70,19 @@ class Faults:
     roll_outs: int = 0
     chances: Chances | None = None
     seconds: float = 5.0
+
+
+def verdict(request: ChatRequest) -> str:
+    """A function of the prompt and nothing else."""
+    digest = crc32("\n".join(message.content for message in request.messages).encode())
+    return f'{{"verdict": "{"attack" if digest % 2 else "benign"}", "why": "{digest}"}}'
+
+
+def wordy_verdict(request: ChatRequest) -> str:
+    """So is this. One in four is long."""
+    digest = crc32("\n".join(message.content for message in request.messages).encode())
+    why = str(digest) * (WORDS if digest % 4 == 0 else 1)
+    return f'{{"verdict": "{"attack" if digest % 2 else "benign"}", "why": "{why}"}}'
 
 
 class Event(NamedTuple):
@@ -82,6 +103,11 @@ class Story:
     comes at once: of an input of which nothing was ever heard nobody knows what time it has. `punctual`: events come when
     they happen, whatever `feeding` says; else nobody can say how silent an input is.
 
+    `result_bytes_max`: what the topic of results takes at most, if it is less than usual. `hangs`: of every first process one
+    commit is never decided, although brokers and group hear of it.
+
+    `orderly`: everything is so swift that every task should be handed over, and no answer paid for twice.
+
     `changed`: the file that is rolled out first; the next roll-out takes that back, and so on.
     """
 
@@ -95,6 +121,11 @@ class Story:
     brokers: BrokerSettings = field(default_factory=BrokerSettings)
     pipeline: str = WATCH
     changed: str = ""
+    answer: Callable[[ChatRequest], str] = verdict
+    result_bytes_max: int = 0
+    hangs: bool = False
+    delays: Delays = field(default_factory=Delays)
+    orderly: bool = False
     settling: float = 0.0
     spacing: int = 1_000
     piece_seconds: float = 0.05
@@ -128,12 +159,6 @@ class Story:
         return msgspec.json.encode({"host": host, "outcome": outcome, "line": line})
 
 
-def verdict(request: ChatRequest) -> str:
-    """A function of the prompt and nothing else."""
-    digest = crc32("\n".join(message.content for message in request.messages).encode())
-    return f'{{"verdict": "{"attack" if digest % 2 else "benign"}", "why": "{digest}"}}'
-
-
 class World:
     """One run of one story. Not to be played twice."""
 
@@ -146,9 +171,9 @@ class World:
         self.loop = SimulatedLoop(shuffle=Random(self.random.random()))
         self.clock = SimulatedClock(self.loop)
         self.cluster = Cluster(story.brokers, Random(self.random.random()))
-        self.network = Network(self.loop, self.cluster, Random(self.random.random()))
+        self.network = Network(self.loop, self.cluster, Random(self.random.random()), story.delays)
         self.machines = [Machine(self, f"worker-{number}") for number in range(story.workers)]
-        self.model_ways = Ways(verdict, story.piece_seconds, story.moods, Random(f"{story.seed} model"))
+        self.model_ways = Ways(story.answer, story.piece_seconds, story.moods, Random(f"{story.seed} model"))
         self.calls: list[WatchedCall] = []
         self._ended: list[str] = []
 
@@ -173,6 +198,9 @@ class World:
     async def _play(self) -> Told:
         for topic in self.pipeline.layout.inputs:
             self.cluster.create(topic, self.story.partitions)
+        if self.story.result_bytes_max:
+            limit = {"max.message.bytes": str(self.story.result_bytes_max)}
+            self.cluster.create(self.pipeline.plan.results.results, self.story.partitions, limit)
         for machine in self.machines:
             machine.start()
         await asyncio.gather(self._feed(), self._disturb())
@@ -310,6 +338,8 @@ class World:
         check_deference(chronicle)
         check_results(told.results, told.revisions)
         check_calls(self.calls, chronicle)
+        if self.story.orderly:
+            check_handovers(self.calls, chronicle)
         return told
 
 
