@@ -74,14 +74,17 @@ class Faults:
 
 def verdict(request: ChatRequest) -> str:
     """A function of the prompt and nothing else."""
-    digest = crc32("\n".join(message.content for message in request.messages).encode())
-    return f'{{"verdict": "{"attack" if digest % 2 else "benign"}", "why": "{digest}"}}'
+    return _verdict(request, 1)
 
 
 def wordy_verdict(request: ChatRequest) -> str:
     """So is this. One in four is long."""
+    return _verdict(request, WORDS)
+
+
+def _verdict(request: ChatRequest, words: int) -> str:
     digest = crc32("\n".join(message.content for message in request.messages).encode())
-    why = str(digest) * (WORDS if digest % 4 == 0 else 1)
+    why = str(digest) * (words if digest % 4 == 0 else 1)
     return f'{{"verdict": "{"attack" if digest % 2 else "benign"}", "why": "{why}"}}'
 
 
@@ -97,7 +100,7 @@ class Story:
     """`events` come one by one, within about `feeding` seconds, each `spacing` ms of event time after the one before.
 
     `settling` seconds after all of it was read, time that passes has done what it does. `piece_seconds`: how slow the model
-    is; `moods`: how often it fails; `batch`: how many records a task takes at once.
+    is; `moods`: how often it fails; `answer`: what it says; `batch`: how many records a task takes at once.
 
     `flows` are events of a second input. They come in a few bursts, never at the time of an event of the first, and one burst
     comes at once: of an input of which nothing was ever heard nobody knows what time it has. `punctual`: events come when
@@ -223,7 +226,21 @@ class World:
 
     async def _disturb(self) -> None:
         """Everything that goes wrong, and at the end nothing any more."""
-        faults, random = self.story.faults, self.random
+        faults = self.story.faults
+        misfortunes = self._misfortunes(faults)
+        self.network.chances = faults.chances
+        now = 0.0
+        for when, strike in misfortunes:
+            await asyncio.sleep(when - now)
+            now = when
+            strike()
+        if faults.chances is not None:
+            await asyncio.sleep(max(0.0, faults.seconds - now))
+            self.network.chances = None
+
+    def _misfortunes(self, faults: Faults) -> list[tuple[float, Callable[[], None]]]:
+        """In the order of their times. Roll-outs are spread, so that each has its time."""
+        draw = self.random.random
         plans = [
             (self._kill, faults.kills),
             (self._stop_for_a_while, faults.stops),
@@ -231,21 +248,11 @@ class World:
             (self._cut, faults.cuts),
             (self._restart, faults.restarts),
         ]
-        times = [
-            (random.random() * faults.seconds, kind) for kind, (_, count) in enumerate(plans) for _ in range(count)
-        ]
-        for number in range(faults.roll_outs):
-            self.loop.call_later((number + random.random() / 2) * faults.seconds / faults.roll_outs, self._roll_out)
-        times.sort()
-        self.network.chances = faults.chances
-        now = 0.0
-        for when, kind in times:
-            await asyncio.sleep(when - now)
-            now = when
-            plans[kind][0]()
-        if faults.chances is not None:
-            await asyncio.sleep(max(0.0, faults.seconds - now))
-            self.network.chances = None
+        times = [(draw() * faults.seconds, kind) for kind, (_, count) in enumerate(plans) for _ in range(count)]
+        plans.append((self._roll_out, faults.roll_outs))
+        each = faults.seconds / max(1, faults.roll_outs)
+        times += [((number + draw() / 2) * each, len(plans) - 1) for number in range(faults.roll_outs)]
+        return [(when, plans[kind][0]) for when, kind in sorted(times)]
 
     def _kill(self) -> None:
         self.random.choice(self.machines).kill()
