@@ -39,6 +39,7 @@ class Inputs:
         self._log = layout.log
         self._partitions = {topic: TopicPartition(topic, partition) for topic in layout.inputs}
         self._progress: dict[str, Progress] = {}
+        self._came_at: dict[str, int] = {}
         self.skipped: dict[str, int] = {}
 
     async def begin(self, admin: Admin, positions: Mapping[str, Position], now: int) -> dict[str, Position]:
@@ -60,6 +61,7 @@ class Inputs:
         for topic, each in self._partitions.items():
             self._reader.seek(each, resolved[topic].offset)
             self._progress[topic] = Progress(resolved[topic].offset, ends[each], now)
+            self._came_at[topic] = now
             if topic not in known:
                 self.skipped[topic] = resolved[topic].offset - starts[each]
         return resolved
@@ -115,12 +117,17 @@ class Inputs:
         return Batch({each.topic: records for each, records in got.items()}, dict(self._progress))
 
     async def _note_progress(self, topic: str, partition: TopicPartition) -> None:
-        """The end is what the newest answer of the broker said, and when that came: the high watermark."""
+        """The end is what the newest answer of the broker said: the high watermark. It was asked for when the answer before
+        had come. This one may have been under way for long: we may have been stopped meanwhile, and what it says be old.
+        """
         position = await self._reader.position(partition)
-        end, seen_at = self._reader.highwater(partition), self._reader.last_poll_timestamp(partition)
+        end, came_at = self._reader.highwater(partition), self._reader.last_poll_timestamp(partition)
         before = self._progress[topic]
-        if end is None or seen_at is None:  # nothing was fetched yet
-            end, seen_at = before.end_seen, before.seen_at
+        seen_at = before.seen_at
+        if end is None or came_at is None:  # nothing was fetched yet
+            end = before.end_seen
+        elif came_at != self._came_at[topic]:
+            seen_at, self._came_at[topic] = self._came_at[topic], came_at
         if (position, end, seen_at) != (before.position, before.end_seen, before.seen_at):
             self._progress[topic] = Progress(position, max(end, position), seen_at)
 

@@ -15,7 +15,7 @@ from penstock.operators.record import Raw
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far one input was read: next offset to read, the end seen, and when (processing time, ms) it was seen."""
+    """How far one input was read: next offset to read, the end seen, and when that was at the earliest (processing time, ms)."""
 
     position: int
     end_seen: int

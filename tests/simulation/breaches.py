@@ -15,17 +15,25 @@ from tests.simulation import world
 
 from penstock.connectors.kafka import KafkaBroker
 from penstock.connectors.kafka_fence import Fence
+from penstock.connectors.kafka_inputs import Inputs
 from penstock.connectors.kafka_log import KafkaTaskLog
 from penstock.connectors.kafka_repair import Stock
 from penstock.connectors.kafka_writer import Writer
 from penstock.connectors.lease import Lease
 from penstock.connectors.port import Committed, TaskId
-from penstock.operators import agent, occasion
+from penstock.operators import agent, occasion, task
+from penstock.operators.carried import Carried
+from penstock.operators.continuation import Continues
+from penstock.operators.definitions import Definitions
 from penstock.operators.error import Indefinite
 from penstock.operators.event import Effect, Progress
+from penstock.operators.intake import Merge
 from penstock.operators.record import Output
+from penstock.operators.runs import Runs
 from penstock.operators.task import Cut, Task
 from penstock.operators.watermark import Origin
+from penstock.pipelines import run, saving
+from penstock.pipelines.deference import Deference
 from penstock.pipelines.keeper import Keeper
 from penstock.pipelines.kept import KeptAnswers
 from penstock.pipelines.run import Session
@@ -125,11 +133,11 @@ def look_at_nothing(patch: Patch) -> None:
 def encode_late(patch: Patch) -> None:
     plain = Saving._carry_out
 
-    async def carry_out(saving: Saving, cut: Cut, buckets: Sequence[Bucket], counts: Any) -> Committed:
+    async def carry_out(session: Saving, cut: Cut, buckets: Sequence[Bucket], counts: Any) -> Committed:
         if buckets:
             await asyncio.sleep(LATE_SECONDS)
-        late = [saving._core.image(bucket.index, bucket.of, bucket.seq) for bucket in buckets]
-        return await plain(saving, cut, late, counts)
+        late = [session._core.image(bucket.index, bucket.of, bucket.seq) for bucket in buckets]
+        return await plain(session, cut, late, counts)
 
     patch.setattr(Saving, "_carry_out", carry_out)
 
@@ -172,14 +180,24 @@ def follow_group_offsets(patch: Patch) -> None:
     patch.setattr(KafkaTaskLog, "begin", begin)
 
 
+def wait_for_no_release(patch: Patch) -> None:
+    """Whoever is given a task begins at once."""
+    patch.setattr(KafkaBroker, "_await_release", _at_once)
+
+
+def finish_nothing(patch: Patch) -> None:
+    """Whoever loses a task drops it."""
+    patch.setattr(Session, "_release", _at_once)
+
+
+async def _at_once(*_: object) -> None:
+    """Nothing is waited for."""
+
+
 def ignore_lease(patch: Patch) -> None:
     """Nor is the group asked whether the task is still ours when somebody else has opened it."""
     patch.setattr(Lease, "left", lambda lease, now: 60.0)
-    patch.setattr(Keeper, "_until_confirmed", _confirmed)
-
-
-async def _confirmed(keeper: Keeper, fenced_at: float) -> None:
-    """At once."""
+    patch.setattr(Keeper, "_until_confirmed", _at_once)
 
 
 def ask_at_once(patch: Patch) -> None:
@@ -225,6 +243,35 @@ def tell_silence_by_the_clock(patch: Patch) -> None:
     patch.setattr(Task, "_let_silence_pass", let_silence_pass)
 
 
+def take_old_news_for_new(patch: Patch) -> None:
+    """What an answer says of the end of an input counts as of when it came, however long that took."""
+    plain = Inputs._note_progress
+
+    async def note_progress(inputs: Inputs, topic: str, partition: TopicPartition) -> None:
+        inputs._came_at[topic] = inputs._reader.last_poll_timestamp(partition) or inputs._came_at[topic]
+        before = inputs._progress[topic]
+        await plain(inputs, topic, partition)
+        seen_at = max(inputs._came_at[topic], before.seen_at)
+        inputs._progress[topic] = msgspec.structs.replace(inputs._progress[topic], seen_at=seen_at)
+
+    patch.setattr(Inputs, "_note_progress", note_progress)
+
+
+def let_any_input_lead(patch: Patch) -> None:
+    """Time is as far as the input that is furthest ahead."""
+    patch.setattr(task, "least", lambda origins: max(origin.watermark for origin in origins.values()))
+
+
+def wait_for_no_input(patch: Patch) -> None:
+    """A merge gives out what it has."""
+    patch.setattr(Merge, "_waited_enough", lambda merge, now: True)
+
+
+def take_what_waits_for_read(patch: Patch) -> None:
+    """What waits in a merge lies behind the positions that are saved."""
+    patch.setattr(Task, "_holds", lambda core, topic: False)
+
+
 def forget_watermarks(patch: Patch) -> None:
     plain = Origin.clock
 
@@ -232,6 +279,50 @@ def forget_watermarks(patch: Patch) -> None:
         return msgspec.structs.replace(plain(origin, reached), event_time=None, watermark=None)
 
     patch.setattr(Origin, "clock", clock)
+
+
+def measure_nothing(patch: Patch) -> None:
+    """Outputs are sent, however large they are."""
+    patch.setattr(Writer, "check", _not_looked_at)
+
+
+def be_patient(patch: Patch) -> None:
+    """A task that commits nothing is left as it is."""
+    for module in (run, saving):
+        patch.setattr(module, "STUCK_SECONDS", 1e6)
+
+
+def drop_former_runs(patch: Patch) -> None:
+    """Those that were begun under another definition than the present one."""
+    plain = Runs.reopen
+
+    def reopen(runs: Runs, continues: Continues) -> Iterator[None]:
+        definitions: Any = runs._plan_of
+        present = definitions.__self__._plan.digest
+        for former in [each for each in runs._runs.values() if each.definition != present]:
+            runs.restore(former.id, None)
+        yield from plain(runs, continues)
+
+    patch.setattr(Runs, "reopen", reopen)
+
+
+def ask_by_the_present_file(patch: Patch) -> None:
+    patch.setattr(Definitions, "plan_of", lambda definitions, run: definitions._plan)
+
+
+def defer_to_nobody(patch: Patch) -> None:
+    patch.setattr(Deference, "look_at", lambda deference, last, where: None)
+
+
+def carry_nothing(patch: Patch) -> None:
+    """What a definition does not know is thrown away."""
+    for name in ("keep_cell", "keep_aggregate", "take"):
+        patch.setattr(Carried, name, _not_looked_at)
+
+
+def miss_nothing(patch: Patch) -> None:
+    """An aggregate that its definition left for a while counts on, as if nothing had happened meanwhile."""
+    patch.setattr(Carried, "miss", _not_looked_at)
 
 
 def turn_outputs_round(patch: Patch) -> None:
@@ -246,7 +337,7 @@ def turn_outputs_round(patch: Patch) -> None:
 
 def look_at_what_is_told_alone(patch: Patch) -> None:
     """As a consumer would: what else has to hold of a run is not looked at."""
-    for name in ("check_commits", "check_results", "check_rest", "check_restoring", "check_calls"):
+    for name in [name for name in vars(world) if name.startswith("check_")]:
         patch.setattr(world, name, _not_looked_at)
 
 

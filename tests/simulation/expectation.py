@@ -1,12 +1,14 @@
 """What has to be told of a story, whatever goes wrong in it: the core fed by hand, with no broker and no time in between.
 
 events ──▶ partitions ──▶ one core each: record by record, every question answered at once ──▶ outcomes
+
+Of several inputs the events come in the order of their times, whichever input they belong to, and no merge has a say in it.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -18,40 +20,51 @@ from penstock.operators.task import Task
 from penstock.pipelines.compile import Pipeline
 
 DAY_MS = 86_400_000
+NOTHING_MORE = Progress(0, 0, 0)
+"""Of an input: nobody has to wait for it, and it has not been silent."""
 
+Parsed = Mapping[str, Any]
+"""A result."""
 Outcomes = dict[tuple[str, str], Any]
 """(run, state) → answer, as `Told.outcomes` has it."""
 
 
-def placed(topic: str, partitions: int, events: Iterable[Sent]) -> list[list[Record]]:
-    """The records of a topic, partition by partition, when these events are written to it one after the other."""
+def placed(partitions: int, events: Iterable[tuple[str, Sent]]) -> list[list[Record]]:
+    """The records of the inputs, partition by partition, when these events are written one after the other."""
     found: list[list[Record]] = [[] for _ in range(partitions)]
-    for sent in events:
+    ends: Counter[tuple[str, int]] = Counter()
+    for topic, sent in events:
         number = partition_of(sent.key or b"", partitions)
-        offset = len(found[number])
+        offset = ends[topic, number]
+        ends[topic, number] += 1
         found[number].append(Record(topic, number, offset, sent.timestamp, sent.key, sent.value, sent.headers))
     return found
 
 
 def expected(pipeline: Pipeline, records: Sequence[Sequence[Record]], answer: Callable[[ChatRequest], str]) -> Outcomes:
-    """Of a pipeline with one input, when a day has passed since the last record."""
+    """When a day has passed since the last record."""
     outcomes: Outcomes = {}
     for partition, each in enumerate(records):
-        outcomes |= _of_partition(Task(pipeline.plan, partition), each, answer)
+        outcomes |= outcomes_of(results_of(Task(pipeline.plan, partition), each, answer))
     return outcomes
 
 
-def _of_partition(core: Task, records: Sequence[Record], answer: Callable[[ChatRequest], str]) -> Outcomes:
+def outcomes_of(results: Iterable[Parsed]) -> Outcomes:
+    return {(result["run"], result["state"]): result["answer"] for result in results}
+
+
+def results_of(core: Task, records: Sequence[Record], answer: Callable[[ChatRequest], str]) -> list[Parsed]:
+    """All that a new core says of these records, and of the day after the last one."""
     for _ in core.opening({}, 0):
         pass
+    inputs = [source.topic for source in core.plan.sources]
     for record in records:
-        _feed(core, Arrived({record.topic: [record]}, {}, record.timestamp), answer)
+        _feed(core, Arrived({record.topic: [record]}, dict.fromkeys(inputs, NOTHING_MORE), record.timestamp), answer)
     if records:
-        end, later = len(records), records[-1].timestamp + DAY_MS
-        _feed(core, Ticked(later, {records[-1].topic: Progress(end, end, later)}), answer)
+        later = records[-1].timestamp + DAY_MS
+        _feed(core, Ticked(later, dict.fromkeys(inputs, Progress(0, 0, later))), answer)
     cut = core.cut(seq=0, incarnation=1, owner="", build="", sent={})
-    results = [orjson.loads(each.value or b"") for each in cut.outputs if each.topic == core.plan.results.results]
-    return {(result["run"], result["state"]): result["answer"] for result in results}
+    return [orjson.loads(each.value or b"") for each in cut.outputs if each.topic == core.plan.results.results]
 
 
 def _feed(core: Task, event: Event, answer: Callable[[ChatRequest], str]) -> None:

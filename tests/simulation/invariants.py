@@ -15,8 +15,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import orjson
 from aiokafka.structs import TopicPartition
+from tests.simulation.calls import WatchedCall
 from tests.simulation.chronicle import Chronicle, Commit
 from tests.simulation.cluster import Cluster
 from tests.simulation.messages import Record
@@ -24,11 +26,14 @@ from tests.simulation.messages import Record
 from penstock.connectors.kafka_writer import written_value
 from penstock.operators.plan import Plan
 from penstock.operators.task import Task
+from penstock.pipelines.deference import DEFER_FIRST
 from penstock.pipelines.torture_story import OUTCOMES, Story
 from penstock.state.codec import Joiner
 from penstock.state.delta import Delta, Entry, Header
 
 Parsed = Mapping[str, Any]
+CARRIED = 4
+"""Where the image of a key has the aggregates that it carries, if there are any."""
 
 
 def check_commits(chronicle: Chronicle) -> None:
@@ -69,6 +74,29 @@ def _check_order(headers: Sequence[Header], partition: int) -> None:
             assert (header.clocks[topic].watermark or 0) >= (clock.watermark or 0), f"{where}: event time went back"
 
 
+def check_deference(chronicle: Chronicle) -> None:
+    """Protocol rule 16: what a process that was started later has begun is not gone on with by another definition."""
+    for partition, commits in enumerate(chronicle.commits):
+        openings = [(commit.at, commit.delta.header) for commit in commits if commit.delta is not None]
+        for (at, before), (again, header) in itertools.pairwise(openings):
+            goes_back = header.definition != before.definition and header.started < before.started
+            assert not goes_back or again - at >= DEFER_FIRST, (
+                f"task {partition}, seq {header.seq}: {header.owner} takes back the newer definition of {before.owner}"
+            )
+
+
+def check_handovers(calls: Iterable[WatchedCall], chronicle: Chronicle) -> None:
+    """Protocol rule 8, where nobody dies and nothing is slow: owners finish before others begin."""
+    for partition, commits in enumerate(chronicle.commits):
+        headers = [commit.delta.header for commit in commits if commit.delta is not None]
+        for before, header in itertools.pairwise(headers):
+            assert header.kind != "opened" or before.kind == "released", (
+                f"task {partition}, seq {header.seq}: {header.owner} took it from {before.owner}, which was at work"
+            )
+    twice = [question for question, count in Counter(call.question for call in calls).items() if count > 1]
+    assert not twice, f"{len(twice)} answers were paid for twice: the first is of run {twice[0][0]}"
+
+
 def check_results(results: Iterable[Parsed], revisions: Iterable[Parsed]) -> None:
     outcomes = Counter(record["run"] for record in results if record["state"] in OUTCOMES)
     twice = [run for run, count in outcomes.items() if count > 1]
@@ -100,8 +128,13 @@ def check_rest(cluster: Cluster, topics: Iterable[str], partitions: int) -> None
             assert stable == end, f"a transaction is open: {topic}/{number} can be read to {stable} of {end}"
 
 
-def check_restoring(plan: Plan, log: str, chronicle: Chronicle, cluster: Cluster, live: Mapping[int, Task]) -> None:
-    """Whoever opened a task now would know what its owner knows (rule 5), and both what all deltas together say."""
+def check_restoring(
+    plans: Iterable[Plan], log: str, chronicle: Chronicle, cluster: Cluster, live: Mapping[int, Task]
+) -> None:
+    """Whoever opened a task now would know what its owner knows (rule 5), and both what all deltas together say.
+
+    So would whoever opened it by another definition: what the owner only carries may be all that counts then (rule 16).
+    """
     for partition, core in live.items():
         found = cluster.topics.find(TopicPartition(log, partition))
         assert found is not None
@@ -110,10 +143,12 @@ def check_restoring(plan: Plan, log: str, chronicle: Chronicle, cluster: Cluster
         retained = [record for batch in batches for record in batch.records if record.offset >= start]
         everything = [entry for commit in chronicle.commits[partition] for entry in commit.entries]
         deltas = [entry for entry in everything if isinstance(entry, Delta)]
-        reached = core.watermark or 0
-        known, where = knows(core, reached), f"task {partition}"
-        _compare(knows(_restored(plan, partition, deltas), reached), known, f"{where}: all deltas together")
-        _compare(knows(_restored(plan, partition, _joined(retained)), reached), known, f"{where}: its log")
+        reached, where = core.watermark or 0, f"task {partition}"
+        for plan in plans:
+            said = knows(_restored(plan, partition, deltas), reached)
+            _compare(knows(_restored(plan, partition, _joined(retained)), reached), said, f"{where}: its log")
+            if plan is core.plan:
+                _compare(said, knows(core, reached), f"{where}: all deltas together")
 
 
 def _joined(records: Iterable[Record]) -> Iterator[Entry]:
@@ -130,17 +165,23 @@ def _restored(plan: Plan, partition: int, entries: Iterable[Entry]) -> Task:
 
 
 def knows(core: Task, watermark: int) -> dict[str, Any]:
-    """Everything that a task would save of itself, as plain values. Silent keys learn how far time has come when it counts."""
+    """Everything that a task would save of itself, as plain values. Silent keys learn how far time has come when it counts.
+
+    Of aggregates that are carried it says only which: they lie there as images of different age, and what came since.
+    """
     positions = {topic: position.offset for topic, position in core.positions.items()}
     runs = {run: core._runs.encoded(run, whole=True) for key in core._keys for run in core._runs.of_key(key.name)}
     images = {key.name: core._images.dump(key) for key in core._keys}
     keys: Any = orjson.loads(orjson.dumps(images, default=_plain, option=orjson.OPT_NON_STR_KEYS))
     for dumped in keys.values():
         dumped[0] = max(dumped[0], watermark)
+        dumped[CARRIED:] = map(sorted, dumped[CARRIED:])
     return {"positions": positions, "runs": runs, **{f"key {name}": value for name, value in keys.items()}}
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, msgspec.Raw):
+        return msgspec.msgpack.decode(value)
     return value.hex() if isinstance(value, bytes) else list(value)
 
 

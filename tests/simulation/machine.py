@@ -7,7 +7,7 @@ start ─▶ process a.1 ──SIGKILL──▶ half a second ─▶ process a.2
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from random import Random
 from typing import TYPE_CHECKING
@@ -16,9 +16,11 @@ from tests.simulation.calls import WatchedModel
 from tests.simulation.clients import SimulatedClients
 from tests.simulation.loop import OUTSIDE, Process
 
+from penstock.connectors.fault import FaultyBroker, Hangs
 from penstock.connectors.kafka import KafkaBroker
 from penstock.connectors.kafka_port import Clients
 from penstock.connectors.kafka_settings import KafkaSettings
+from penstock.connectors.port import Broker
 from penstock.operators.error import Unreachable
 from penstock.operators.task import Task
 from penstock.pipelines.keeper import Keeper
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 RESTART_SECONDS = 0.5
 TRIM_SECONDS = 1.0
+HANGS_WITHIN = 15
+"""Commits of a process, of which one is never decided where a story says so."""
 LEAVING_SECONDS = 30.0
 """Ten seconds for its tasks, and some for clients whose brokers do not answer."""
 
@@ -47,6 +51,7 @@ class Machine:
         self.starts = 0
         self._life: asyncio.Task[None] | None = None
         self._told_to_end = self._for_good = False
+        self._pipeline, self._roll_out = world.pipeline, 0
 
     def start(self) -> None:
         if self._for_good:
@@ -54,6 +59,7 @@ class Machine:
         self.starts += 1
         self._told_to_end = False
         world, name = self._world, f"{self._name}.{self.starts}"
+        self._pipeline, self._roll_out = world.deployed, world.roll_outs
         self.worker = None
         self.process = world.loop.process(name)
         self._life = world.loop.spawn(self.process, self._live(name))
@@ -69,9 +75,16 @@ class Machine:
         if self.worker is not None:
             self.worker.stop()
 
+    def replace(self, roll_out: int) -> None:
+        """SIGTERM, unless its process was started after that already."""
+        if self._roll_out < roll_out and not self._for_good:
+            self.end(for_good=False)
+
     async def _live(self, name: str) -> None:
         world = self._world
         broker = self._broker(name)
+        if world.story.hangs and self.starts == 1:
+            broker = FaultyBroker(broker, commits=[*[None] * world.random.randrange(HANGS_WITHIN), Hangs()])
         while True:
             try:
                 await broker.start()
@@ -88,18 +101,19 @@ class Machine:
             world.ended(f"{name} ended with exit code {summary.exit_code}: {summary.problem}")
         world.loop.call_later(RESTART_SECONDS, self.start, context=OUTSIDE.context)
 
-    def _broker(self, name: str) -> KafkaBroker:
+    def _broker(self, name: str) -> Broker:
         world = self._world
         clients: Clients = SimulatedClients(world.network, name, world.clock, settings().transaction_timeout / 1_000)
-        return KafkaBroker(world.pipeline.layout, settings(), name, world.clock, clients, trim_seconds=TRIM_SECONDS)
+        return KafkaBroker(self._pipeline.layout, settings(), name, world.clock, clients, trim_seconds=TRIM_SECONDS)
 
-    def _worker_of(self, broker: KafkaBroker, name: str) -> Worker:
+    def _worker_of(self, broker: Broker, name: str) -> Worker:
         world = self._world
-        pipeline, clock = world.pipeline, world.clock
+        pipeline, clock = self._pipeline, world.clock
         model = WatchedModel(world.model_ways, name, clock, world.calls)
         models = dict.fromkeys(pipeline.models, model)
         random = Random(f"{world.story.seed} {name}")
-        return Worker(pipeline.plan, pipeline.layout, broker, models, clock, WorkerOptions(owner=name), random)
+        options = WorkerOptions(owner=name, batch=world.story.batch)
+        return Worker(pipeline.plan, pipeline.layout, broker, models, clock, options, random)
 
     async def has_left(self) -> None:
         """Until its process has ended, unless that cannot do anything. Raises WorkerEnded when it takes too long."""
@@ -112,7 +126,7 @@ class Machine:
     def keepers(self) -> Sequence[Keeper]:
         return self.worker.keepers if self.worker is not None else []
 
-    def done_tasks(self, topic: str, ends: Sequence[int]) -> dict[int, Task]:
+    def done_tasks(self, ends: Sequence[Mapping[str, int]]) -> dict[int, Task]:
         """Partitions that were read to these ends, and on which nothing is left to do: everything is committed."""
         sessions = [(keeper.task.partition, keeper.session) for keeper in self.keepers]
         return {
@@ -120,7 +134,7 @@ class Machine:
             for partition, session in sessions
             if session is not None
             and session.quiet_since is not None
-            and session.progress[topic].position >= ends[partition]
+            and all(session.progress[topic].position >= end for topic, end in ends[partition].items())
         }
 
 

@@ -54,12 +54,29 @@ MUTATIONS: Mapping[str, Mutation] = {
         "4, 6", "late ends", 300, "lost: ", (b.repair_nothing, b.keep_epochs, b.look_at_what_is_told_alone)
     ),
     "positions from group offsets": Mutation("7", "killed", 10, "", (b.follow_group_offsets,)),
+    "the heir of a task does not wait": Mutation("8", "handed over", 20, "which was at work", (b.wait_for_no_release,)),
+    "the owner of a task does not finish": Mutation("8", "handed over", 20, "which was at work", (b.finish_nothing,)),
     "the lease is ignored": Mutation("9", "cut off", 100, "has had the task since", (b.ignore_lease,)),
     "answers that had come are not kept": Mutation("11", "eventful", 150, "which had the answer", (b.forget_answers,)),
     "run ids that are counted": Mutation("12", "killed", 5, "invented: ", (b.count_runs,)),
     "idle by the wall clock": Mutation("13", "timed", 120, "", (b.tell_silence_by_the_clock,)),
-    "the watermark is not saved": Mutation("13", "timed", 150, "", (b.forget_watermarks,)),
+    "the watermark is not saved": Mutation("13", "two inputs", 30, "", (b.forget_watermarks,)),
+    "an answer that came late is news": Mutation("13", "two inputs", 300, "", (b.take_old_news_for_new,)),
+    "the input furthest ahead says how late it is": Mutation("13", "two inputs", 20, "", (b.let_any_input_lead,)),
+    "a merge waits for nobody": Mutation("13", "two recordings", 20, "other answers: ", (b.wait_for_no_input,)),
+    "what waits in a merge counts as read": Mutation(
+        "13", "two recordings", 300, "lost: ", (b.take_what_waits_for_read,)
+    ),
     "partials after their final": Mutation("14", "killed", 10, "comes right after revision", (b.turn_outputs_round,)),
+    "outputs are not measured": Mutation("15", "refused", 20, "", (b.measure_nothing,)),
+    "a task without a commit is kept": Mutation("15", "stuck", 20, "", (b.be_patient,)),
+    "runs of another definition are dropped": Mutation("16", "rolled out", 100, "", (b.drop_former_runs,)),
+    "runs of another definition ask by the present one": Mutation(
+        "16", "rolled out", 100, "other answers: ", (b.ask_by_the_present_file,)
+    ),
+    "older processes do not defer": Mutation("16", "rolled out", 100, "takes back", (b.defer_to_nobody,)),
+    "what a definition does not know is thrown away": Mutation("16", "rolled out", 100, "", (b.carry_nothing,)),
+    "an aggregate that missed events counts on": Mutation("16", "rolled out", 100, "", (b.miss_nothing,)),
 }
 UNNOTICED: Mapping[str, Mutation] = {
     "`opened` may lie anywhere": Mutation("1", "cut off", 20, "", (b.let_opened_lie_anywhere,)),

@@ -66,3 +66,8 @@ class Delays:
 
     hop: Span = Span(0.0001, 0.001, longest=0.3, rarely=200)
     late: Span = Span(0.001, 2.0, longest=30.0, rarely=4)
+
+
+SWIFT = Delays(hop=Span(0.0001, 0.001))
+"""A network in which nothing is ever slow."""
+SWIFT_BROKERS = BrokerSettings(marker=Span(0.0002, 0.003))

@@ -20,11 +20,12 @@ from dataclasses import replace
 from typing import NamedTuple, NoReturn
 
 from tests.simulation import messages as m
-from tests.simulation.expectation import expected, placed
+from tests.simulation.expectation import Outcomes, expected, placed
 from tests.simulation.network import Chances
-from tests.simulation.settings import BrokerSettings
-from tests.simulation.world import INPUT, Faults, Story, World, verdict
-from tests.stage import compiled
+from tests.simulation.pipelines import AFTER, BEFORE, MERGED, TIMED, TWO_INPUTS
+from tests.simulation.settings import SWIFT, SWIFT_BROKERS, BrokerSettings
+from tests.simulation.succession import expected_in_stages, stages_of
+from tests.simulation.world import INPUT, Faults, Story, World, wordy_verdict
 
 LATE_ENDS = Chances(late=0.3, only=frozenset({m.EndTransaction, m.AddPartitions}))
 KIP_890 = BrokerSettings(transaction_version=2)
@@ -78,24 +79,6 @@ def heavy(seed: int) -> Story:
     )
 
 
-TIMED = """
-penstock: v1
-name: timed
-sources:
-  auth: {topic: auth, key: event.host, watermark: {delay: 500ms, idle: 1500ms, lateness: 0s}}
-triggers:
-  often: {every: 2s, agent: judge}
-  failed: {each: event.outcome == "failed", agent: judge}
-models:
-  small: {base_url: "http://127.0.0.1:9/v1", model: tiny}
-agents:
-  judge:
-    ask: Is {{ key }} under attack?
-    answer: {verdict: {enum: [attack, benign]}, why: {type: string}}
-"""
-"""Time counts: an outage of ours that was taken for silence would make events late that are still to be read."""
-
-
 def timed(seed: int) -> Story:
     """Nobody reads for longer than an input has to be silent to be idle, but it is not silent."""
     faults = Faults(kills=2, stops=2, seconds=8.0)
@@ -108,8 +91,70 @@ def timed(seed: int) -> Story:
         spacing=125,
         faults=faults,
         pipeline=TIMED,
-        settling=30.0,
+        settling=5.0,
     )
+
+
+def two_inputs(seed: int) -> Story:
+    """One of two inputs is silent most of the time, and processes are killed, stopped and cut off."""
+    return Story(
+        seed,
+        workers=2,
+        partitions=1,
+        events=80,
+        spacing=125,
+        flows=24,
+        punctual=True,
+        faults=Faults(kills=2, stops=1, cuts=2, seconds=8.0),
+        pipeline=TWO_INPUTS,
+        settling=6.0,
+    )
+
+
+def two_recordings(seed: int) -> Story:
+    """Two inputs are there from the beginning, and read in small portions by processes that are killed and replaced."""
+    return Story(
+        seed,
+        workers=2,
+        partitions=2,
+        events=80,
+        flows=40,
+        batch=5,
+        feeding=0.0,
+        faults=Faults(kills=2, restarts=2, seconds=3.0),
+        pipeline=MERGED,
+    )
+
+
+def rolled_out(seed: int) -> Story:
+    """Another file is rolled out, and then taken back, while processes are killed and stopped."""
+    return Story(
+        seed,
+        events=30,
+        feeding=9.0,
+        line_bytes=300,
+        faults=Faults(kills=1, stops=1, roll_outs=2, seconds=10.0),
+        pipeline=BEFORE,
+        changed=AFTER,
+        piece_seconds=0.1,
+    )
+
+
+def handed_over(seed: int) -> Story:
+    """Processes are told to end and replaced, and nothing goes wrong: whoever loses a task finishes it first."""
+    return Story(
+        seed, faults=Faults(restarts=5, seconds=6.0), brokers=SWIFT_BROKERS, delays=SWIFT, orderly=True, feeding=6.0
+    )
+
+
+def stuck(seed: int) -> Story:
+    """A commit of every process hangs for ever, and its heartbeats go on."""
+    return Story(seed, workers=2, partitions=2, events=25, hangs=True)
+
+
+def refused(seed: int) -> Story:
+    """Some answers are larger than the topic of results takes, and processes are killed."""
+    return Story(seed, faults=Faults(kills=3), answer=wordy_verdict, result_bytes_max=3_000)
 
 
 SECONDS_MAX = 30
@@ -129,6 +174,12 @@ STORIES: Mapping[str, Callable[[int], Story]] = {
     "moody model": moody,
     "heavy": heavy,
     "timed": timed,
+    "two inputs": two_inputs,
+    "two recordings": two_recordings,
+    "rolled out": rolled_out,
+    "handed over": handed_over,
+    "stuck": stuck,
+    "refused": refused,
 }
 
 
@@ -148,17 +199,41 @@ REGRESSIONS: Mapping[Seed, str] = {
         "cut off", 25
     ): "a call that had waited for the lease was made when the task had been somebody else's meanwhile",
     Seed("cut off", 77): "the same",
+    Seed("two inputs", 26): "an answer that waited while its process was stopped told of a silence that was over",
 }
 """Seeds that failed once, and why: they are always played."""
 
 
 def check(story: Story) -> None:
     """Play it. Raises when what is told is not what is due, or what went wrong itself."""
-    told = World(story).play().outcomes
-    due = expected(compiled(story.pipeline), placed(INPUT, story.partitions, story.records()), verdict)
+    world = World(story)
+    told = world.play().outcomes
+    due = _without_refused(_due(world), world)
     missing, more = {*due} - {*told}, {*told} - {*due}
     other = sorted(name for name in {*due} & {*told} if due[name] != told[name])
     assert told == due, f"lost: {sorted(missing)}, invented: {sorted(more)}, other answers: {other}"
+
+
+def _due(world: World) -> Outcomes:
+    story = world.story
+    records = placed(story.partitions, story.records())
+    if not story.changed:
+        return expected(world.pipeline, records, story.answer)
+    due: Outcomes = {}
+    for partition, commits in enumerate(world.chronicle().commits):
+        stages = stages_of(commits, world.files, INPUT)
+        due |= expected_in_stages(partition, stages, records[partition], story.answer)
+    return due
+
+
+def _without_refused(due: Outcomes, world: World) -> Outcomes:
+    """What the topic of results does not take is a dead letter instead, and nothing else is."""
+    limit = world.story.result_bytes_max
+    too_large = {run for (run, _), answer in due.items() if limit and answer and len(answer["why"]) > limit}
+    letters = [dict(letter.headers) for letter in world.chronicle().read(world.pipeline.plan.dead_topic)]
+    refused = sorted(letter["penstock-dead-id"].decode().rpartition("/")[0] for letter in letters)
+    assert refused == sorted(too_large), f"dead letters: {refused}, too large: {sorted(too_large)}"
+    return {(run, state): answer for (run, state), answer in due.items() if run not in too_large}
 
 
 def why_it_fails(seed: Seed) -> str:

@@ -12,7 +12,7 @@ from tests.simulation.bill import check_calls
 from tests.simulation.calls import WatchedCall
 from tests.simulation.chronicle import Chronicle, Commit, Written
 from tests.simulation.cluster import Cluster
-from tests.simulation.invariants import check_commits, check_rest, check_results
+from tests.simulation.invariants import check_commits, check_deference, check_handovers, check_rest, check_results
 from tests.simulation.messages import Record, Sent, SentBatch
 from tests.simulation.settings import BrokerSettings
 
@@ -73,6 +73,13 @@ def test_a_log_that_cannot_be_is_noticed(what: str, wrong: Callable[[], Chronicl
         check_commits(wrong())
 
 
+def test_an_older_process_that_takes_a_definition_back_is_noticed() -> None:
+    newer = header(0, started=9, definition="new")
+    with pytest.raises(AssertionError, match="a takes back the newer definition of a"):
+        check_deference(deltas(newer, header(1, started=8, definition="old")))
+    check_deference(deltas(newer, header(1, started=10, definition="old"), header(2, started=8, definition="old")))
+
+
 def test_a_second_outcome_is_noticed() -> None:
     with pytest.raises(AssertionError, match="told twice: \\['a'\\]"):
         check_results([result("a", 1), result("a", 1)], [])
@@ -110,6 +117,17 @@ def opened(*owners: str, outcome: bool = False) -> Chronicle:
     headers = (header(seq, incarnation=seq + 1, kind="opened", owner=owner) for seq, owner in enumerate(owners))
     first, *others = (Delta(header=each) for each in headers)
     return chronicle(Delta(header=first.header, outputs=[output] if outcome else []), *others)
+
+
+def test_a_task_that_was_taken_from_somebody_at_work_is_noticed() -> None:
+    with pytest.raises(AssertionError, match="seq 1: b took it from a, which was at work"):
+        check_handovers([], opened("a", "b"))
+    check_handovers([], deltas(header(0), header(1, kind="released"), header(2, kind="opened", incarnation=2)))
+
+
+def test_an_answer_that_was_paid_for_twice_where_nothing_went_wrong_is_noticed() -> None:
+    with pytest.raises(AssertionError, match="1 answers were paid for twice"):
+        check_handovers([call(1.5), call(2.5, "b")], deltas(header(0)))
 
 
 WRONG_CALLS: list[tuple[str, list[WatchedCall], Chronicle]] = [
