@@ -93,8 +93,6 @@ class When(Trigger):
     def _rise(self, key: KeyState, cell: WhenCell | None, due: int | None) -> tuple[WhenCell | None, Transition | None]:
         if cell is not None and key.now < cell.quiet_until:
             return (cell if cell.waiting else cell._replace(waiting=True)), None
-        if cell is not None and cell.waiting and key.now == cell.quiet_until:
-            due = cell.quiet_until
         return WhenCell(None, key.now + self.cooldown), Fired(key.now, due)
 
     def opened(self, cell: WhenCell, run: str) -> WhenCell:
@@ -105,7 +103,7 @@ class When(Trigger):
 
     def deadline(self, key: KeyState, cell: WhenCell | None) -> int | None:
         on = cell is not None and cell.run is not None
-        asleep = self.rising and not on and (cell is None or self.when.value(key) is not True)
+        asleep = self.rising and not on and (cell is None or not (cell.waiting or self.when.value(key) is True))
         change = None if asleep else self._next_change(key)
         if cell is None or on or cell.quiet_until <= key.now:
             return change
@@ -116,8 +114,10 @@ class When(Trigger):
         return min((change for change in changes if change is not None), default=None)
 
     def would_fire(self, key: KeyState, cell: WhenCell | None) -> bool:
-        quiet = cell is not None and (cell.run is not None or key.now < cell.quiet_until)
-        return not quiet and self.when.value(key) is True
+        if cell is not None and (cell.run is not None or key.now < cell.quiet_until):
+            return False
+        ends_waiting = cell is not None and cell.waiting and key.now == cell.quiet_until
+        return ends_waiting or self.when.value(key) is True
 
     def load(self, dumped: list[Any] | None) -> WhenCell | None:
         return WhenCell(*dumped) if dumped else None

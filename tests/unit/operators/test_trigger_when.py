@@ -116,3 +116,22 @@ def test_an_episode_keeps_its_id_from_firing_to_end() -> None:
     assert fired["episode"]["id"] == resolved["episode"]["id"]
     assert fired["run"] == resolved["run"]
     assert resolved["rev"] == fired["rev"] + 1
+
+
+UNTOLD = "(event.x == 'u' ? event.missing == 1 : event.x == 'a')"
+"""Unknown of a `u`."""
+
+
+def test_what_an_event_fires_after_the_end_of_a_cooldown_is_caused_by_its_record() -> None:
+    """At 5 the cooldown is over and the `u` cannot be told: nothing fires. The `a` of the same instant comes after it."""
+    trigger = f'when: "{UNTOLD}", until: \'event.x == "b"\', cooldown: 5s'
+    events = [(0, "a"), (1, "b"), (2, "a"), (5, "u"), (5, "a")]
+    assert play_records(trigger, events, length=6).causes == ["in/0@0", "in/0@4"]
+
+
+def test_an_edge_that_waits_and_cannot_be_told_ends_by_time_too() -> None:
+    """At 8 the last event leaves the span: the edge that waited since 2 is over, and the `a` at 10 is another one."""
+    trigger = f'when: "count(true, 5s) >= 1 && {UNTOLD}", until: \'event.x == "b"\', cooldown: 5s'
+    played = play(trigger, "abau······a")
+    assert played.marks == "FR········F"
+    assert played.suppressed == 1
