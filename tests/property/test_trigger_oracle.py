@@ -67,13 +67,17 @@ def mixed() -> SearchStrategy[Formula]:
 
 
 def whens(name: str) -> SearchStrategy[When]:
-    """A condition without a past needs `until`."""
-    of_the_past = st.builds(When, st.just(name), mixed(), st.none() | mixed() | of_event(), COOLDOWNS)
-    return st.one_of(
-        of_the_past, of_the_past, st.builds(When, st.just(name), of_event(), mixed() | of_event(), COOLDOWNS)
-    )
+    """A condition without a past needs `until` or a wait."""
+    untils = st.none() | mixed() | of_event()
+    of_the_past = st.builds(When, st.just(name), mixed(), untils, COOLDOWNS, WAITS, WAITS)
+    until = st.builds(When, st.just(name), of_event(), mixed() | of_event(), COOLDOWNS, WAITS, WAITS)
+    waits = st.builds(When, st.just(name), of_event(), untils, COOLDOWNS, SECONDS, WAITS)
+    keeps = st.builds(When, st.just(name), of_event(), untils, COOLDOWNS, WAITS, SECONDS)
+    return st.one_of(of_the_past, of_the_past, of_the_past, until, waits, keeps)
 
 
+SECONDS = st.sampled_from([1, 2, 3, 5, 9]).map(lambda seconds: seconds * SECOND)
+WAITS = st.just(0) | SECONDS
 COOLDOWNS = st.sampled_from([0, 0, 1, 2, 3, 5, 9]).map(lambda seconds: seconds * SECOND)
 
 
@@ -84,7 +88,7 @@ def any_rules(draw: st.DrawFn) -> tuple[Rule, ...]:
     for number, kind in enumerate(kinds):
         name = f"t{number}"
         if kind is Each:
-            found.append(Each(name, draw(of_event()), draw(COOLDOWNS)))
+            found.append(Each(name, draw(of_event()), draw(COOLDOWNS), draw(WAITS)))
         elif kind is When:
             found.append(draw(whens(name)))
         else:
@@ -155,13 +159,18 @@ def file_of(settings: Settings) -> str:
 def _trigger_line(rule: Rule) -> str:
     match rule:
         case Each():
-            what = f"each: '{rule.condition.text}', cooldown: {rule.cooldown}ms"
+            what = f"each: '{rule.condition.text}', {_wait('debounce', rule.debounce)}cooldown: {rule.cooldown}ms"
         case When():
             until = "" if rule.until is None else f"until: '{rule.until.text}', "
-            what = f"when: '{rule.condition.text}', {until}cooldown: {rule.cooldown}ms"
+            waits = _wait("for", rule.rises_after) + _wait("keep_firing_for", rule.falls_after)
+            what = f"when: '{rule.condition.text}', {until}{waits}cooldown: {rule.cooldown}ms"
         case Every():
             what = f"every: {rule.period}ms"
     return f"  {rule.name}: {{{what}, agent: none}}"
+
+
+def _wait(field: str, length: int) -> str:
+    return f"{field}: {length}ms, " if length else ""
 
 
 @st.composite
@@ -178,7 +187,10 @@ def longest(rules: Sequence[Rule]) -> int:
     lengths = [5 * SECOND]
     for rule in rules:
         lengths.append(rule.period if isinstance(rule, Every) else rule.cooldown)
+        if isinstance(rule, Each):
+            lengths.append(rule.debounce)
         if isinstance(rule, When):
+            lengths += [rule.rises_after, rule.falls_after]
             formulas = [rule.condition] if rule.until is None else [rule.condition, rule.until]
             lengths += [span.span_ms for formula in formulas for span in formula.spans()]
     return max(lengths)
