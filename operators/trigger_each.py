@@ -20,7 +20,7 @@ from penstock.operators.condition import Condition, known_values
 from penstock.operators.key_state import KeyState
 from penstock.operators.run import carried
 from penstock.operators.setting import Condition as ConditionText
-from penstock.operators.setting import Duration
+from penstock.operators.setting import Wait
 from penstock.operators.trigger import Bind, CooldownSettings, Fired, Suppressed, Transition, Trigger
 
 
@@ -30,8 +30,8 @@ class EachSettings(CooldownSettings):
     added: ClassVar[frozenset[str]] = frozenset({"debounce"})
 
     each: ConditionText = Field(description="Condition over one event.", examples=['event.level == "FATAL"'])
-    debounce: Duration | None = Field(
-        default=None, description="Fires this long after the last match, with its values.", examples=["30s"], gt=0
+    debounce: Wait | None = Field(
+        default=None, description="Fires this long after the last match, with its values.", examples=["30s"]
     )
 
 

@@ -35,7 +35,7 @@ from pydantic import Field
 
 from penstock.operators.condition import Condition
 from penstock.operators.key_state import KeyState
-from penstock.operators.setting import Duration, SpanCondition
+from penstock.operators.setting import Duration, SpanCondition, Wait
 from penstock.operators.trigger import Bind, CooldownSettings, Fired, Resolved, Suppressed, Transition, Trigger
 
 
@@ -49,14 +49,13 @@ class WhenSettings(CooldownSettings):
     )
     until: SpanCondition | None = Field(default=None, description="What ends the episode; default: `when` is false.")
     cooldown: Duration = Field(default=60_000, description="After a firing, the next one for this key waits this long.")
-    for_: Duration | None = Field(
-        default=None, alias="for", description="Fires once `when` has been true for this long.", examples=["5m"], gt=0
+    for_: Wait | None = Field(
+        default=None, alias="for", description="Fires once `when` has been true for this long.", examples=["5m"]
     )
-    keep_firing_for: Duration | None = Field(
+    keep_firing_for: Wait | None = Field(
         default=None,
         description="Ends once `until` (default: not `when`) has been true for this long.",
         examples=["10m"],
-        gt=0,
     )
 
 
