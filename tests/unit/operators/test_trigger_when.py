@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tests.oracle.timeline import play, play_records
+import pytest
+from tests.oracle.stand import Stand
+from tests.oracle.timeline import HEAD, play, play_records
+
+from penstock.operators.trigger_when import WhenCell
 
 THREE_IN_FIVE = "when: 'count(event.x == \"a\", 5s) >= 3', cooldown: 0s"
 QUIET = "when: 'count(true, 4s) < 1', cooldown: 0s"
@@ -273,3 +277,36 @@ def test_unknown_neither_begins_an_end_nor_breaks_it_off() -> None:
 def test_both_waits_go_together() -> None:
     trigger = "when: 'event.x == \"a\"', for: 2s, keep_firing_for: 3s, cooldown: 0s"
     assert play(trigger, "aaab·ab····aaa··|").marks == "··F······R···F···"
+
+
+# --- what is in the log ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("waits", "parts"), [("", 3), ("for: 1s, ", 4), ("keep_firing_for: 1s, ", 4)])
+def test_only_one_that_waits_has_more_to_remember_than_ever(waits: str, parts: int) -> None:
+    """So that earlier versions can read the log of a file that they understand."""
+    stand = Stand(HEAD % ("0s", f"when: 'count(true, 9s) >= 1', {waits}cooldown: 5s"))
+    stand.feed(stand.event(0, "in", key="k"), stand.event(2, "in", key="k"))
+    [cell] = stand.task.image(0, 1, 0).keys["k"][3].values()
+    assert len(cell) == parts
+
+
+def test_what_an_earlier_version_remembered_is_taken_up() -> None:
+    stand = Stand(HEAD % ("0s", "when: 'count(true, 9s) >= 1', cooldown: 5s"))
+    [planned] = stand.plan.triggers
+    assert planned.trigger.load(["0-run", 7_000, False]) == WhenCell("0-run", 7_000, waiting=False, since=None)
+
+
+@pytest.mark.parametrize("restart", ["none", "from deltas", "from an image"])
+def test_a_wait_goes_on_after_a_restart(restart: str) -> None:
+    stand = Stand(HEAD % ("0s", "when: 'event.x == \"a\"', for: 4s, keep_firing_for: 3s, cooldown: 0s"))
+    told = []
+    for time, x in [(0, "a"), (1, "a"), (6, "b"), (7, "b"), (8, "b"), (11, "a")]:
+        stand.feed(stand.event(time, "in", key="k", x=x))
+        told += [result["state"] for result in stand.results(stand.cut())]
+        if restart == "from an image":
+            stand.snapshot(0, 1)
+            stand.trim()
+        if restart != "none":
+            stand.reopen()
+    assert told == ["final", "resolved"]
