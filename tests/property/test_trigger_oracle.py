@@ -30,6 +30,7 @@ SIGNS = st.sampled_from(["<", "<=", ">", ">=", "==", "!="])
 SPANS = st.integers(1, 8).map(lambda seconds: seconds * SECOND)
 V = Field("v")
 FAILED = Compare(Field("x"), "==", Literal("a"))
+LOUD = Compare(V, ">", Literal(1))
 
 
 def of_event() -> SearchStrategy[Formula]:
@@ -96,6 +97,20 @@ def any_rules(draw: st.DrawFn) -> tuple[Rule, ...]:
     return tuple(found)
 
 
+def waiting_rules() -> SearchStrategy[tuple[Rule, ...]]:
+    """One trigger that waits, over conditions that are true, false and unknown in turns."""
+    told: SearchStrategy[Formula] = st.sampled_from([LOUD, Not(LOUD), Named("loud", LOUD)])
+    some = Compare(Span("count", Literal(True), 2 * SECOND), ">=", Literal(1))
+    condition = told | st.builds(Both, told, st.just("&&"), st.just(some))
+    until = st.none() | condition
+    cooldown, wait = (st.sampled_from(lengths).map(SECOND.__mul__) for lengths in ([0, 3, 9, 20], [1, 2, 3, 5]))
+    whens = (
+        st.builds(When, st.just("t"), condition, until, cooldown, wait, st.just(0) | wait),
+        st.builds(When, st.just("t"), condition, until, cooldown, st.just(0), wait),
+    )
+    return st.tuples(st.one_of(*whens, st.builds(Each, st.just("t"), told, cooldown, wait)))
+
+
 # --- records --------------------------------------------------------------------------------------------------------
 
 DEAD = (b"{", b"[1]", b'{"t": 0}', b'{"key": "k", "t": "soon"}', b'{"key": null, "t": 0}', None)
@@ -128,6 +143,18 @@ def any_sample(draw: st.DrawFn, beginning: int, scale: int, offset: int) -> Samp
     return Sample(json.dumps(value).encode(), Incoming(key, time, fields, cause, ignored=ignored))
 
 
+@st.composite
+def steady_samples(draw: st.DrawFn) -> list[Sample]:
+    """Time goes on, mostly, and one in four events says nothing."""
+    samples, time = [], 0
+    for offset in range(draw(st.integers(3, 14))):
+        time += SECOND * draw(st.sampled_from([0, 1, 1, 2, 3, -1]))
+        fields = draw(st.sampled_from([{"v": 0}, {"v": 2}, {"v": 2}, {}]))
+        told = Incoming(draw(st.sampled_from("kkkz")), time, fields, f"{TOPIC}/{PARTITION}@{offset}")
+        samples.append(Sample(json.dumps({"key": told.key, "t": time} | fields).encode(), told))
+    return samples
+
+
 FIELDS = st.fixed_dictionaries(
     {},
     optional={
@@ -149,6 +176,7 @@ def file_of(settings: Settings) -> str:
         f"       watermark: {{delay: {settings.delay}ms, idle: never, lateness: {settings.lateness}ms}}}}",
         "define:",
         f"  failed: '{FAILED.text}'",
+        f"  loud: '{LOUD.text}'",
         f"  failures: '{Span('count', FAILED, 5 * SECOND).text}'",
         *([] if settings.forget is None else [f"context: {{forget: {settings.forget}ms}}"]),
         "triggers:",
@@ -174,10 +202,10 @@ def _wait(field: str, length: int) -> str:
 
 
 @st.composite
-def any_settings(draw: st.DrawFn) -> Settings:
+def any_settings(draw: st.DrawFn, any_rules: SearchStrategy[tuple[Rule, ...]]) -> Settings:
     delay = draw(st.sampled_from([0, 1, 2, 5])) * SECOND
     lateness = draw(st.sampled_from([0, 1, 3, 20])) * SECOND
-    rules = draw(any_rules())
+    rules = draw(any_rules)
     remembered = st.sampled_from([0, 1, SECOND, 4 * SECOND]).map(lambda more: longest(rules) + more)
     return Settings(delay, lateness, rules, draw(st.booleans()), draw(st.none() | remembered))
 
@@ -285,8 +313,17 @@ def by_key(outcome: Outcome) -> Outcome:
 # --- the property ---------------------------------------------------------------------------------------------------
 
 
-@given(any_settings(), any_samples(), DEEDS)
+@given(any_settings(any_rules()), any_samples(), DEEDS)
 def test_the_product_agrees_with_the_oracle(settings: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
+    _agree(settings, samples, deeds)
+
+
+@given(any_settings(waiting_rules()), steady_samples(), DEEDS)
+def test_they_agree_on_what_waits(settings: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
+    _agree(settings, samples, deeds)
+
+
+def _agree(settings: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
     text = file_of(settings)
     note(text)
     note("\n".join(f"{number}: {sample.value!r}" for number, sample in enumerate(samples)))
