@@ -78,7 +78,7 @@ def whens(name: str) -> SearchStrategy[When]:
 
 
 SECONDS = st.sampled_from([1, 2, 3, 5, 9]).map(lambda seconds: seconds * SECOND)
-WAITS = st.just(0) | SECONDS
+WAITS = st.sampled_from([0, 0, 0, 0, 1, 3, 9]).map(lambda seconds: seconds * SECOND)
 COOLDOWNS = st.sampled_from([0, 0, 1, 2, 3, 5, 9]).map(lambda seconds: seconds * SECOND)
 
 
