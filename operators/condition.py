@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from penstock.operators.key_state import Counts, KeyState
 
 Evaluate = Callable[[Any, Sequence[Any], Any], Any]
+Definitions = tuple[tuple[str, "Condition"], ...]
+"""Expressions under the names that the file gives them."""
 
 
 def count_doubt(counters: Counts, text: str, doubt: Unknown) -> None:
@@ -53,3 +55,9 @@ class Condition:
         """The earliest instant after which the value may differ without a further event; None: it will not."""
         instants = [key.slots[slot].next_change(key.now) for slot in self.slots]
         return min((instant for instant in instants if instant is not None), default=None)
+
+
+def known_values(definitions: Definitions, key: KeyState) -> dict[str, Any]:
+    """What they are for this key at its present instant; those that are unknown are left out."""
+    values = ((name, condition.value(key)) for name, condition in definitions)
+    return {name: value for name, value in values if value.__class__ is not Unknown}

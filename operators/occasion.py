@@ -8,11 +8,10 @@ people read names the source as the file does; the id goes by the topic, so that
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
-from penstock.operators.expression import Unknown
+from penstock.operators.condition import known_values
 from penstock.operators.key_state import KeyState
 from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.record import Raw
@@ -35,7 +34,7 @@ class Occasions:
     def firing(self, key: KeyState, planned: PlannedTrigger, fired: Fired, raw: Raw | None) -> Firing:
         """`raw` is the record that was fed when it fired; it is the cause unless the trigger was due by time."""
         cause, told = self._cause(fired, raw)
-        values = {name: value for name, value in self._values(key, planned) if value.__class__ is not Unknown}
+        values = known_values(planned.values, key) if fired.values is None else fired.values
         labels = {**self._plan.labels, **planned.labels}
         run = run_id(self._partition, self._plan.name, planned.name, key.name, cause)
         firing = Firing(
@@ -62,7 +61,3 @@ class Occasions:
         assert raw is not None  # what no instant made due, a record did
         cause = RecordCause(raw.topic, self._generation_of(raw.topic), raw.partition, raw.offset)
         return cause, f"{self._source_of[raw.topic]}/{raw.partition}@{raw.offset}"
-
-    @staticmethod
-    def _values(key: KeyState, planned: PlannedTrigger) -> list[tuple[str, Any]]:
-        return [(name, condition.value(key)) for name, condition in planned.values]

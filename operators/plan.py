@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from penstock.operators.agent import AgentPlan
 from penstock.operators.aggregate import AggregateCall
-from penstock.operators.condition import Condition
+from penstock.operators.condition import Definitions
 from penstock.operators.context import ContextSettings
 from penstock.operators.result import ResultPlan
 from penstock.operators.source import Source
@@ -32,7 +32,7 @@ class PlannedTrigger:
     agent: AgentPlan | None
     labels: Mapping[str, str]
     annotations: Mapping[str, Template]
-    values: tuple[tuple[str, Condition], ...]
+    values: Definitions
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,11 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^(\d+(ms|s|m|h|d|w))+$", "examples": ["90s", "1h30m"]}),
 ]  # fmt: skip
 """Milliseconds; written with a unit."""
+Wait = Annotated[
+    int, Field(gt=0), _parsed(duration_ms), PlainSerializer(duration_text, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": r"^(\d+(ms|s|m|h|d|w))+$", "examples": ["90s", "1h30m"]}),
+]  # fmt: skip
+"""A duration of more than nothing."""
 Size = Annotated[
     int, _parsed(size_bytes), WithJsonSchema({"type": "string", "pattern": r"^\d+(B|KB|MB|GB|KiB|MiB|GiB)$"}),
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
-from penstock.operators.condition import Condition
+from penstock.operators.condition import Condition, Definitions
 from penstock.operators.key_state import KeyState
 from penstock.operators.setting import Duration, Settings, Template, Text
 
@@ -23,6 +23,10 @@ NO_AGENT = "none"
 
 class TriggerSettings(Settings):
     """What every kind of trigger takes besides its own fields."""
+
+    added: ClassVar[frozenset[str]] = frozenset()
+    """Fields (None unless the file has them) that kinds took up after they were in use. Where a file has none of them, a
+    trigger means what it meant before, and finds what it remembered."""
 
     labels: dict[str, Text] = Field(default={}, description="Added to every result of this trigger.")
     annotations: dict[str, Template] = Field(
@@ -43,10 +47,14 @@ class CooldownSettings(TriggerSettings):
 
 
 class Fired(NamedTuple):
-    """The trigger fires with event time `at` (ms). `due`: it fires because time passed, and this is when; else the record."""
+    """The trigger fires with event time `at` (ms). `due`: it fires because time passed, and this is when; else the record.
+
+    `values`: what its definitions were at the event that it tells of; None: that is the present one.
+    """
 
     at: int
     due: int | None
+    values: dict[str, Any] | None = None
 
 
 class Resolved(NamedTuple):
@@ -79,6 +87,8 @@ class Trigger(ABC):
     """Its deadlines are compared with the watermark; otherwise with N of the key."""
     by_event: ClassVar[bool] = False
     """It fires with an event only, never because time passed."""
+    reads_last: ClassVar[bool] = True
+    """When time passes, its expressions may be read of the key's last event."""
 
     idle_unless: frozenset[int] | None = None
     """While its cell is None, an event changes nothing for it unless one of these aggregates took it; None: it always looks."""
@@ -88,6 +98,8 @@ class Trigger(ABC):
     """The text that results quote as the reason."""
     conditions: tuple[Condition, ...] = ()
     """Every expression that it evaluates: for `values`, and to know which fields to decode."""
+    definitions: Definitions = ()
+    """What its results report: those that `conditions` and templates name. Whoever plans it sets them."""
 
     @abstractmethod
     def fed(

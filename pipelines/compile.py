@@ -10,7 +10,7 @@ from penstock.connectors.port import Layout
 from penstock.operators.agent import AgentPlan
 from penstock.operators.agent_plan import build_agent
 from penstock.operators.aggregate import AggregateCall
-from penstock.operators.condition import Condition
+from penstock.operators.condition import Condition, Definitions
 from penstock.operators.error import Rejected
 from penstock.operators.expression import Scope, compile_expression
 from penstock.operators.model import ModelSettings
@@ -96,6 +96,7 @@ class _Compiler:
         agent = self._spec.agent_of(name)
         annotations = {label: Template(text) for label, text in settings.annotations.items()}
         asked = [] if agent is None else [self._agents[agent].ask]
+        trigger.definitions = self._values(trigger, [*annotations.values(), *asked])
         return PlannedTrigger(
             name=name,
             identity=f"{name}:{_meaning(settings, trigger)}",
@@ -103,10 +104,10 @@ class _Compiler:
             agent=None if agent is None else self._agents[agent],
             labels=settings.labels,
             annotations=annotations,
-            values=self._values(trigger, [*annotations.values(), *asked]),
+            values=trigger.definitions,
         )
 
-    def _values(self, trigger: Trigger, templates: Iterable[Template]) -> tuple[tuple[str, Condition], ...]:
+    def _values(self, trigger: Trigger, templates: Iterable[Template]) -> Definitions:
         """The definitions that the trigger's own expressions name, and those that its templates name."""
         named = {name for condition in trigger.conditions for name in condition.compiled.defines}
         named.update(name for template in templates for name in template.values)
@@ -127,7 +128,7 @@ class _Compiler:
         return [
             condition
             for planned in triggers
-            if not planned.trigger.by_event
+            if planned.trigger.reads_last
             for condition in (*planned.trigger.conditions, *(condition for _, condition in planned.values))
         ]
 
@@ -155,6 +156,7 @@ class _Compiler:
 
 def _meaning(settings: TriggerSettings, trigger: Trigger) -> str:
     """Digest of what decides when the trigger fires; labels, annotations and the agent do not."""
-    own = settings.model_dump_json(exclude={"labels", "annotations", "agent"})
+    unsaid = {name for name in settings.added if getattr(settings, name) is None}
+    own = settings.model_dump_json(exclude={"labels", "annotations", "agent"} | unsaid)
     expanded = [condition.compiled.identity for condition in trigger.conditions]
     return sha256("\0".join([own, *expanded]).encode()).hexdigest()[:IDENTITY_CHARACTERS]

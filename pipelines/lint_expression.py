@@ -20,6 +20,8 @@ Outcomes = Mapping[Path, Compiled | ExpressionError]
 _DIVIDED_COUNT = re.compile(r"/\s*\(*\s*(?:count|sum|distinct|rate)\s*\(")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _EXPANSIONS_MAX = 32
+_LASTING = frozenset({"for", "until", "keep_firing_for"})
+"""With one of these even a condition over one event begins and ends something."""
 
 
 def expression_problems(root: Map) -> Iterator[Problem]:
@@ -106,10 +108,10 @@ def _use_each(root: Map, outcomes: Outcomes) -> Iterator[Problem]:
             isinstance(found, Compiled)
             and not found.aggregates
             and isinstance(trigger, Map)
-            and "until" not in trigger.entries
+            and _LASTING.isdisjoint(trigger.entries)
         ):
             message = f"the `when` of trigger `{path[-1]}` looks at one event only; use `each`"
-            expected = "a span, such as count(…, 60s) >= 20, or an `until`"
+            expected = "a span, such as count(…, 60s) >= 20, or one of `for`, `until` and `keep_firing_for`"
             yield Problem(Code.USE_EACH, key_place(root, (*path, "when")), message, expected=expected)
 
 

@@ -1,4 +1,4 @@
-"""Nothing can last longer than its key is remembered: spans, cooldowns and periods against `context.forget`."""
+"""Nothing can last longer than its key is remembered: spans, cooldowns, waits and periods against `context.forget`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,15 @@ from penstock.pipelines.scalar_place import place_in
 from penstock.pipelines.shape import parts
 from penstock.pipelines.spec import Spec
 
+LENGTHS = {
+    "cooldown": "a cooldown",
+    "every": "a period",
+    "for": "a wait",
+    "keep_firing_for": "a wait",
+    "debounce": "a wait",
+}
+"""Fields of triggers that are durations, and what they are."""
+
 
 def forget_problems(root: Map) -> Iterator[Problem]:
     """Whatever would be cut short without a word because its key is forgotten before."""
@@ -29,7 +38,7 @@ def forget_problems(root: Map) -> Iterator[Problem]:
 
 
 def _fields(root: Map, limit: int) -> Iterator[Problem]:
-    for field, what in (("cooldown", "a cooldown"), ("every", "a period")):
+    for field, what in LENGTHS.items():
         for _, node in matching(root, f"triggers.*.{field}"):
             length = _duration(node)
             if length is not None and length > limit:

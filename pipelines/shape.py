@@ -51,7 +51,7 @@ class Part:
     def field_names(self) -> list[str]:
         """Fields that a map may have here; empty where its keys are free."""
         models = [_model(option, self.node) for option in self.options]
-        return [name for model in models if model is not None for name in _fields(model)]
+        return [name for model in models if model is not None for name in fields_of(model)]
 
 
 def parts(settings: type[BaseModel], root: Node) -> Iterator[Part]:
@@ -85,7 +85,7 @@ def _inner(option: Option, node: Node, step: str | int) -> list[Option]:
         return _options(args[0]) if origin in (list, tuple) and args else []
     model = _model(option, node)
     if model is not None:
-        field = _fields(model).get(step)
+        field = fields_of(model).get(step)
         return _options(field.annotation, tuple(field.metadata)) if field is not None else []
     if get_origin(option.kind) is dict:
         return _options(get_args(option.kind)[1])
@@ -109,5 +109,6 @@ def _is_settings(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
-def _fields(model: type[BaseModel]) -> dict[str, Any]:
+def fields_of(model: type[BaseModel]) -> dict[str, Any]:
+    """By their names in the file."""
     return {field.alias or name: field for name, field in model.model_fields.items()}

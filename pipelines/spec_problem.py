@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from penstock.operators.answer_schema import AnswerError
+from penstock.operators.trigger_kinds import TRIGGERS
 from penstock.pipelines.document import (
     Map,
     Node,
@@ -24,8 +25,9 @@ from penstock.pipelines.document import (
     place_of,
 )
 from penstock.pipelines.problem import Code, Place, Problem, nearest_name
-from penstock.pipelines.shape import parts
+from penstock.pipelines.shape import fields_of, parts
 from penstock.pipelines.spec import Spec
+from penstock.pipelines.trigger_choice import kind_word
 
 _KEY = "[key]"
 _EXPECTED: Mapping[str, str] = {
@@ -144,10 +146,19 @@ def _unknown(root: Map, path: Path, names: Listed[str]) -> Problem:
     name = str(path[-1])
     names = [known for known in dict.fromkeys(names) if known != name]
     expected = f"one of {', '.join(names)}" if names else None
-    message = f'unknown field "{name}"'
+    message = f'unknown field "{name}"{_of_other_kinds(root, path)}'
     return Problem(
         Code.UNKNOWN_FIELD, key_place(root, path), message, expected=expected, nearest=nearest_name(name, names)
     )
+
+
+def _of_other_kinds(root: Map, path: Path) -> str:
+    """Which kinds of triggers have the field, if it stands in a trigger of a kind that has not."""
+    trigger = node_at(root, path[:-1])
+    if path[:-2] != ("triggers",) or not isinstance(trigger, Map):
+        return ""
+    kinds = [f"`{word}`" for word, settings in TRIGGERS.items() if path[-1] in fields_of(settings)]
+    return f" of `{kind_word(trigger.entries)}`: it goes with {' and '.join(kinds)}" if kinds else ""
 
 
 def _wrong(root: Map, path: Path, found: Listed[ErrorDetails]) -> Problem:

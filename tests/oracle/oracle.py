@@ -34,14 +34,19 @@ class Each:
     name: str
     condition: Formula
     cooldown: int = 0
+    debounce: int = 0
 
 
 @dataclass(frozen=True)
 class When:
+    """`rises_after` is `for`, `falls_after` is `keep_firing_for`."""
+
     name: str
     condition: Formula
     until: Formula | None
     cooldown: int
+    rises_after: int = 0
+    falls_after: int = 0
 
 
 @dataclass(frozen=True)
@@ -166,25 +171,59 @@ def _values(formulas: Sequence[Formula], sight: Sight) -> tuple[tuple[str, Any],
     return tuple(sorted((name, value) for name, value in known.items() if value is not UNKNOWN))
 
 
+@dataclass(frozen=True)
+class Match:
+    """An event that satisfies an `each`, at N `now`, with what there was to tell of it then."""
+
+    event: Kept
+    now: Instant
+    values: tuple[tuple[str, Any], ...]
+
+
 def _each(rule: Each, key: str, life: Life, outcome: Outcome) -> None:
-    events: list[Kept] = []
-    now: Instant = -inf
+    told = _settled(rule, life) if rule.debounce else _at_once(rule, life)
     quiet_until: Instant = -inf
-    for step in life.steps:
-        now = max(now, step.after)
-        if step.kept is None:
-            continue
-        events.append(step.kept)
-        now = max(now, step.kept.time)
-        sight = Sight(events, int(now))
-        if rule.condition.value(sight) is not True:
-            continue
+    for now, firing in told:
         if now < quiet_until:
             outcome.suppressed[rule.name] += 1
             continue
-        values = _values([rule.condition], sight)
-        outcome.firings.append(Firing(rule.name, key, step.kept.time, step.kept.cause, values, end=False))
+        outcome.firings.append(replace(firing, key=key))
         quiet_until = now + rule.cooldown
+
+
+def _matches(rule: Each, life: Life) -> Iterator[tuple[Step, Instant, Match | None]]:
+    """Every step with N after it, and the match that it brought."""
+    events: list[Kept] = []
+    now: Instant = -inf
+    for step in life.steps:
+        now = max(now, step.after)
+        match = None
+        if step.kept is not None:
+            events.append(step.kept)
+            now = max(now, step.kept.time)
+            sight = Sight(events, int(now))
+            if rule.condition.value(sight) is True:
+                match = Match(step.kept, now, _values([rule.condition], sight))
+        yield step, now, match
+
+
+def _at_once(rule: Each, life: Life) -> Iterator[tuple[Instant, Firing]]:
+    for _, now, match in _matches(rule, life):
+        if match is not None:
+            yield now, Firing(rule.name, "", match.event.time, match.event.cause, match.values, end=False)
+
+
+def _settled(rule: Each, life: Life) -> Iterator[tuple[Instant, Firing]]:
+    """With `debounce`: of the matches, those after which N comes so far without another one, which may stand at the very end."""
+    last: Match | None = None
+    for step, now, match in _matches(rule, life):
+        if last is not None:
+            due = last.now + rule.debounce
+            before_it = due < step.kept.time if step.kept is not None else due <= now
+            if before_it or (due <= now and match is None):
+                yield due, Firing(rule.name, "", int(due), f"timer@{int(due)}", last.values, step.ended)
+                last = None
+        last = match or last
 
 
 def _every(rule: Every, key: str, life: Life, outcome: Outcome) -> None:
@@ -218,6 +257,8 @@ class _Episode:
         self.on: Firing | None = None
         self.waiting = False
         self.quiet_until: Instant = -inf
+        self.seen: list[tuple[Instant, Any]] = []
+        """Since it went on or off: every evaluation, and what the condition was that could have changed that."""
 
     def take(self, step: Step) -> None:
         """First the instants before the event, then one evaluation with it; without an event whatever W reaches."""
@@ -245,27 +286,48 @@ class _Episode:
             return set()
         sight = self._sight()
         instants: set[Instant] = {change for span in self.spans for change in span.changes(sight)}
-        if self.on is None and self.now < self.quiet_until:
+        if self.on is None:
             instants.add(self.quiet_until)
-        return instants
+        instants.add(self._held_since() + self._delay())
+        return {instant for instant in instants if instant > self.now}
+
+    def _delay(self) -> int:
+        return self.rule.rises_after if self.on is None else self.rule.falls_after
+
+    def _held_since(self) -> Instant:
+        """The first true one of the latest evaluations of which none is false: unknown changes nothing."""
+        since: Instant = inf
+        for instant, value in reversed(self.seen):
+            if value is False:
+                break
+            since = instant if value is True else since
+        return since
+
+    def _held_for_long(self) -> bool:
+        """It is true now, and has been for as long as it takes."""
+        return self.seen[-1][1] is True and self.now >= self._held_since() + self._delay()
 
     def _fires_without(self, instant: int) -> bool:
-        """Would it fire at `instant` if the event that stands there did not? An edge that was held back until then does."""
-        if self.waiting and instant == self.quiet_until:
-            return True
+        """Is it because `instant` has come that it fires there? So it is at the end of `for` or of a cooldown that held it back;
+        else if it would fire without the event that stands there."""
         if instant not in self._instants() or self.on is not None or instant < self.quiet_until:
             return False
-        return self.rule.condition.value(Sight(self.events, instant)) is True
+        if instant == self._held_since() + self.rule.rises_after or (self.waiting and instant == self.quiet_until):
+            return True
+        held = instant >= self._held_since() + self.rule.rises_after or not self.rule.rises_after
+        return held and self.rule.condition.value(Sight(self.events, instant)) is True
 
     def _evaluate(self, cause: str, *, ended: bool) -> None:
+        """Off, it looks at `when`; on, at `until`."""
         sight = self._sight()
-        holds = self.rule.condition.value(sight)
+        holds = (self.rule.condition if self.on is None else self.until).value(sight)
+        self.seen.append((self.now, holds))
         if self.on is not None:
-            if self.until.value(sight) is True:
+            if self._held_for_long():
                 self.close(self.on, int(self.now))
-        elif holds is True and self.now < self.quiet_until:
+        elif self._held_for_long() and self.now < self.quiet_until:
             self.waiting = True
-        elif holds is True:
+        elif self._held_for_long():
             self._fire(cause, sight, ended=ended)
         elif holds is False and self.waiting:
             self.waiting = False
@@ -276,12 +338,14 @@ class _Episode:
         self.on = Firing(self.rule.name, self.key, sight.now, cause, _values(formulas, sight), ended)
         self.outcome.firings.append(self.on)
         self.waiting = False
+        self.seen = []
         self.quiet_until = self.now + self.rule.cooldown
 
     def close(self, on: Firing, at: int, *, forgotten: bool = False) -> None:
         where = self.outcome.firings.index(on)
         self.outcome.firings[where] = replace(on, ends_at=at, forgotten=forgotten)
         self.on = None
+        self.seen = []
 
     def _sight(self) -> Sight:
         return Sight(self.events, int(self.now))

@@ -30,6 +30,7 @@ SIGNS = st.sampled_from(["<", "<=", ">", ">=", "==", "!="])
 SPANS = st.integers(1, 8).map(lambda seconds: seconds * SECOND)
 V = Field("v")
 FAILED = Compare(Field("x"), "==", Literal("a"))
+LOUD = Compare(V, ">", Literal(1))
 
 
 def of_event() -> SearchStrategy[Formula]:
@@ -67,13 +68,17 @@ def mixed() -> SearchStrategy[Formula]:
 
 
 def whens(name: str) -> SearchStrategy[When]:
-    """A condition without a past needs `until`."""
-    of_the_past = st.builds(When, st.just(name), mixed(), st.none() | mixed() | of_event(), COOLDOWNS)
-    return st.one_of(
-        of_the_past, of_the_past, st.builds(When, st.just(name), of_event(), mixed() | of_event(), COOLDOWNS)
-    )
+    """A condition without a past needs `until` or a wait."""
+    untils = st.none() | mixed() | of_event()
+    of_the_past = st.builds(When, st.just(name), mixed(), untils, COOLDOWNS, WAITS, WAITS)
+    until = st.builds(When, st.just(name), of_event(), mixed() | of_event(), COOLDOWNS, WAITS, WAITS)
+    waits = st.builds(When, st.just(name), of_event(), untils, COOLDOWNS, SECONDS, WAITS)
+    keeps = st.builds(When, st.just(name), of_event(), untils, COOLDOWNS, WAITS, SECONDS)
+    return st.one_of(of_the_past, of_the_past, of_the_past, until, waits, keeps)
 
 
+SECONDS = st.sampled_from([1, 2, 3, 5, 9]).map(lambda seconds: seconds * SECOND)
+WAITS = st.sampled_from([0, 0, 0, 0, 1, 3, 9]).map(lambda seconds: seconds * SECOND)
 COOLDOWNS = st.sampled_from([0, 0, 1, 2, 3, 5, 9]).map(lambda seconds: seconds * SECOND)
 
 
@@ -84,12 +89,26 @@ def any_rules(draw: st.DrawFn) -> tuple[Rule, ...]:
     for number, kind in enumerate(kinds):
         name = f"t{number}"
         if kind is Each:
-            found.append(Each(name, draw(of_event()), draw(COOLDOWNS)))
+            found.append(Each(name, draw(of_event()), draw(COOLDOWNS), draw(WAITS)))
         elif kind is When:
             found.append(draw(whens(name)))
         else:
             found.append(Every(name, draw(st.integers(1, 7)) * SECOND))
     return tuple(found)
+
+
+def waiting_rules() -> SearchStrategy[tuple[Rule, ...]]:
+    """One trigger that waits, over conditions that are true, false and unknown in turns."""
+    told: SearchStrategy[Formula] = st.sampled_from([LOUD, Not(LOUD), Named("loud", LOUD)])
+    some = Compare(Span("count", Literal(True), 2 * SECOND), ">=", Literal(1))
+    condition = told | st.builds(Both, told, st.just("&&"), st.just(some))
+    until = st.none() | condition
+    cooldown, wait = (st.sampled_from(lengths).map(SECOND.__mul__) for lengths in ([0, 3, 9, 20], [1, 2, 3, 5]))
+    whens = (
+        st.builds(When, st.just("t"), condition, until, cooldown, wait, st.just(0) | wait),
+        st.builds(When, st.just("t"), condition, until, cooldown, st.just(0), wait),
+    )
+    return st.tuples(st.one_of(*whens, st.builds(Each, st.just("t"), told, cooldown, wait)))
 
 
 # --- records --------------------------------------------------------------------------------------------------------
@@ -124,6 +143,18 @@ def any_sample(draw: st.DrawFn, beginning: int, scale: int, offset: int) -> Samp
     return Sample(json.dumps(value).encode(), Incoming(key, time, fields, cause, ignored=ignored))
 
 
+@st.composite
+def steady_samples(draw: st.DrawFn) -> list[Sample]:
+    """Time goes on, mostly, and one in four events says nothing."""
+    samples, time = [], 0
+    for offset in range(draw(st.integers(3, 14))):
+        time += SECOND * draw(st.sampled_from([0, 1, 1, 2, 3, -1]))
+        fields = draw(st.sampled_from([{"v": 0}, {"v": 2}, {"v": 2}, {}]))
+        told = Incoming(draw(st.sampled_from("kkkz")), time, fields, f"{TOPIC}/{PARTITION}@{offset}")
+        samples.append(Sample(json.dumps({"key": told.key, "t": time} | fields).encode(), told))
+    return samples
+
+
 FIELDS = st.fixed_dictionaries(
     {},
     optional={
@@ -145,6 +176,7 @@ def file_of(settings: Settings) -> str:
         f"       watermark: {{delay: {settings.delay}ms, idle: never, lateness: {settings.lateness}ms}}}}",
         "define:",
         f"  failed: '{FAILED.text}'",
+        f"  loud: '{LOUD.text}'",
         f"  failures: '{Span('count', FAILED, 5 * SECOND).text}'",
         *([] if settings.forget is None else [f"context: {{forget: {settings.forget}ms}}"]),
         "triggers:",
@@ -155,20 +187,25 @@ def file_of(settings: Settings) -> str:
 def _trigger_line(rule: Rule) -> str:
     match rule:
         case Each():
-            what = f"each: '{rule.condition.text}', cooldown: {rule.cooldown}ms"
+            what = f"each: '{rule.condition.text}', {_wait('debounce', rule.debounce)}cooldown: {rule.cooldown}ms"
         case When():
             until = "" if rule.until is None else f"until: '{rule.until.text}', "
-            what = f"when: '{rule.condition.text}', {until}cooldown: {rule.cooldown}ms"
+            waits = _wait("for", rule.rises_after) + _wait("keep_firing_for", rule.falls_after)
+            what = f"when: '{rule.condition.text}', {until}{waits}cooldown: {rule.cooldown}ms"
         case Every():
             what = f"every: {rule.period}ms"
     return f"  {rule.name}: {{{what}, agent: none}}"
 
 
+def _wait(field: str, length: int) -> str:
+    return f"{field}: {length}ms, " if length else ""
+
+
 @st.composite
-def any_settings(draw: st.DrawFn) -> Settings:
+def any_settings(draw: st.DrawFn, any_rules: SearchStrategy[tuple[Rule, ...]]) -> Settings:
     delay = draw(st.sampled_from([0, 1, 2, 5])) * SECOND
     lateness = draw(st.sampled_from([0, 1, 3, 20])) * SECOND
-    rules = draw(any_rules())
+    rules = draw(any_rules)
     remembered = st.sampled_from([0, 1, SECOND, 4 * SECOND]).map(lambda more: longest(rules) + more)
     return Settings(delay, lateness, rules, draw(st.booleans()), draw(st.none() | remembered))
 
@@ -178,7 +215,10 @@ def longest(rules: Sequence[Rule]) -> int:
     lengths = [5 * SECOND]
     for rule in rules:
         lengths.append(rule.period if isinstance(rule, Every) else rule.cooldown)
+        if isinstance(rule, Each):
+            lengths.append(rule.debounce)
         if isinstance(rule, When):
+            lengths += [rule.rises_after, rule.falls_after]
             formulas = [rule.condition] if rule.until is None else [rule.condition, rule.until]
             lengths += [span.span_ms for formula in formulas for span in formula.spans()]
     return max(lengths)
@@ -273,8 +313,17 @@ def by_key(outcome: Outcome) -> Outcome:
 # --- the property ---------------------------------------------------------------------------------------------------
 
 
-@given(any_settings(), any_samples(), DEEDS)
+@given(any_settings(any_rules()), any_samples(), DEEDS)
 def test_the_product_agrees_with_the_oracle(settings: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
+    _agree(settings, samples, deeds)
+
+
+@given(any_settings(waiting_rules()), steady_samples(), DEEDS)
+def test_they_agree_on_what_waits(settings: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
+    _agree(settings, samples, deeds)
+
+
+def _agree(settings: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
     text = file_of(settings)
     note(text)
     note("\n".join(f"{number}: {sample.value!r}" for number, sample in enumerate(samples)))

@@ -103,3 +103,7 @@ def test_annotations_are_rendered_once_per_firing() -> None:
 def test_it_says_whether_the_end_of_the_input_was_needed() -> None:
     assert not firing().end
     assert firing(ended=True).end
+
+
+def test_it_tells_what_was_noted_for_it() -> None:
+    assert firing(fired=Fired(7_000, 7_000, {"n": 3})).values == {"n": 3}

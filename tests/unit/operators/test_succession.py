@@ -80,6 +80,29 @@ def test_a_cooldown_goes_on_when_its_definition_comes_back(images: int | None) -
     assert stand.task.counters["suppressed", "seen"] == 1
 
 
+def test_a_debounce_that_is_over_fires_when_its_definition_comes_back(images: int | None) -> None:
+    settled = HEAD + OTHER + SEEN.replace("cooldown: 50s", "debounce: 5s")
+    stand = began(settled)
+    fed(stand, (1, "h", "b"), (1, "i", "b"))
+    deployed(stand, B, images)
+    fed(stand, (20, "h", "c"))
+    deployed(stand, settled, images)
+    found = [each for each in stand.entries() if isinstance(each, Delta)][-1].outputs
+    assert len(found) == 4, "for each of the two one record on results, one on partials"
+    assert all(b"timer@6000" in (output.value or b"") for output in found)
+
+
+def test_a_wait_goes_on_when_its_definition_comes_back(images: int | None) -> None:
+    lasting = HEAD + OTHER + "  hot: {when: 'event.x == \"b\"', for: 9s, cooldown: 0s, agent: none}\n"
+    stand = began(lasting)
+    fed(stand, (1, "h", "b"))
+    deployed(stand, B, images)
+    fed(stand, (4, "i", "c"))
+    deployed(stand, lasting, images)
+    assert fed(stand, (9, "h", "b"), (9, "i", "c")) == []
+    assert fed(stand, (10, "i", "c")) == ["hot final h"]
+
+
 def test_an_aggregate_that_missed_nothing_goes_on(images: int | None) -> None:
     stand = began()
     fed(stand, (1, "h", "a"), (2, "h", "a"), (2, "i", "a"))

@@ -12,6 +12,8 @@ from penstock.operators.error import Rejected
 from penstock.pipelines.compile import Pipeline, compile_pipeline
 from penstock.pipelines.load import load_pipeline
 
+HOURLY = "  hourly: {every: 1h, agent: none}\n"
+
 
 def compiled(folder: Path, text: str) -> Pipeline:
     return compile_pipeline(load_pipeline([written(folder, text)], environ={}))
@@ -62,6 +64,23 @@ def test_a_trigger_keeps_its_identity_while_it_means_the_same(tmp_path: Path) ->
     changed = identities(RULES.replace(">= 3", ">= 4"))
     assert changed["root"] == before["root"]
     assert changed["many"] != before["many"]
+
+
+def test_triggers_keep_the_identity_that_logs_of_earlier_versions_know_them_by(tmp_path: Path) -> None:
+    """A field that a kind takes up later is no part of it where the file does not have it."""
+    identities = [planned.identity for planned in compiled(tmp_path, RULES + HOURLY).plan.triggers]
+    assert identities == ["root:1ad98c7a5ad7", "many:323db69e0d8f", "hourly:929f54b06c7f"]
+
+
+@pytest.mark.parametrize("modifier", ["for", "keep_firing_for"])
+def test_a_wait_is_part_of_what_a_trigger_means(tmp_path: Path, modifier: str) -> None:
+    texts = [RULES, RULES.replace(">= 3'", f">= 3', {modifier}: 5m"), RULES.replace(">= 3'", f">= 3', {modifier}: 6m")]
+    assert len({compiled(tmp_path, text).plan.triggers[1].identity for text in texts}) == 3
+
+
+def test_a_debounce_is_part_of_what_a_trigger_means(tmp_path: Path) -> None:
+    texts = [RULES, RULES.replace('"root"', '"root", debounce: 5m'), RULES.replace('"root"', '"root", debounce: 6m')]
+    assert len({compiled(tmp_path, text).plan.triggers[0].identity for text in texts}) == 3
 
 
 def test_a_name_that_means_something_else_makes_another_trigger(tmp_path: Path) -> None:

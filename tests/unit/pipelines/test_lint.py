@@ -67,6 +67,16 @@ def test_the_base_of_these_tests_is_fine(tmp_path: Path) -> None:
         ("count(failed, 60s)", "count(failed, 1h)\ncontext: {forget: 1m}", Code.FORGETS_TOO_SOON, 7, 27),
         ("agent: ask}", "agent: ask, cooldown: 2m}\ncontext: {forget: 1m}", Code.FORGETS_TOO_SOON, 9, 53),
         ("triggers:", "context: {forget: 1m}\ntriggers:\n  o: {every: 1h}", Code.FORGETS_TOO_SOON, 10, 14),
+        ("agent: ask}", "agent: ask, for: 2m}\ncontext: {forget: 1m}", Code.FORGETS_TOO_SOON, 9, 48),
+        ("agent: ask}", "agent: ask, for: 1m}\ncontext: {forget: 1m}", None, 0, 0),
+        ("agent: ask}", "agent: ask, keep_firing_for: 2m}\ncontext: {forget: 1m}", Code.FORGETS_TOO_SOON, 9, 60),
+        (
+            "triggers:",
+            "context: {forget: 1m}\ntriggers:\n  o: {each: failed, debounce: 2m}",
+            Code.FORGETS_TOO_SOON,
+            10,
+            31,
+        ),
         ("triggers:", "context: {forget: 1w}\ntriggers:\n  o: {every: 1w}", None, 0, 0),
         ("ask: {ask: Well?}", "ask: {ask: Well?}\n  b: {ask: Well?}\n  c: {ask: '{{ ky }}'}", Code.TEMPLATE, 15, 16),
         ("Well?", "'{{ values.failurs }}'", Code.TEMPLATE, 13, 18),
@@ -137,8 +147,9 @@ def test_whatever_lasts_longer_than_a_key_is_remembered_is_told_with_a_way_out(t
     )
 
 
-def test_a_when_without_a_span_is_fine_with_until(tmp_path: Path) -> None:
-    assert problems(tmp_path, with_lines("when: failures > 5", "when: failed, until: event.outcome == 'ok'")) == []
+@pytest.mark.parametrize("lasting", ["until: event.outcome == 'ok'", "for: 5m", "keep_firing_for: 5m"])
+def test_a_when_without_a_span_is_fine_if_it_begins_and_ends_something(tmp_path: Path, lasting: str) -> None:
+    assert problems(tmp_path, with_lines("when: failures > 5", f"when: failed, {lasting}")) == []
 
 
 def test_an_expression_that_a_comment_cuts_is_explained(tmp_path: Path) -> None:

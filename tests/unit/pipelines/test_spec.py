@@ -101,7 +101,37 @@ def test_an_unknown_field_gets_the_nearest_name(tmp_path: Path) -> None:
 
 def test_a_field_of_another_kind_of_trigger_is_unknown(tmp_path: Path) -> None:
     problem = only(tmp_path, HEAD + "triggers:\n  r: {each: event.a == 1, until: event.a == 2, agent: none}\n")
-    assert (problem.place.line, problem.place.column, problem.message) == (5, 27, 'unknown field "until"')
+    message = 'unknown field "until" of `each`: it goes with `when`'
+    assert (problem.place.line, problem.place.column, problem.message) == (5, 27, message)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "message"),
+    [
+        ("every: 1h, for: 5m", 'unknown field "for" of `every`: it goes with `when`'),
+        ("each: event.a == 1, for: 5m", 'unknown field "for" of `each`: it goes with `when`'),
+        ("each: event.a == 1, keep_firing_for: 5m", 'unknown field "keep_firing_for" of `each`: it goes with `when`'),
+        ("when: event.a == 1, debounce: 5m", 'unknown field "debounce" of `when`: it goes with `each`'),
+        ("every: 1h, cooldown: 5m", 'unknown field "cooldown" of `every`: it goes with `each` and `when`'),
+    ],
+)
+def test_a_modifier_of_another_kind_says_which_kind_has_it(tmp_path: Path, trigger: str, message: str) -> None:
+    problems = load(tmp_path, HEAD + f"triggers:\n  r: {{{trigger}, agent: none}}\n").problems
+    assert message in [problem.message for problem in problems]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "column", "sentence"),
+    [
+        ("when: event.a == 1, for: 0s", 32, "`for` is '0s'; expected more than 0"),
+        ("when: event.a == 1, for: 5", 32, "`for`: 5 has no unit; write text such as 90s, 512KiB or 25%"),
+        ("when: event.a == 1, keep_firing_for: 0s", 44, "`keep_firing_for` is '0s'; expected more than 0"),
+        ("each: event.a == 1, debounce: 0s", 37, "`debounce` is '0s'; expected more than 0"),
+    ],
+)
+def test_a_wait_takes_time(tmp_path: Path, trigger: str, column: int, sentence: str) -> None:
+    text = HEAD + f"triggers:\n  r: {{{trigger}, agent: none}}\n"
+    assert told(tmp_path, text) == (5, column, sentence)
 
 
 @pytest.mark.parametrize(
