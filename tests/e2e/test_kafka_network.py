@@ -23,11 +23,13 @@ from tests.kafka_cut import END_TXN, INIT_PRODUCER_ID, PRODUCE, Cut, Direction, 
 
 from penstock.pipelines.torture_processes import Process, Workers, simulated_model
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 LATE, GIVEN_UP = 1.0, "3s"
 """Seconds for which a request is under way, and how long a commit may take: what is lost is not waited for, what is late is."""
 TIMES, ROUNDS = 2, 7
+PARTS, PART_SECONDS = 120, 1.0
+"""Of the stream: without new records there are no commits that could be struck, and some are delayed for long."""
 SECONDS_MAX = 60.0
 OPENED, RETIRED = " opened in ", "a request was sent again; a new epoch begins"
 LINKS: tuple[tuple[Direction, ...], ...] = (("answers",), ("requests",), ("requests", "answers"))
@@ -46,6 +48,10 @@ class Disturbed:
 
     def produce(self, number: int, count: int) -> None:
         self.trial.transport.produce(self.trial.deployment.source, part(self._stream, number, count))
+
+    def produce_from(self, number: int, count: int) -> None:
+        """This part and all that follow."""
+        self.trial.transport.produce(self.trial.deployment.source, self._stream[number * len(self._stream) // count :])
 
     def wait(self, until_true: Callable[[], bool], what: str) -> None:
         """Raises AssertionError when that takes too long, or as soon as a process ended by itself."""
@@ -103,11 +109,17 @@ def test_requests_that_are_lost_late_or_repeated_lose_and_double_nothing(kafka_t
     with disturbed(kafka_transport, f"kafka.transaction_timeout={GIVEN_UP}") as scene:
         worker = scene.start()
         scene.await_openings(worker, PARTITIONS)
-        for number, strikes in enumerate(rounds):
+        number = 0
+        for strikes in rounds:
             scene.way.coming += strikes
-            scene.produce(number, ROUNDS + 1)
-            scene.wait(lambda: not scene.way.coming, f"nobody was struck by {scene.way.coming}")
-        scene.produce(ROUNDS, ROUNDS + 1)
+            while scene.way.coming:
+                assert number < PARTS, (
+                    f"nobody was struck by {scene.way.coming}\n{scene.group.log()[-LOG_CHARACTERS_MAX:]}"
+                )
+                scene.produce(number, PARTS)
+                until(lambda: not scene.way.coming, PART_SECONDS)
+                number += 1
+        scene.produce_from(number, PARTS)
         scene.end()
         assert Counter(scene.way.struck) == Counter(strike for strikes in rounds for strike in strikes)
         assert scene.openings(worker) > PARTITIONS, "no fault has cost a task"
