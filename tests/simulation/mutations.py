@@ -34,13 +34,13 @@ class Mutation(NamedTuple):
 
 
 MUTATIONS: Mapping[str, Mutation] = {
-    "read before the fence": Mutation("1", "brokerless", 60, "", (b.read_before_the_fence,)),
+    "read before the fence": Mutation("1", "brokerless", 60, "", (b.read_before_the_fence,), 240),
     "a fence of its own for every opening": Mutation("1", "stopped", 60, "", (b.fence_nobody,)),
     "asked again before `opened` is committed": Mutation(
         "1, 10", "killed", 20, "was asked before `opened` was committed", (b.ask_at_once,)
     ),
     "outputs in a second transaction": Mutation(
-        "2", "killed", 5, "outputs that the delta implies were not committed with it", (b.outputs_apart,)
+        "2", "killed", 5, "were committed without their delta", (b.outputs_apart,)
     ),
     "outputs before the delta": Mutation("2", "killed", 5, "was written before the delta", (b.outputs_first,)),
     "a commit whose outcome is unknown is repeated": Mutation("3", "cut off", 60, "", (b.repeat_commits,), 480),
@@ -65,7 +65,7 @@ MUTATIONS: Mapping[str, Mutation] = {
     "the input furthest ahead says how late it is": Mutation("13", "two inputs", 20, "", (b.let_any_input_lead,)),
     "a merge waits for nobody": Mutation("13", "two recordings", 20, "other answers: ", (b.wait_for_no_input,)),
     "what waits in a merge counts as read": Mutation(
-        "13", "two recordings", 300, "lost: ", (b.take_what_waits_for_read,)
+        "13", "two recordings", 60, "lost: ", (b.take_what_waits_for_read,), 500
     ),
     "partials after their final": Mutation("14", "killed", 10, "comes right after revision", (b.turn_outputs_round,)),
     "outputs are not measured": Mutation("15", "refused", 20, "", (b.measure_nothing,)),
