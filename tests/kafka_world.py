@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from penstock.operators.record import Output, Raw
 from penstock.state.delta import Bucket, Delta, Entry, EntryKind, Header, Position
 
 TASK = TaskId("main", 0)
+VISIBLE_SECONDS_MAX = 10.0
 
 
 def delta(
@@ -90,6 +92,11 @@ class KafkaWorld:
         topic = self.topic(name)
         configs = {"retention.ms": "-1", **(settings or {})}
         await self.admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=configs)])
+        async with asyncio.timeout(VISIBLE_SECONDS_MAX):
+            while (await self.admin.describe_topics([topic]))[0][
+                "error_code"
+            ]:  # the controller knows it, the broker not yet
+                await asyncio.sleep(0.01)
         return topic
 
     async def delete_records(self, topic: str, before: int) -> None:
