@@ -93,11 +93,14 @@ class KafkaWorld:
         configs = {"retention.ms": "-1", **(settings or {})}
         await self.admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=configs)])
         async with asyncio.timeout(VISIBLE_SECONDS_MAX):
-            while (await self.admin.describe_topics([topic]))[0][
-                "error_code"
-            ]:  # the controller knows it, the broker not yet
+            while not await self._is_there(topic):  # noqa: ASYNC110 - nobody is told
                 await asyncio.sleep(0.01)
         return topic
+
+    async def _is_there(self, topic: str) -> bool:
+        """The broker knows it; the controller has for a moment."""
+        (described,) = await self.admin.describe_topics([topic])
+        return not described["error_code"]
 
     async def delete_records(self, topic: str, before: int) -> None:
         """Of partition 0, as a retention does."""
