@@ -72,7 +72,7 @@ def figures(trial: Trial, cycles: int, *, kafka: str, brokers: int, seconds: flo
         "takeover_ms_p99": quantile(takeovers, 0.99),
         "takeover_ms_max": _rounded(longest_takeover_ms(arena.losses, ledger.chains)),
         "handover_ms_p99": quantile(handovers, 0.99),
-        "stall_ms_max": _rounded(longest_stall_ms(ledger.chains, trial.flows, disturbed)),
+        "stall_ms_max": _rounded(longest_stall_ms(arena.losses, ledger.chains, trial.flows, disturbed, arena.struck)),
         "write_ms_max": _rounded(longest_ms(trial.slow_writes, arena.brokers_away)),
         "seed": trial.seed,
         "faults": dict(sorted(arena.counts.items())),

@@ -76,25 +76,34 @@ def handovers_ms(
     """From the last commit of an owner until the first one of another, while events came in, and nobody was killed or struck."""
     disturbed = [*struck, *_moments(losses)]
     return [
-        _ms(gap)
-        for former, later, gap in _gaps(chains)
-        if former != later and not _meets_any(gap, disturbed) and any(flow.holds(gap) for flow in flows)
+        _ms(gap.interval)
+        for gap in _gaps(chains)
+        if gap.former != gap.later
+        and not _meets_any(gap.interval, disturbed)
+        and any(flow.holds(gap.interval) for flow in flows)
     ]
 
 
 def longest_stall_ms(
-    chains: Mapping[int, Chain], flows: Sequence[Interval], disturbed: Mapping[str, Sequence[Interval]]
+    losses: Sequence[Loss],
+    chains: Mapping[int, Chain],
+    flows: Sequence[Interval],
+    disturbed: Mapping[str, Sequence[Interval]],
+    struck: Sequence[Interval] = (),
 ) -> float | None:
     """The longest gap between two commits of a task whose owner stayed the same, while events came in and nobody struck it.
 
-    `disturbed`: by owner, when its process or the brokers were struck. None where there is no such gap.
+    `disturbed`: by owner, when its process or the brokers were struck. What was opened anew while any process was killed or
+    `struck` may have been on its way to that one. None where there is no such gap.
     """
-    stalls = (
-        _ms(gap)
-        for former, later, gap in _gaps(chains)
-        if former == later and not _meets_any(gap, disturbed.get(former, ())) and any(flow.holds(gap) for flow in flows)
+    fallen = [*struck, *_moments(losses)]
+    return longest_ms(
+        gap.interval
+        for gap in _gaps(chains)
+        if gap.former == gap.later
+        and not _meets_any(gap.interval, [*disturbed.get(gap.former, ()), *(fallen if gap.opened else ())])
+        and any(flow.holds(gap.interval) for flow in flows)
     )
-    return max(stalls, default=None)
 
 
 def longest_ms(intervals: Iterable[Interval], disturbed: Sequence[Interval] = ()) -> float | None:
@@ -102,13 +111,21 @@ def longest_ms(intervals: Iterable[Interval], disturbed: Sequence[Interval] = ()
     return max((_ms(each) for each in intervals if not _meets_any(each, disturbed)), default=None)
 
 
-def _gaps(chains: Mapping[int, Chain]) -> Iterator[tuple[str, str, Interval]]:
-    """Between commits: whose the one before and whose the one after is, and when that was."""
+class _Gap(NamedTuple):
+    """Between two commits: whose they are, and whether the later one opened the task."""
+
+    former: str
+    later: str
+    opened: bool
+    interval: Interval
+
+
+def _gaps(chains: Mapping[int, Chain]) -> Iterator[_Gap]:
     for chain in chains.values():
         owner = ""
         for former, later in pairwise(chain.commits):
             owner = former.owner or owner
-            yield owner, later.owner or owner, Interval(former.at, later.at)
+            yield _Gap(owner, later.owner or owner, later.owner is not None, Interval(former.at, later.at))
 
 
 def _moments(losses: Iterable[Loss], besides: Loss | None = None) -> list[Interval]:

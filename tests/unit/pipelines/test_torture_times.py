@@ -60,7 +60,15 @@ def test_a_hand_over_lasts_from_an_owners_last_commit_to_the_first_one_of_anothe
 
 def test_that_its_owner_opened_a_task_anew_is_a_stall() -> None:
     reopened = chain((0.0, 1, FORMER), (1.0, 1, None), (5.0, 2, FORMER), (6.0, 2, None))
-    assert longest_stall_ms({0: reopened}, FLOWS, {}) == 4000.0
+    assert longest_stall_ms([], {0: reopened}, FLOWS, {}) == 4000.0
+
+
+def test_what_was_on_its_way_to_somebody_who_was_killed_is_no_stall() -> None:
+    reopened = chain((0.0, 1, FORMER), (1.0, 1, None), (5.0, 2, FORMER), (6.0, 2, None))
+    assert longest_stall_ms([Loss(3.0, OTHER)], {0: reopened}, FLOWS, {}) == 1000.0
+    assert longest_stall_ms([], {0: reopened}, FLOWS, {}, [Interval(3.0, 4.0)]) == 1000.0
+    stayed = chain((0.0, 1, FORMER), (4.0, 1, None))
+    assert longest_stall_ms([Loss(3.0, OTHER)], {0: stayed}, FLOWS, {}) == 4000.0
 
 
 def test_the_longest_of_some_times_leaves_out_what_met_something_else() -> None:
@@ -71,16 +79,16 @@ def test_the_longest_of_some_times_leaves_out_what_met_something_else() -> None:
 
 
 def test_a_stall_is_a_pause_of_what_stayed_where_it_was() -> None:
-    assert longest_stall_ms(chains(), FLOWS, {}) == 2000.0, "the pause of 3 s is a takeover"
+    assert longest_stall_ms([], chains(), FLOWS, {}) == 2000.0, "the pause of 3 s is a takeover"
 
 
 def test_a_pause_of_a_process_that_was_struck_is_no_stall() -> None:
-    assert longest_stall_ms(chains(), FLOWS, {OTHER: [Interval(3.0, 3.5)]}) == 1000.0
+    assert longest_stall_ms([], chains(), FLOWS, {OTHER: [Interval(3.0, 3.5)]}) == 1000.0
 
 
 def test_a_pause_without_events_is_no_stall() -> None:
-    assert longest_stall_ms(chains(), [Interval(0.0, 3.0)], {}) == 1000.0
-    assert longest_stall_ms(chains(), [], {}) is None
+    assert longest_stall_ms([], chains(), [Interval(0.0, 3.0)], {}) == 1000.0
+    assert longest_stall_ms([], chains(), [], {}) is None
 
 
 def test_restoring_is_timed_by_the_workers_logs() -> None:
