@@ -14,7 +14,7 @@ from tests.simulation.stories import SMALL_FROM, STORIES
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = int(os.environ.get("PENSTOCK_SEEDS", "1300"))
-"""About three quarters of a minute on two cores; 10,000 take six minutes there."""
+"""About three quarters of a minute on two cores; 10,000 take four and a half there."""
 
 
 def test_whatever_goes_wrong_what_is_due_is_told() -> None:
