@@ -102,8 +102,10 @@ class When(Trigger):
         if cell is not None and cell.run is not None:
             return self._while_on(key, cell, cell.run)
         value = self.when.asked(key)
-        if value is True:
-            return self._rise(key, cell, due)
+        return self._rise(key, cell, due) if value is True else self._while_off(key, cell, value)
+
+    def _while_off(self, key: KeyState, cell: WhenCell | None, value: Any) -> tuple[WhenCell | None, Transition | None]:
+        """The condition is false or unknown."""
         if cell is not None and cell.waiting:
             return (cell._replace(waiting=False), Suppressed()) if value is False else (cell, None)
         return (None if cell is not None and key.now >= cell.quiet_until else cell), None
@@ -167,14 +169,7 @@ class DelayedWhen(When):
         self.rises_after, self.falls_after = rises_after, falls_after
         self.ends, self.ends_when = (when, False) if until is None else (until, True)
 
-    def _evaluate(
-        self, key: KeyState, cell: WhenCell | None, due: int | None
-    ) -> tuple[WhenCell | None, Transition | None]:
-        if cell is not None and cell.run is not None:
-            return self._while_on(key, cell, cell.run)
-        value = self.when.asked(key)
-        if value is True:
-            return self._rise(key, cell, due)
+    def _while_off(self, key: KeyState, cell: WhenCell | None, value: Any) -> tuple[WhenCell | None, Transition | None]:
         if cell is None or cell.since is None:
             return (None if cell is not None and key.now >= cell.quiet_until else cell), None
         if value is not False:

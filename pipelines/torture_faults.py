@@ -227,7 +227,7 @@ class Arena:
         restart does.
         """
         if self.strength > 1:
-            await self._until(lambda: any(map(self.workers.has_opened, self._others(process))), REPLACED_SECONDS_MAX)
+            await self._until(lambda: any(map(self.workers.openings, self._others(process))), REPLACED_SECONDS_MAX)
         if not await self._until(lambda: self._works_or_ended(process), SECONDS_MAX) or process.poll() is not None:
             return
         self.workers.dismiss(process)

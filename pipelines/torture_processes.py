@@ -82,9 +82,9 @@ class Workers:
         """It has come so far that it heeds signals."""
         return _WORKS in self._said_by(process)
 
-    def has_opened(self, process: Process) -> bool:
-        """It has been given a task, and works on it."""
-        return _OPENED in self._said_by(process)
+    def openings(self, process: Process) -> int:
+        """How often it has opened a task."""
+        return self._said_by(process).count(_OPENED)
 
     def _said_by(self, process: Process) -> bytes:
         return self.log_of(self.processes.index(process)).read_bytes()

@@ -32,10 +32,8 @@ def run(quick: bool) -> Figure:
             old = _restored(kafka.bootstrap, "old", part, live)
     except NoKafka as error:
         raise CannotRun(str(error)) from error
-    seconds, growth = (
-        middle([each["seconds"] for each in whole]),
-        middle([each["cpu"] for each in old]) / middle([each["cpu"] for each in young]),
-    )
+    seconds = middle([each["seconds"] for each in whole])
+    growth = middle([each["cpu"] for each in old]) / middle([each["cpu"] for each in young])
     return Figure(
         "restore",
         seconds,

@@ -73,8 +73,7 @@ def die_everywhere(
 
 def has_opened_all(group: Workers, process: Process) -> bool:
     """Wait until it has opened every task, not for ever; whether it has."""
-    log = group.log_of(group.processes.index(process))
-    return until(lambda: log.read_text(errors="replace").count(" opened in ") >= PARTITIONS, SECONDS_MAX)
+    return until(lambda: group.openings(process) >= PARTITIONS, SECONDS_MAX)
 
 
 def kills_itself(group: Workers, process: Process) -> bool:

@@ -31,7 +31,7 @@ TIMES, ROUNDS = 2, 7
 PARTS, PART_SECONDS = 120, 1.0
 """Of the stream: without new records there are no commits that could be struck, and some are delayed for long."""
 SECONDS_MAX = 60.0
-OPENED, RETIRED = " opened in ", "a request was sent again; a new epoch begins"
+RETIRED = "a request was sent again; a new epoch begins"
 LINKS: tuple[tuple[Direction, ...], ...] = (("answers",), ("requests",), ("requests", "answers"))
 
 
@@ -59,14 +59,9 @@ class Disturbed:
         self.trial.check_alive(self.group)
         assert over, f"{what}\n{self.group.log()[-LOG_CHARACTERS_MAX:]}"
 
-    def openings(self, process: Process) -> int:
-        """How often it has opened a task."""
-        log = self.group.log_of(self.group.processes.index(process))
-        return log.read_text(errors="replace").count(OPENED)
-
     def await_openings(self, process: Process, count: int) -> None:
         """Until it has opened tasks so often."""
-        self.wait(lambda: self.openings(process) >= count, f"process {process.pid} does not open its tasks")
+        self.wait(lambda: self.group.openings(process) >= count, f"process {process.pid} does not open its tasks")
 
     def end(self) -> None:
         """Everything is told once, and whoever works ends well."""
@@ -122,7 +117,7 @@ def test_requests_that_are_lost_late_or_repeated_lose_and_double_nothing(kafka_t
         scene.produce_from(number, PARTS)
         scene.end()
         assert Counter(scene.way.struck) == Counter(strike for strikes in rounds for strike in strikes)
-        assert scene.openings(worker) > PARTITIONS, "no fault has cost a task"
+        assert scene.group.openings(worker) > PARTITIONS, "no fault has cost a task"
         assert RETIRED in scene.group.log()
 
 
@@ -135,7 +130,7 @@ def test_a_link_that_carries_one_way_or_nothing_for_longer_than_a_session_loses_
         for number, held in enumerate(LINKS):
             scene.produce(2 * number, count)
             scene.await_openings(cut_off, given + 1)
-            given, taken_over = scene.openings(cut_off), scene.openings(other)
+            given, taken_over = scene.group.openings(cut_off), scene.group.openings(other)
             scene.way.hold(*held, whose=f"{gethostname()}/{cut_off.pid}")
             scene.produce(2 * number + 1, count)
             scene.await_openings(other, taken_over + 1)

@@ -16,15 +16,13 @@ from penstock.pipelines.torture_processes import Process, Workers
 
 REPLACEMENTS = 3
 SECONDS_MAX = 60.0
-OPENED = " opened in "
 LOST = ("is not open", "ended without a last commit")
 """What a process says of a task that it did not hand over as planned."""
 
 
 def opened(group: Workers, process: Process, count: int) -> None:
     """Waits until the process has opened so many tasks."""
-    log = group.log_of(group.processes.index(process))
-    over = until(lambda: log.read_text().count(OPENED) >= count, SECONDS_MAX)
+    over = until(lambda: group.openings(process) >= count, SECONDS_MAX)
     assert over, group.log()[-LOG_CHARACTERS_MAX:]
 
 

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-TIMED = """
+JUDGE = """
 penstock: v1
-name: timed
-sources:
-  auth: {topic: auth, key: event.host, watermark: {delay: 500ms, idle: 1500ms, lateness: 0s}}
-triggers:
-  often: {every: 2s, agent: judge}
-  failed: {each: event.outcome == "failed", agent: judge}
 models:
   small: {base_url: "http://127.0.0.1:9/v1", model: tiny}
 agents:
@@ -17,10 +11,24 @@ agents:
     ask: Is {{ key }} under attack?
     answer: {verdict: {enum: [attack, benign]}, why: {type: string}}
 """
+"""Whom most of them ask."""
+
+TIMED = (
+    JUDGE
+    + """\
+name: timed
+sources:
+  auth: {topic: auth, key: event.host, watermark: {delay: 500ms, idle: 1500ms, lateness: 0s}}
+triggers:
+  often: {every: 2s, agent: judge}
+  failed: {each: event.outcome == "failed", agent: judge}
+"""
+)
 """Time counts: an outage of ours that was taken for silence would make events late that are still to be read."""
 
-TWO_INPUTS = """
-penstock: v1
+TWO_INPUTS = (
+    JUDGE
+    + """\
 name: pair
 sources:
   auth: {topic: auth, key: event.host, watermark: {delay: 500ms, idle: 1500ms, lateness: 0s}}
@@ -30,13 +38,8 @@ triggers:
   failed: {each: event.outcome == "failed", agent: judge}
   large: {each: event.bytes > 700, agent: none}
   much: {when: 'count(event.bytes > 300, 1h) >= 3', until: 'count(event.bytes < 0, 1h) > 0', agent: none}
-models:
-  small: {base_url: "http://127.0.0.1:9/v1", model: tiny}
-agents:
-  judge:
-    ask: Is {{ key }} under attack?
-    answer: {verdict: {enum: [attack, benign]}, why: {type: string}}
 """
+)
 """What is due is the same in whatever order the events of the two inputs come: a condition is about one of them, prompts show
 one of them, and a period is over when both have passed it. Nothing is late, unless time went on without one of them.
 """
@@ -71,8 +74,9 @@ AFTER = (
 )
 """Two triggers stay, and their agent is told something else; two others and an agent are gone, and new ones there."""
 
-MERGED = """
-penstock: v1
+MERGED = (
+    JUDGE
+    + """\
 name: pair
 sources:
   auth: {topic: auth, key: event.host, watermark: {idle: never}}
@@ -80,11 +84,6 @@ sources:
 triggers:
   failed: {each: event.outcome == "failed", agent: judge}
   large: {each: event.bytes > 700, agent: judge}
-models:
-  small: {base_url: "http://127.0.0.1:9/v1", model: tiny}
-agents:
-  judge:
-    ask: Is {{ key }} under attack?
-    answer: {verdict: {enum: [attack, benign]}, why: {type: string}}
 """
+)
 """Prompts show the events of both inputs up to the one that fired: all of them, if they are fed in the order of their times."""
