@@ -27,8 +27,8 @@ pytestmark = pytest.mark.timeout(300)
 
 LATE, GIVEN_UP = 1.0, "3s"
 """Seconds for which a request is under way, and how long a commit may take: what is lost is not waited for, what is late is."""
-TIMES, ROUNDS = 2, 7
-PARTS, PART_SECONDS = 120, 1.0
+ROUNDS = 4
+PARTS, PART_SECONDS = 200, 1.0
 """Of the stream: without new records there are no commits that could be struck, and some are delayed for long."""
 SECONDS_MAX = 60.0
 RETIRED = "a request was sent again; a new epoch begins"
@@ -87,13 +87,13 @@ def disturbed(transport: KafkaTransport, *sets: str) -> Iterator[Disturbed]:
 
 
 def planned(random: Random) -> list[list[Strike]]:
-    """Every fault on every kind of request so many times, in rounds.
+    """Every fault on every kind of request, in rounds.
 
     A producer id is asked for when a task is opened, or when the end of a transaction had to be sent again: so that this
     happens, an answer to such an end is lost for each.
     """
     faults: tuple[Fault, ...] = get_args(Fault)
-    strikes = [Strike(kind, fault, LATE) for kind in (PRODUCE, END_TXN, INIT_PRODUCER_ID) for fault in faults] * TIMES
+    strikes = [Strike(kind, fault, LATE) for kind in (PRODUCE, END_TXN, INIT_PRODUCER_ID) for fault in faults]
     random.shuffle(strikes)
     rounds = [strikes[number::ROUNDS] for number in range(ROUNDS)]
     return [each + [Strike(END_TXN, "cut", 0.0) for one in each if one.kind == INIT_PRODUCER_ID] for each in rounds]
