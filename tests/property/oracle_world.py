@@ -1,0 +1,217 @@
+"""Any triggers over any records, whatever happens to the process in between: the product against the brute-force evaluator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import note
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from tests.oracle.formula import Compare, Field, Literal, Span
+from tests.oracle.oracle import Firing, Incoming, Outcome, Rule, Settings, expect
+from tests.oracle.product import PARTITION, TOPIC, Worker, milliseconds, plan_of, results
+
+from penstock.operators.record import Record
+from penstock.operators.task import FORGOTTEN
+
+SECOND = 1000
+BEGINNINGS = (0, -15 * SECOND, 1_795_166_047 * SECOND)
+"""Event time begins around the epoch, before it, or in our days."""
+
+SECONDS = st.sampled_from([1, 2, 3, 5, 9]).map(lambda seconds: seconds * SECOND)
+WAITS = st.sampled_from([0, 0, 0, 0, 1, 3, 9]).map(lambda seconds: seconds * SECOND)
+COOLDOWNS = st.sampled_from([0, 0, 1, 2, 3, 5, 9]).map(lambda seconds: seconds * SECOND)
+V = Field("v")
+FAILED = Compare(Field("x"), "==", Literal("a"))
+LOUD = Compare(V, ">", Literal(1))
+
+# --- records --------------------------------------------------------------------------------------------------------
+
+DEAD = (b"{", b"[1]", b'{"t": 0}', b'{"key": "k", "t": "soon"}', b'{"key": null, "t": 0}', None)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A record as bytes, and as the oracle is told about it."""
+
+    value: bytes | None
+    told: Incoming
+
+
+@st.composite
+def any_samples(draw: st.DrawFn) -> list[Sample]:
+    beginning = draw(st.sampled_from(BEGINNINGS))
+    scale = draw(st.sampled_from([SECOND, SECOND, SECOND, 500]))
+    return [draw(any_sample(beginning, scale, offset)) for offset in range(draw(st.integers(1, 14)))]
+
+
+@st.composite
+def any_sample(draw: st.DrawFn, beginning: int, scale: int, offset: int) -> Sample:
+    cause = f"{TOPIC}/{PARTITION}@{offset}"
+    if draw(st.integers(0, 15)) == 15:
+        return Sample(draw(st.sampled_from(DEAD)), Incoming("", 0, {}, cause, dead=True))
+    key, time = draw(st.sampled_from("kkz")), beginning + scale * draw(st.integers(0, 20))
+    fields: dict[str, Any] = draw(FIELDS)
+    ignored = draw(st.integers(0, 9)) == 9
+    value = {"key": key, "t": time} | fields | ({"skip": True} if ignored else {})
+    return Sample(json.dumps(value).encode(), Incoming(key, time, fields, cause, ignored=ignored))
+
+
+@st.composite
+def steady_samples(draw: st.DrawFn) -> list[Sample]:
+    """Time goes on, mostly, and one in four events says nothing."""
+    samples, time = [], 0
+    for offset in range(draw(st.integers(3, 14))):
+        time += SECOND * draw(st.sampled_from([0, 1, 1, 2, 3, -1]))
+        fields = draw(st.sampled_from([{"v": 0}, {"v": 2}, {"v": 2}, {}]))
+        told = Incoming(draw(st.sampled_from("kkkz")), time, fields, f"{TOPIC}/{PARTITION}@{offset}")
+        samples.append(Sample(json.dumps({"key": told.key, "t": time} | fields).encode(), told))
+    return samples
+
+
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "x": st.sampled_from(["a", "a", "a", "b", "c"]),
+        "v": st.sampled_from([0, 1, 2, 3, 0.5, 0.1, -1, 1.0, "two"]),
+    },
+)
+
+# --- the file -------------------------------------------------------------------------------------------------------
+
+
+def file_of(settings: Settings) -> str:
+    """What somebody would have written."""
+    lines = [
+        "penstock: v1",
+        "name: oracle",
+        "sources:",
+        f"  in: {{topic: {TOPIC}, key: event.key, time: {{at: event.t, unit: ms}}, ignore: event.skip == true,",
+        f"       watermark: {{delay: {settings.delay}ms, idle: never, lateness: {settings.lateness}ms}}}}",
+        "define:",
+        f"  failed: '{FAILED.text}'",
+        f"  loud: '{LOUD.text}'",
+        f"  failures: '{Span('count', FAILED, 5 * SECOND).text}'",
+        *([] if settings.forget is None else [f"context: {{forget: {settings.forget}ms}}"]),
+        "triggers:",
+    ]
+    return "\n".join(lines + [f"  {rule.name}: {{{rule.text}, agent: none}}" for rule in settings.rules])
+
+
+@st.composite
+def any_settings(draw: st.DrawFn, any_rules: SearchStrategy[tuple[Rule, ...]]) -> Settings:
+    delay = draw(st.sampled_from([0, 1, 2, 5])) * SECOND
+    lateness = draw(st.sampled_from([0, 1, 3, 20])) * SECOND
+    rules = draw(any_rules)
+    longest = max(5 * SECOND, *(rule.lasts for rule in rules))
+    remembered = st.sampled_from([0, 1, SECOND, 4 * SECOND]).map(lambda more: longest + more)
+    return Settings(delay, lateness, rules, draw(st.booleans()), draw(st.none() | remembered))
+
+
+# --- what happens to the process ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Deed:
+    """A batch of records, then perhaps silence, a commit with or without a snapshot, the end of the process."""
+
+    records: int
+    elapsed: int
+    silence: bool
+    commits: bool
+    snapshot: tuple[int, int] | None
+    trims: bool
+    dies: bool
+
+
+SNAPSHOTS = st.sampled_from([None, None, (0, 1), (0, 2), (1, 2), (0, 4), (1, 4), (2, 4), (3, 4)])
+DEEDS = st.lists(
+    st.builds(
+        Deed,
+        st.integers(0, 5),
+        st.integers(0, 100_000),
+        st.booleans(),
+        st.booleans(),
+        SNAPSHOTS,
+        st.booleans(),
+        st.booleans(),
+    ),
+    max_size=12,
+)
+
+
+def live(worker: Worker, deeds: Sequence[Deed], *, bounded: bool) -> None:
+    """A bounded input that was read to its end may be opened once more: there is nothing left to say."""
+    for deed in deeds:
+        worker.feed(deed.records, deed.elapsed)
+        if deed.silence:
+            worker.tick(deed.elapsed)
+        if deed.commits:
+            worker.commit(deed.snapshot)
+        if deed.trims:
+            worker.log.trim()
+        if deed.dies:
+            worker.restart()
+    worker.feed(len(worker.records), 0)
+    if not bounded:
+        worker.commit()
+        return
+    for _ in range(2):
+        worker.end()
+        worker.commit()
+        worker.restart()
+
+
+def observed(worker: Worker) -> Outcome:
+    """What left the product, in the words of the oracle."""
+    outcome = Outcome()
+    ends: dict[str, tuple[int, bool]] = {}
+    finals = []
+    for result in results(worker.outputs, worker.plan.results.results):
+        if result["state"] == "resolved":
+            ends[result["run"]] = milliseconds(result["episode"]["ends_at"]), result["reason"] == FORGOTTEN
+        else:
+            finals.append(result)
+    headers = {output.id: dict(output.headers) for output in worker.outputs}
+    for result in finals:
+        [trigger] = result["triggers"]
+        at = milliseconds(headers[f"{result['run']}/{result['rev']}"]["ce_time"].decode())
+        values = tuple(sorted(result["why"]["values"].items()))
+        cause, end = result["why"]["fired_by"], result["end"]
+        over = ends.pop(result["run"], (None, False))
+        outcome.firings.append(Firing(trigger, result["key"], at, cause, values, end, *over))
+    assert not ends, "something ended that never began"
+    counters = worker.counters
+    outcome.suppressed = {planned.name: counters["suppressed", planned.name] for planned in worker.plan.triggers}
+    outcome.late, outcome.ignored = counters["late", "in"], counters["ignored", "in"]
+    outcome.dead = sum(count for (what, *_), count in counters.items() if what == "dead")
+    return outcome
+
+
+def by_key(outcome: Outcome) -> Outcome:
+    """Order across triggers and keys is not promised; within one of each it is."""
+    outcome.firings.sort(key=lambda firing: (firing.trigger, firing.key))
+    return outcome
+
+
+# --- agreement -------------------------------------------------------------------------------------------------------
+
+
+def agree(settings: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
+    text = file_of(settings)
+    note(text)
+    note("\n".join(f"{number}: {sample.value!r}" for number, sample in enumerate(samples)))
+    records = [
+        Record(TOPIC, PARTITION, offset, sample.told.time, None, sample.value) for offset, sample in enumerate(samples)
+    ]
+    worker = Worker(plan_of(text), records)
+
+    live(worker, deeds, bounded=settings.bounded)
+
+    assert by_key(observed(worker)) == by_key(expect(settings, [sample.told for sample in samples]))
+    dead_topic = worker.plan.dead_topic
+    dead = [output.value for output in worker.outputs if output.topic == dead_topic]
+    assert dead == [sample.value for sample in samples if sample.told.dead]
