@@ -14,7 +14,7 @@ from penstock.operators.answer_schema import AnswerError
 from penstock.operators.error import Rejected
 from penstock.operators.model import TOKENS_MAX, ModelSettings, PriceSettings, request_parameters
 from penstock.operators.prompt import system_text
-from penstock.operators.setting import Duration, Settings, Text
+from penstock.operators.setting import Settings, Text, Wait
 from penstock.operators.setting import Template as TemplateText
 from penstock.operators.template import Template
 
@@ -45,15 +45,15 @@ FieldsOrFile = Annotated[
 class PartialSettings(Settings):
     """Records that show an answer while it grows."""
 
-    every: Duration = Field(default=250, gt=0, description="At most one per run in this time.")
+    every: Wait = Field(default=250, description="At most one per run in this time.")
     preview: bool = Field(default=False, description="Also send token by token to the previews topic, best effort.")
 
 
 class LimitSettings(Settings):
     """What one run may use."""
 
-    time: Duration = Field(
-        default=60_000, gt=0, description="For all its model calls together; waiting for a free one is not in it."
+    time: Wait = Field(
+        default=60_000, description="For all its model calls together; waiting for a free one is not in it."
     )
     tokens: int | None = Field(
         default=None,

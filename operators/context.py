@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 import orjson
 from pydantic import Field
 
-from penstock.operators.setting import Duration, Settings, Share
+from penstock.operators.setting import Settings, Share, Wait
 from penstock.operators.summary import Summary
 from penstock.operators.token import BYTES_PER_TOKEN
 
@@ -32,7 +32,7 @@ _NEVER_EXPIRES = 2**63
 class WindowSettings(Settings):
     """How much of a key's past a prompt shows at most; whichever limit is reached first counts."""
 
-    last: Duration = Field(default=1_800_000, gt=0, description="No event older than this, in event time.")
+    last: Wait = Field(default=1_800_000, description="No event older than this, in event time.")
     events: int = Field(default=200, ge=1, description="At most so many events.")
     tokens: int = Field(default=4000, ge=100, description="At most so many tokens, estimated at four bytes each.")
 
@@ -62,9 +62,8 @@ class ContextSettings(Settings):
         default="none",
         description="What the prompt still says about evicted events; `rule`: counts, ranges, top values.",
     )
-    forget: Duration | None = Field(
+    forget: Wait | None = Field(
         default=None,
-        gt=0,
         description="A key without an event for so long, in event time, is forgotten: what its triggers know, too. "
         "Default: never.",
         examples=["24h"],

@@ -178,9 +178,11 @@ def _loaded(spec: Spec | None, problems: list[Problem], root: Map, attached: Att
 def _digest(root: Map, files: Mapping[str, str]) -> str:
     """SHA-256 of the document in one spelling. Order counts: that of `derive` and of `models` means something.
 
-    Secrets go in as hashes of their own, so that the text that is hashed may be shown to anybody.
+    Secrets go in as hashes of their own, so that the text that is hashed may be shown to anybody. How Kafka is reached is no
+    part of it: that may differ from host to host, and decides nothing.
     """
-    document = plain_value(root, secret=_sha256)
+    meaning = Map({name: entry for name, entry in root.entries.items() if name != "kafka"}, root.place)
+    document = plain_value(meaning, secret=_sha256)
     attached = {path: _sha256(content) for path, content in sorted(files.items())}
     canonical = json.dumps([document, attached], ensure_ascii=True, separators=(",", ":"))
     return f"sha256:{_sha256(canonical)}"

@@ -114,6 +114,9 @@ def test_the_digest_is_of_what_takes_effect(folder: Path) -> None:
     assert load(folder, MINIMAL, environ={"VLLM_URL": "http://localhost:8000/v1"}).digest == first
     assert load(folder, MINIMAL, environ={"VLLM_URL": "http://localhost:8001/v1"}).digest != first
     assert load(folder, MINIMAL, sets=["version='2'"]).digest != first
+    assert load(folder, MINIMAL, sets=["kafka.bootstrap=broker:9092"]).digest == first, (
+        "the same from wherever it works"
+    )
 
 
 def test_a_file_that_is_referred_to_is_read_once_and_counts_for_the_digest(folder: Path) -> None:
