@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Listed
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from penstock.operators.answer_schema import AnswerError
@@ -61,13 +61,13 @@ _BOUNDS: Mapping[str, str] = {
 }
 
 
-def spec_problems(error: ValidationError, root: Map, whole: Map) -> list[Problem]:
+def spec_problems(error: ValidationError, root: Map, whole: Map, settings: type[BaseModel] = Spec) -> list[Problem]:
     """One problem per mistake. What the branches of a union say about the same value becomes one sentence.
 
     `root` is what was validated; `whole` is the file before words of later versions were taken out: that something is
-    missing because of this is no news.
+    missing because of this is no news. `settings` is what the file should have been.
     """
-    names = {part.path: part.field_names for part in parts(Spec, root)}
+    names = {part.path: part.field_names for part in parts(settings, root)}
     by_path: dict[tuple[Path, bool], list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
         path, missing = _path(root, details)

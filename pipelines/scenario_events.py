@@ -1,0 +1,165 @@
+"""From the `events` of a scenario to records, as a producer would have written them, and to time that passes.
+
+    events    0s ──────── 19s              600s + 19s
+              │ repeat 20 │ advance: 10m ┄┄┄┄┄┄┄┄┄│ end: true
+    deeds     Come × 20     Pass                    End
+
+An event happens at its `at`: that is its record's timestamp, and it is put into the field that the source takes its time from
+where the event has no such field.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import StringIO
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from penstock.operators.decode_csv import CsvFormat
+from penstock.operators.record import Headers
+from penstock.operators.source import SourceSettings
+from penstock.operators.timestamp import TimeSettings, time_writer
+from penstock.pipelines.recording import recorded_lines
+from penstock.pipelines.scenario import Scenario, Step, line_range
+from penstock.pipelines.scenario_time import event_time_ms
+from penstock.pipelines.spec import Spec
+
+_TIME_FIELD = re.compile(r"\s*event\.([A-Za-z_][A-Za-z0-9_]*)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Come:
+    """A record arrives at `at` (ms since the epoch), which is its timestamp, too."""
+
+    at: int
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """So many ms pass, and nothing arrives."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Every input is over."""
+
+
+Deed = Come | Pass | End
+
+
+def source_name(step: Step, spec: Spec) -> str | None:
+    """The source that the records of a step come from; None where there are several and it names none."""
+    if step.source is not None or len(spec.sources) > 1:
+        return step.source
+    return next(iter(spec.sources))
+
+
+def deeds(scenario: Scenario, spec: Spec, folder: Path, start: int) -> Iterator[Deed]:
+    """What happens, in order. `folder` is where paths of recordings begin. Raises Rejected for one that cannot be read."""
+    latest = start
+    for step in scenario.events:
+        if step.end:
+            yield End()
+        elif step.advance is not None:
+            latest += step.advance
+            yield Pass(step.advance)
+        else:
+            for come in _coming(step, spec, folder, _at(step, start, latest)):
+                latest = max(latest, come.at)
+                yield come
+
+
+def _at(step: Step, start: int, latest: int) -> int:
+    return latest if step.at is None else event_time_ms(step.at, start, latest)
+
+
+def _coming(step: Step, spec: Spec, folder: Path, at: int) -> Iterator[Come]:
+    name = source_name(step, spec)
+    assert name is not None, "the scenario was checked"
+    source = spec.sources[name]
+    key = None if step.key is None else step.key.encode()
+    headers = tuple((header, text.encode()) for header, text in step.headers.items())
+    for time, value in _values(step, source, folder, at):
+        yield Come(time, source.topic, key, value, headers)
+
+
+def _values(step: Step, source: SourceSettings, folder: Path, at: int) -> Iterator[tuple[int, bytes | None]]:
+    """Times and values of the records."""
+    if step.file is not None:
+        yield from ((at, line) for line in _recorded(folder / step.file, step.lines))
+        return
+    times, every = (1, 0) if step.repeat is None else (step.repeat.times, step.repeat.every)
+    for number in range(times):
+        time = at + number * every
+        names = _Names(str(time_writer(time_settings(source))(time)), number + 1)
+        if step.text is not None:
+            yield from ((time, names.filled(line).encode()) for line in step.text.splitlines() if line)
+        else:
+            yield time, _encoded(names.filled_in(step.event), source, time)
+
+
+def _recorded(path: Path, lines: str | None) -> Iterator[bytes]:
+    first, last = (1, None) if lines is None else line_range(lines)
+    numbered = takewhile(lambda line: last is None or line[0] <= last, recorded_lines(path))
+    return (value for number, value in numbered if number >= first)
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What `{time}` and `{n}` stand for in one event."""
+
+    time: str
+    number: int
+
+    def filled(self, text: str) -> str:
+        return text.replace("{time}", self.time).replace("{n}", str(self.number))
+
+    def filled_in(self, value: Any) -> Any:
+        """In every text of a JSON value."""
+        match value:
+            case str():
+                return self.filled(value)
+            case list():
+                return [self.filled_in(part) for part in value]
+            case dict():
+                return {name: self.filled_in(part) for name, part in value.items()}
+            case _:
+                return value
+
+
+def time_settings(source: SourceSettings) -> TimeSettings:
+    """How the source reads times; of one that goes by the record's timestamp, how it would."""
+    if isinstance(source.time, TimeSettings):
+        return source.time
+    return TimeSettings(at=source.time or "record.timestamp")
+
+
+def _encoded(event: dict[str, Any] | None, source: SourceSettings, time: int) -> bytes | None:
+    if event is None:
+        return None
+    settings = time_settings(source)
+    field = _TIME_FIELD.fullmatch(settings.at)
+    if field is not None and field[1] not in event and field[1] not in source.derive:
+        event = {**event, field[1]: time_writer(settings)(time)}
+    if isinstance(source.format, CsvFormat):
+        return _row(event, source.format)
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _row(event: dict[str, Any], form: CsvFormat) -> bytes:
+    """The cells in the order of the columns; what the event lacks is an empty one."""
+    out = StringIO()
+    cells = [event.get(column) for column in form.csv.columns]
+    csv.writer(out, delimiter=form.csv.delimiter, lineterminator="").writerow(cells)
+    return out.getvalue().encode()
