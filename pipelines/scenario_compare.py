@@ -78,13 +78,12 @@ def _never_fired(played: Played) -> list[Difference]:
     return [Difference("firings", "extra", place, firing) for place, firing in enumerate(played.firings)]
 
 
-def _section(section: str, expected: Any, happened: Sequence[View]) -> list[Difference]:
+def _section(section: str, expected: Any, happened: Sequence[View]) -> Iterator[Difference]:
     if isinstance(expected, Among):
-        return [
-            *_any(section, [_written(item) for item in expected.any], happened),
-            *_never(section, [_written(item) for item in expected.never], happened),
-        ]
-    return _exactly(section, [_written(item) for item in expected], happened)
+        yield from _any(section, [_written(item) for item in expected.any], happened)
+        yield from _never(section, [_written(item) for item in expected.never], happened)
+    else:
+        yield from _exactly(section, [_written(item) for item in expected], happened)
 
 
 def _written(item: Any) -> dict[str, Any]:
@@ -111,18 +110,28 @@ def _never(section: str, expected: Sequence[dict[str, Any]], happened: Sequence[
                 yield Difference(section, "forbidden", place, view)
 
 
-def _exactly(section: str, expected: Sequence[dict[str, Any]], happened: Sequence[View]) -> list[Difference]:
-    differences = []
-    for wanted, found in _aligned(section, expected, happened):
-        if found is None and wanted is not None:
-            differences.append(Difference(section, "missing", wanted, expected[wanted]))
-        elif wanted is None and found is not None:
-            differences.append(Difference(section, "extra", found, happened[found]))
-        elif wanted is not None and found is not None:
+def _exactly(section: str, expected: Sequence[dict[str, Any]], happened: Sequence[View]) -> Iterator[Difference]:
+    pairs = _aligned(section, expected, happened)
+    extra = [found for wanted, found in pairs if wanted is None and found is not None]
+    for wanted, found in pairs:
+        if wanted is None:
+            continue
+        if found is not None:
             fields = tuple(_misfits(expected[wanted], happened[found]))
-            if fields:
-                differences.append(Difference(section, "differs", wanted, happened[found], fields))
-    return differences
+        elif (moved := _first_fitting(expected[wanted], happened, extra)) is not None:
+            extra.remove(moved)
+            found, fields = moved, (Field("place", wanted + 1, moved + 1),)
+        else:
+            yield Difference(section, "missing", wanted, expected[wanted])
+            continue
+        if fields:
+            yield Difference(section, "differs", wanted, happened[found], fields)
+    yield from (Difference(section, "extra", found, happened[found]) for found in extra)
+
+
+def _first_fitting(expected: dict[str, Any], happened: Sequence[View], places: Sequence[int]) -> int | None:
+    """It did happen, but in another place of the order."""
+    return next((place for place in places if not any(_misfits(expected, happened[place]))), None)
 
 
 def _aligned(

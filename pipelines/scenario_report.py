@@ -114,7 +114,8 @@ def _fields(fields: Sequence[Field]) -> Iterator[Text]:
 
 
 def _labels(field: Field) -> tuple[str, str]:
-    expected, found = _shown(field.expected), _shown(field.actual)
+    is_time = isinstance(field.actual, Moment) and isinstance(field.expected, str)
+    expected, found = str(field.expected) if is_time else _shown(field.expected), _shown(field.actual)
     match field.path:
         case "contains":
             near = "no line is like it" if field.actual is NOTHING else f"nearest    {found}"
@@ -154,7 +155,12 @@ def _detail(section: str, item: Mapping[str, Any]) -> str:
 def _shown(value: Any) -> str:
     if value is NOTHING:
         return "nothing"
-    return str(value) if isinstance(value, Moment) else orjson.dumps(value, default=str).decode()
+    return str(value) if isinstance(value, Moment) else _json(value)
+
+
+def _json(value: Any) -> str:
+    """Times as text, counted from the scenario's beginning."""
+    return orjson.dumps(value, default=str, option=orjson.OPT_PASSTHROUGH_DATACLASS).decode()
 
 
 # --- for machines -------------------------------------------------------------------------------------------------
@@ -198,7 +204,7 @@ def _field_json(field: Field) -> dict[str, Any]:
 
 
 def json_text(report: Report) -> str:
-    return orjson.dumps(as_json(report), default=str).decode()
+    return _json(as_json(report))
 
 
 def junit(report: Report) -> str:

@@ -16,8 +16,8 @@ from penstock.operators.setting import Text
 from penstock.operators.timestamp import instant
 from penstock.operators.unit import duration_ms, duration_text
 
-START = "2026-01-01T00:00:00Z"
-"""When a scenario begins that does not say so."""
+START = "2026-01-01T12:34:56Z"
+"""When a scenario begins that does not say so: at no instant at which an hour, a day or a period of `every` begins."""
 _LATER = "+"
 _EXAMPLES = "such as 90s, or 2026-11-20T09:14:07Z"
 
@@ -50,6 +50,7 @@ class Moment:
         return relative_text(self.ms - self.start)
 
     def is_written(self, text: object) -> bool:
+        """Whether a scenario that writes this means this time."""
         try:
             return isinstance(text, str) and time_ms(text, self.start) == self.ms
         except ValueError:
