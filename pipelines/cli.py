@@ -47,7 +47,7 @@ BrokerUrl = Annotated[
 def init(
     folder: Annotated[Path, typer.Argument(help="Where; made if it is not there.")] = Path(),
 ) -> None:
-    """Write a first pipeline and its schema for editors."""
+    """Write a first pipeline, a scenario for it, and their schemas for editors."""
     from penstock.pipelines.command_init import init
 
     init(folder)
@@ -263,12 +263,12 @@ def topics_apply(
 
 @app.command(epilog="Example: penstock schema --asyncapi pipeline.yaml")
 def schema(
-    what: Annotated[str, typer.Argument(help="file or result.")] = "file",
+    what: Annotated[str, typer.Argument(help="file, test (files of scenarios) or result.")] = "file",
     asyncapi: Annotated[
         Path | None, typer.Option(help="AsyncAPI 3 document of this pipeline's topics instead.")
     ] = None,
 ) -> None:
-    """JSON Schema of the file or of results."""
+    """JSON Schema of the file, of its scenarios or of results."""
     from penstock.pipelines.command_schema import schema
 
     schema(what, asyncapi)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from penstock.operators.setting import Duration, Settings, Text, Wait
 from penstock.pipelines.scenario_time import START, EventTimeText, InstantText, TimeText
@@ -60,6 +60,8 @@ class Repeat(Settings):
 
 class Step(Settings):
     """One thing that happens: events arrive, time passes in silence, or the input ends."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [name]} for name in DEEDS]})
 
     source: Text | None = Field(default=None, description="Which source it comes from; default: the only one.")
     at: EventTimeText | None = Field(
@@ -130,8 +132,8 @@ class PromptExpectation(Settings):
     key: Text | None = Field(default=None, description="About which key.")
     model: Text | None = Field(default=None, description="Whom: a name of `models`.")
     question: Text | None = Field(default=None, description="What `ask` became, exactly.")
-    contains: Text | tuple[Text, ...] = Field(default=(), description="Texts that the whole prompt holds.")
-    lacks: Text | tuple[Text, ...] = Field(default=(), description="Texts that it does not hold.")
+    contains: Text | list[Text] = Field(default=[], description="Texts that the whole prompt holds.")
+    lacks: Text | list[Text] = Field(default=[], description="Texts that it does not hold.")
 
 
 class ResolvedExpectation(Settings):
@@ -153,24 +155,22 @@ Item = TypeVar("Item")
 class Among(Settings, Generic[Item]):
     """Not the whole list: what is in it, and what is not."""
 
-    any: tuple[Item, ...] = Field(default=(), description="Each of these is there.")
-    never: tuple[Item, ...] = Field(default=(), description="None of these is there.")
+    any: list[Item] = Field(default=[], description="Each of these is there.")
+    never: list[Item] = Field(default=[], description="None of these is there.")
 
 
 class Expect(Settings):
     """What has to come of it. A list is all that happened, in order; `any` and `never` are for less."""
 
     none: Literal[True] | None = Field(default=None, description="Nothing fires.")
-    firings: tuple[FiringExpectation, ...] | Among[FiringExpectation] | None = Field(
-        default=None, description="What fired."
-    )
-    prompts: tuple[PromptExpectation, ...] | Among[PromptExpectation] | None = Field(
+    firings: list[FiringExpectation] | Among[FiringExpectation] | None = Field(default=None, description="What fired.")
+    prompts: list[PromptExpectation] | Among[PromptExpectation] | None = Field(
         default=None, description="What models were asked, call by call."
     )
-    results: tuple[ResultExpectation, ...] | Among[ResultExpectation] | None = Field(
+    results: list[ResultExpectation] | Among[ResultExpectation] | None = Field(
         default=None, description="The outcome of every run. Times count from the beginning of the scenario."
     )
-    resolved: tuple[ResolvedExpectation, ...] | Among[ResolvedExpectation] | None = Field(
+    resolved: list[ResolvedExpectation] | Among[ResolvedExpectation] | None = Field(
         default=None, description="What ended."
     )
     counts: dict[str, int | dict[str, int]] = Field(
@@ -204,7 +204,7 @@ class Scenario(Settings):
         description=f"What models answer, by agent: one answer for every call, or a list. Faults: {', '.join(FAULTS)}.",
         examples=[{"investigate": {"verdict": "attack", "why": "twenty failures"}}],
     )
-    events: tuple[Step, ...] = Field(min_length=1, description="What happens, in order of arrival.")
+    events: list[Step] = Field(min_length=1, description="What happens, in order of arrival.")
     expect: Expect = Field(description="What has to come of it.")
 
 
@@ -216,7 +216,7 @@ class ScenarioFile(Settings):
         default=None, description="The pipeline's file, relative to this one; default: ssh.yaml for ssh.test.yaml."
     )
     env: dict[str, Text] = Field(default={}, description="Variables for ${…} of the pipeline.")
-    set: tuple[Text, ...] = Field(default=(), description="path=value on top of the pipeline, as with --set.")
+    set: list[Text] = Field(default=[], description="path=value on top of the pipeline, as with --set.")
     start: InstantText = Field(default=START, description="When scenarios begin.")
     answers: Answers = Field(default={}, description="Answers for all scenarios that do not bring their own.")
-    scenarios: tuple[Scenario, ...] = Field(min_length=1, description="The stories.")
+    scenarios: list[Scenario] = Field(min_length=1, description="The stories.")

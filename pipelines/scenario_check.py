@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from penstock.operators.answer import AnswerShape
-from penstock.operators.answer_schema import AnswerError
+from penstock.operators.answer_schema import misfit
 from penstock.operators.decode_csv import CsvFormat
 from penstock.operators.decode_text import TextFormat
 from penstock.operators.plan import Plan
-from penstock.pipelines.document import Map, place_of
+from penstock.pipelines.document import Map, key_place, place_of
 from penstock.pipelines.document import Path as Steps
 from penstock.pipelines.observe import COUNTED
 from penstock.pipelines.problem import Code, Problem, nearest_name
@@ -71,11 +71,15 @@ class _Checker:
     def _problem(self, code: Code, path: Steps, message: str, **more: Any) -> Problem:
         return Problem(code, place_of(self._root, path), message, **more)
 
-    def _unresolved(self, what: str, name: str, names: Iterable[str], path: Steps) -> Problem:
+    def _unresolved(
+        self, what: str, name: str, names: Iterable[str], path: Steps, *, none: str = "there is no"
+    ) -> Problem:
+        """The name is the last key of the path, or its value."""
         known = list(names)
+        place = key_place(self._root, path) if path[-1] == name else place_of(self._root, path)
         expected = f"one of {', '.join(known)}" if known else None
-        near = nearest_name(name, known)
-        return self._problem(Code.UNRESOLVED, path, f"there is no {what} {name!r}", expected=expected, nearest=near)
+        message, near = f"{none} {what} {name!r}", nearest_name(name, known)
+        return Problem(Code.UNRESOLVED, place, message, expected=expected, nearest=near)
 
     # --- answers ----------------------------------------------------------------------------------------------------
 
@@ -160,10 +164,10 @@ class _Checker:
     def _values(self, item: dict[str, Any], path: Steps) -> Iterator[Problem]:
         planned = self._triggers.get(item.get("trigger", ""))
         known = self._spec.define if planned is None else [name for name, _ in planned.values]
+        none = "there is no" if planned is None else f"{planned.name} reports no"
         for name in item.get("values", {}):
             if name not in known:
-                of = "" if planned is None else f" that {planned.name} reports"
-                yield self._unresolved(f"definition{of}", name, known, (*path, "values", name))
+                yield self._unresolved("definition", name, known, (*path, "values", name), none=none)
 
     def _episode(self, item: dict[str, Any], path: Steps) -> Iterator[Problem]:
         planned = self._triggers.get(item.get("trigger", ""))
@@ -190,8 +194,5 @@ def _misfit(shape: AnswerShape | None, answer: Any) -> str | None:
         return None if isinstance(answer, str) else "it answers with text"
     if not isinstance(answer, dict):
         return f"it answers with a map of {', '.join(shape.fields)}, or it is one of {', '.join(FAULTS)}"
-    try:
-        shape.check(answer)
-    except AnswerError as error:
-        return f"it {error}; `unusable` stands for an answer that does not fit"
-    return None
+    problem = misfit(shape.schema, answer)
+    return problem and f"{problem}; `unusable` stands for an answer that does not fit"

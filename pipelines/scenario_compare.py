@@ -21,7 +21,7 @@ SECTIONS = ("firings", "prompts", "results", "resolved")
 TELLING = {
     "firings": ("trigger", "key", "by"),
     "prompts": ("agent", "trigger", "key"),
-    "results": ("trigger", "triggers", "key", "by", "state"),
+    "results": ("trigger", "triggers", "key", "by"),
     "resolved": ("trigger", "key", "by"),
 }
 """What makes two items of a section two different ones, and not one with a difference."""
@@ -191,7 +191,7 @@ def _misfit(expected: Any, actual: Any, path: str = "") -> Iterator[Field]:
         case dict(), dict():
             for name, value in expected.items():
                 yield from _misfit(value, actual.get(name, NOTHING), f"{path}.{name}")
-        case list() | tuple(), list() if len(expected) == len(actual):
+        case list(), list() if len(expected) == len(actual):
             for place, (value, found) in enumerate(zip(expected, actual, strict=True)):
                 yield from _misfit(value, found, f"{path}[{place}]")
         case _:

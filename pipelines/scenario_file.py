@@ -46,7 +46,7 @@ class Suite:
     """
 
     path: Path
-    scenarios: tuple[Scenario, ...]
+    scenarios: Sequence[Scenario]
     checked: Checked | None
     problems: list[Problem]
     watched: frozenset[Path]

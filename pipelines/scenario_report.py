@@ -59,7 +59,7 @@ def _head(verdict: Verdict) -> Text:
     if verdict.ok:
         return Text("  passed  ", style="green").append(verdict.name, style="default")
     head = Text("  FAILED  ", style="bold red").append(verdict.name, style="default")
-    return head.append(f"  (line {verdict.line})", style="dim")
+    return head.append(f"  {verdict.file}:{verdict.line}", style="dim")
 
 
 def _sum(report: Report) -> Text:
@@ -72,7 +72,8 @@ def _sum(report: Report) -> Text:
 
 
 def explanation(verdict: Verdict) -> Iterator[Text]:
-    """Why a scenario does not hold."""
+    """Why a scenario does not hold; what may explain the rest comes first."""
+    yield from (Text(complaint, style=_FOUND) for complaint in verdict.complaints)
     told: dict[str, int] = {}
     for difference in verdict.differences:
         if difference.kind == "extra":
@@ -83,7 +84,6 @@ def explanation(verdict: Verdict) -> Iterator[Text]:
     for section, count in told.items():
         if count > EXTRA_TOLD:
             yield Text(f"and {count - EXTRA_TOLD} {section} more that were not expected", style=_FOUND)
-    yield from (Text(complaint, style=_FOUND) for complaint in verdict.complaints)
     yield from (Text(f"note: {note}", style="dim") for note in verdict.notes)
 
 
@@ -102,30 +102,38 @@ def _difference(difference: Difference) -> Iterator[Text]:
 
 
 def _fields(fields: Sequence[Field]) -> Iterator[Text]:
+    """In columns; a long value goes below the other one."""
     width = max(len(field.path) for field in fields)
-    for field in fields:
-        expected, found = _labels(field)
-        head, indent = Text(f"  {field.path.ljust(width)}  "), Text(" " * (width + 4))
-        if len(expected) + len(found) + len(head) > LINE_CHARACTERS_MAX:
-            yield head.append(expected, style=_EXPECTED)
-            yield indent.append(found, style=_FOUND)
+    pairs = [_pair(field) for field in fields]
+    beside = max((len(" ".join(expected)) for expected, found in pairs if _fits(width, expected, found)), default=0)
+    for field, (expected, found) in zip(fields, pairs, strict=True):
+        head = Text(f"  {field.path.ljust(width)}  ")
+        if _fits(width, expected, found):
+            yield head.append(" ".join(expected).ljust(beside), style=_EXPECTED).append("  " + " ".join(found), _FOUND)
         else:
-            yield head.append(expected, style=_EXPECTED).append("  ").append(found, style=_FOUND)
+            words = max(len(expected[0]), len(found[0]))
+            yield head.append(f"{expected[0].ljust(words)} {expected[1]}", style=_EXPECTED)
+            yield Text(" " * (width + 4)).append(f"{found[0].ljust(words)} {found[1]}", style=_FOUND)
 
 
-def _labels(field: Field) -> tuple[str, str]:
+Side = tuple[str, str]
+"""A word and a value."""
+
+
+def _fits(width: int, expected: Side, found: Side) -> bool:
+    return width + sum(map(len, (*expected, *found))) <= LINE_CHARACTERS_MAX
+
+
+def _pair(field: Field) -> tuple[Side, Side]:
     is_time = isinstance(field.actual, Moment) and isinstance(field.expected, str)
     expected, found = str(field.expected) if is_time else _shown(field.expected), _shown(field.actual)
     match field.path:
         case "contains":
-            near = "no line is like it" if field.actual is NOTHING else f"nearest    {found}"
-            return f"is missing {expected}", near
+            return ("lacks", expected), ("nearest is", found)
         case "lacks":
-            return f"has {expected}", f"in {found}"
+            return ("contains", expected), ("in", found)
         case _:
-            return f"expected {expected}", f"found    {found}" if len(
-                found
-            ) > LINE_CHARACTERS_MAX // 2 else f"found {found}"
+            return ("expected", expected), ("found", found)
 
 
 def _title(section: str, item: Mapping[str, Any]) -> str:

@@ -8,11 +8,10 @@ at: 2026-11-20T09:14:07Z     an instant, for recordings
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, WithJsonSchema
+from pydantic import BeforeValidator, WithJsonSchema
 
-from penstock.operators.setting import Text
 from penstock.operators.timestamp import instant
 from penstock.operators.unit import duration_ms, duration_text
 
@@ -57,13 +56,15 @@ class Moment:
             return False
 
 
-def _instant(text: str) -> str:
-    if instant(text) is None:
+def _instant(text: Any) -> Any:
+    if not isinstance(text, str) or instant(text) is None:
         raise ValueError(f"{text!r} is not an instant; write one such as {START}")
     return text
 
 
-def _time(text: str) -> str:
+def _time(text: Any) -> Any:
+    if not isinstance(text, str):
+        raise ValueError(f"{text} has no unit; write how long after the scenario's beginning, {_EXAMPLES}")
     try:
         time_ms(text, 0)
     except ValueError:
@@ -73,14 +74,14 @@ def _time(text: str) -> str:
     return text
 
 
-def _event_time(text: str) -> str:
-    if not text.startswith(_LATER):
+def _event_time(text: Any) -> Any:
+    if not isinstance(text, str) or not text.startswith(_LATER):
         return _time(text)
     duration_ms(text[1:])
     return text
 
 
 _SHOWN = {"type": "string", "examples": ["90s", "1h30m", START]}
-InstantText = Annotated[Text, AfterValidator(_instant), WithJsonSchema({"type": "string", "examples": [START]})]
-TimeText = Annotated[Text, AfterValidator(_time), WithJsonSchema(_SHOWN)]
-EventTimeText = Annotated[Text, AfterValidator(_event_time), WithJsonSchema({**_SHOWN, "examples": ["90s", "+5s"]})]
+InstantText = Annotated[str, BeforeValidator(_instant), WithJsonSchema({"type": "string", "examples": [START]})]
+TimeText = Annotated[str, BeforeValidator(_time), WithJsonSchema(_SHOWN)]
+EventTimeText = Annotated[str, BeforeValidator(_event_time), WithJsonSchema({**_SHOWN, "examples": ["90s", "+5s"]})]

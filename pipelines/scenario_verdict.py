@@ -85,12 +85,16 @@ def _times(count: int) -> str:
 
 
 def _answer_of(agent: AgentPlan) -> str:
-    """What could stand in the file."""
+    """What could stand in the file; sentences are for people to write."""
     if agent.shape is None:
         return f"`answers: {{{agent.name}: some text}}`"
     try:
         answer = satisfy(agent.shape.schema, evidence([]))
     except Unsupported:
         answer = dict.fromkeys(agent.shape.fields)
-    said = ", ".join(f"{name}: {orjson.dumps(value).decode()}" for name, value in answer.items())
+    said = ", ".join(f"{name}: {_word(value)}" for name, value in answer.items())
     return f"`answers: {{{agent.name}: {{{said}}}}}`"
+
+
+def _word(value: object) -> str:
+    return "…" if isinstance(value, str) and " " in value else orjson.dumps(value).decode()

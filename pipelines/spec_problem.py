@@ -109,11 +109,11 @@ def _steps(node: Node, location: Path) -> list[str | int]:
 def _explained_below(
     path: Path, missing: bool, found: Listed[ErrorDetails], all_paths: Listed[tuple[Path, bool]], node: Node | None
 ) -> bool:
-    """A map that fits another branch of a union: what is wrong inside of it says more than "expected text"."""
+    """A map or a list that fits another branch of a union: what is wrong inside of it says more than "expected text"."""
     wrong_kind = not missing and all(details["type"] in _EXPECTED for details in found)
     return (
         wrong_kind
-        and isinstance(node, Map)
+        and isinstance(node, Map | Sequence)
         and any(len(p) > len(path) and p[: len(path)] == path for p, _ in all_paths)
     )
 
