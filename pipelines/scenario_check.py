@@ -113,7 +113,9 @@ class _Checker:
         name = source_name(step, self._spec)
         if name is None:
             names = ", ".join(self._spec.sources)
-            yield self._problem(Code.UNRESOLVED, path, "there are several sources", expected=f"`source:` {names}")
+            yield self._problem(
+                Code.UNRESOLVED, path, "there are several sources", expected=f"`source:` with one of {names}"
+            )
         elif name not in self._spec.sources:
             yield self._unresolved("source", name, self._spec.sources, (*path, "source"))
         elif step.event is not None:
@@ -129,7 +131,8 @@ class _Checker:
             yield self._problem(Code.WRONG_VALUE, (*path, "event"), message, expected="`text:` with the line as it is")
         elif isinstance(form, CsvFormat):
             for name in event.keys() - {*form.csv.columns}:
-                yield self._unresolved(f"column of {source!r}", name, form.csv.columns, (*path, "event", name))
+                here, none = (*path, "event", name), f"source {source!r} has no"
+                yield self._unresolved("column", name, form.csv.columns, here, none=none)
 
     # --- expectations -----------------------------------------------------------------------------------------------
 

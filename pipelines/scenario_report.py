@@ -147,7 +147,8 @@ def _title(section: str, item: Mapping[str, Any]) -> str:
         told = [_with("on", known["key"]), _with("by", known["by"]), _with("at", known["at"])]
         parts = [known["state"] if section == "results" else None, known["trigger"], *told]
     detail = _detail(section, item)
-    return " ".join(str(part) for part in parts if part is not None) + (f"  {detail}" if detail else "")
+    words = " ".join(str(part) for part in parts if part is not None)
+    return "  ".join(part for part in (words, detail) if part)
 
 
 def _with(word: str, value: Any) -> str | None:

@@ -22,7 +22,7 @@ from penstock.pipelines.scenario_play import Played, play
 
 DEAD_TOLD = 3
 """So many kinds of dead letters are quoted."""
-_TOLD = {"late": "came later than `watermark.lateness` allows", "ignored": "were left out by `ignore`"}
+_TOLD = {"late": "came later than `watermark.lateness` allows", "ignored": "fell under `ignore`"}
 
 
 @dataclass(frozen=True, slots=True)

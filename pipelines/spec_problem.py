@@ -194,8 +194,9 @@ def _kinds(found: Listed[ErrorDetails]) -> Iterator[str]:
 
 
 def _words(expected: str) -> list[str]:
-    """pydantic's `'a', 'b' or 'c'` as a list."""
-    return [word.strip().strip("'") for word in expected.replace(" or ", ", ").split(", ")]
+    """pydantic's `'a', 'b' or True` as a list, in the spelling of YAML."""
+    words = [word.strip() for word in expected.replace(" or ", ", ").split(", ")]
+    return [word.strip("'") if word.startswith("'") else word.lower() for word in words]
 
 
 def _quoted(node: Node | None) -> str:

@@ -338,7 +338,8 @@ def test_the_demo_plays_a_recording_of_ones_own(tmp_path: Path) -> None:
     assert re.search(r"^events +25$", done.out, re.MULTILINE)
 
 
-def test_the_schemas_are_those_of_the_file_and_of_results() -> None:
+def test_the_schemas_are_those_of_the_file_its_scenarios_and_results() -> None:
     assert "triggers" in penstock("schema").json["properties"]
+    assert "scenarios" in penstock("schema", "test").json["properties"]
     assert "verdict" not in penstock("schema", "result").json["properties"]
     assert penstock("schema", "nothing").code == 2
