@@ -16,19 +16,21 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import StringIO
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
 
 from penstock.operators.decode_csv import CsvFormat
+from penstock.operators.error import Rejected
 from penstock.operators.record import Headers
 from penstock.operators.source import SourceSettings
-from penstock.operators.timestamp import TimeSettings, time_writer
+from penstock.operators.timestamp import EARLIEST_MS, LATEST_MS, TimeSettings, time_writer
 from penstock.pipelines.recording import recorded_lines
 from penstock.pipelines.scenario import Scenario, Step, line_range
 from penstock.pipelines.scenario_time import event_time_ms
 from penstock.pipelines.spec import Spec
 
+DAY_MS = 86_400_000
 _TIME_FIELD = re.compile(r"\s*event\.([A-Za-z_][A-Za-z0-9_]*)\s*")
 
 
@@ -66,7 +68,10 @@ def source_name(step: Step, spec: Spec) -> str | None:
 
 
 def deeds(scenario: Scenario, spec: Spec, folder: Path, start: int) -> Iterator[Deed]:
-    """What happens, in order. `folder` is where paths of recordings begin. Raises Rejected for one that cannot be read."""
+    """What happens, in order. `folder` is where paths of recordings begin.
+
+    Raises Rejected for a recording that cannot be read or has no such lines, and for times beyond the calendar.
+    """
     latest = start
     for step in scenario.events:
         if step.end:
@@ -97,11 +102,11 @@ def _coming(step: Step, spec: Spec, folder: Path, at: int) -> Iterator[Come]:
 def _values(step: Step, source: SourceSettings, folder: Path, at: int) -> Iterator[tuple[int, bytes | None]]:
     """Times and values of the records."""
     if step.file is not None:
-        yield from ((at, line) for line in _recorded(folder / step.file, step.lines))
+        yield from ((_in_calendar(at), line) for line in _recorded(folder / step.file, step.lines))
         return
     times, every = (1, 0) if step.repeat is None else (step.repeat.times, step.repeat.every)
     for number in range(times):
-        time = at + number * every
+        time = _in_calendar(at + number * every)
         names = _Names(str(time_writer(time_settings(source))(time)), number + 1)
         if step.text is not None:
             yield from ((time, names.filled(line).encode()) for line in step.text.splitlines() if line)
@@ -112,7 +117,19 @@ def _values(step: Step, source: SourceSettings, folder: Path, at: int) -> Iterat
 def _recorded(path: Path, lines: str | None) -> Iterator[bytes]:
     first, last = (1, None) if lines is None else line_range(lines)
     numbered = takewhile(lambda line: last is None or line[0] <= last, recorded_lines(path))
-    return (value for number, value in numbered if number >= first)
+    found = (value for number, value in numbered if number >= first)
+    begin = next(found, None)
+    if begin is None:
+        which = "lines" if lines is None else f"lines {lines}"
+        raise Rejected(f"it has no {which}", where=str(path), remedy="a recording holds one record a line")
+    return chain([begin], found)
+
+
+def _in_calendar(time: int) -> int:
+    """Raises Rejected for a time that cannot be written in every zone."""
+    if not EARLIEST_MS + DAY_MS <= time <= LATEST_MS - DAY_MS:
+        raise Rejected("an event lies before the year 1 or after 9999", remedy="look at `start`, `at` and `every`")
+    return time
 
 
 @dataclass(frozen=True, slots=True)

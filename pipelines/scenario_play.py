@@ -8,6 +8,7 @@ Every question is answered before the next record comes, so answers arrive in th
 
 from __future__ import annotations
 
+import json
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -162,7 +163,7 @@ class _Script:
             case str() as text:
                 return _said(ask, text)
             case answer:
-                return _said(ask, orjson.dumps(answer).decode())
+                return _said(ask, json.dumps(answer, ensure_ascii=False))
 
     def _next(self, agent: str) -> Any:
         said = self._answers.get(agent)

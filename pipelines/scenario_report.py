@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import orjson
 from rich.text import Text
 
 from penstock.pipelines.problem import Problem, problems_to_json
@@ -168,8 +168,8 @@ def _shown(value: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    """Times as text, counted from the scenario's beginning."""
-    return orjson.dumps(value, default=str, option=orjson.OPT_PASSTHROUGH_DATACLASS).decode()
+    """Times as text, counted from the scenario's beginning; numbers of any size, which orjson refuses."""
+    return json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":"))
 
 
 # --- for machines -------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 
 from penstock.operators.agent import AgentPlan
+from penstock.operators.error import Rejected
 from penstock.operators.plan import Plan
 from penstock.operators.timestamp import instant
 from penstock.pipelines.fake_evidence import evidence
@@ -42,11 +43,14 @@ class Verdict:
 
 
 def verdict(file: Path, line: int, checked: Checked, scenario: Scenario) -> Verdict:
-    """Plays the scenario. Raises Rejected where a recording cannot be read."""
+    """Plays the scenario. One that cannot be played, for want of its recording, does not hold."""
     start = instant(checked.start_of(scenario))
     assert start is not None, "the settings were checked"
     happening = deeds(scenario, checked.spec, checked.folder, start)
-    played = play(checked.plan, happening, checked.answers_of(scenario), start)
+    try:
+        played = play(checked.plan, happening, checked.answers_of(scenario), start)
+    except Rejected as error:
+        return Verdict(file, line, scenario.name, complaints=(str(error),))
     return Verdict(
         file,
         line,

@@ -132,3 +132,15 @@ def test_a_recording_comes_line_by_line_as_the_file_counts_them(tmp_path: Path) 
 def test_a_recording_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(Rejected, match="cannot be read"):
         happening(tmp_path, PLAIN, {"file": "none.jsonl"})
+
+
+def test_lines_that_a_recording_does_not_have_are_told(tmp_path: Path) -> None:
+    written(tmp_path, "1\n2\n", "rec.jsonl")
+    with pytest.raises(Rejected, match=r"rec\.jsonl: it has no lines 3-9"):
+        happening(tmp_path, PLAIN, {"file": "rec.jsonl", "lines": "3-9"})
+
+
+@pytest.mark.parametrize("at", ["0001-01-01", "9999-12-31T23:00:00Z", "999999999w"])
+def test_events_lie_within_the_calendar_wherever_the_zone_is(at: str, tmp_path: Path) -> None:
+    with pytest.raises(Rejected, match="before the year 1 or after 9999"):
+        happening(tmp_path, TEXT, {"at": at, "text": "{time} web-1"})

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from tests.scenarios import FAILED, LOGINS, told, verdict_of, verdicts_of
 
+from penstock.pipelines.scenario_report import Report, json_text
+
 SESSIONS = """
 penstock: v1
 name: sessions
@@ -182,3 +184,17 @@ def test_the_same_scenario_has_the_same_verdict_every_time(tmp_path: Path) -> No
         return verdict_of(tmp_path, f"[{FAILED}, {{end: true}}]", "{results: []}", "{judge: cut, report: x}")
 
     assert differences() == differences()
+
+
+def test_a_recording_that_cannot_be_played_makes_its_scenario_fail(tmp_path: Path) -> None:
+    (tmp_path / "rec.jsonl").touch()
+    found = verdict_of(tmp_path, "[{file: rec.jsonl}]", "{none: true}")
+    assert found.complaints == (f"{tmp_path / 'rec.jsonl'}: it has no lines (a recording holds one record a line)",)
+
+
+def test_numbers_of_any_size_can_be_written(tmp_path: Path) -> None:
+    huge = "1" * 40
+    events = f"[{{event: {{host: a, x: {huge}, user: root}}}}]"
+    found = verdict_of(tmp_path, events, f"{{results: [{{key: a, usage: {{calls: {huge}}}}}]}}")
+    assert told(found) == [("results", "differs", {"usage.calls": 0})]
+    assert huge in json_text(Report([found], []))
