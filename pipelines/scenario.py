@@ -66,7 +66,8 @@ class Step(Settings):
     source: Text | None = Field(default=None, description="Which source it comes from; default: the only one.")
     at: EventTimeText | None = Field(
         default=None,
-        description="When: after the beginning (90s), after the latest time so far (+5s), or an instant. Default: +0s.",
+        description="When: after the beginning (90s), after the latest time so far (+5s), or an instant. "
+        "Default: when the record itself says, else +0s.",
     )
     event: dict[str, Any] | None = Field(
         default=None,

@@ -5,7 +5,7 @@
     deeds     Come × 20     Pass                    End
 
 An event happens at its `at`: that is its record's timestamp, and it is put into the field that the source takes its time from
-where the event has no such field.
+where the event has no such field. Without an `at`, a record that says its own time (a line of a recording) arrives then.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from itertools import chain, takewhile
 from pathlib import Path
@@ -22,8 +22,9 @@ from typing import Any
 
 from penstock.operators.decode_csv import CsvFormat
 from penstock.operators.error import Rejected
-from penstock.operators.record import Headers
-from penstock.operators.source import SourceSettings
+from penstock.operators.plan import Plan
+from penstock.operators.record import DeadLetter, Headers, Record
+from penstock.operators.source import Source, SourceSettings
 from penstock.operators.timestamp import EARLIEST_MS, LATEST_MS, TimeSettings, time_writer
 from penstock.pipelines.recording import recorded_lines
 from penstock.pipelines.scenario import Scenario, Step, line_range
@@ -31,6 +32,9 @@ from penstock.pipelines.scenario_time import event_time_ms
 from penstock.pipelines.spec import Spec
 
 DAY_MS = 86_400_000
+HALF_YEAR_MS = 182 * DAY_MS
+NO_TIMESTAMP = -1
+"""As Kafka writes it."""
 _TIME_FIELD = re.compile(r"\s*event\.([A-Za-z_][A-Za-z0-9_]*)\s*")
 
 
@@ -67,12 +71,13 @@ def source_name(step: Step, spec: Spec) -> str | None:
     return next(iter(spec.sources))
 
 
-def deeds(scenario: Scenario, spec: Spec, folder: Path, start: int) -> Iterator[Deed]:
+def deeds(scenario: Scenario, spec: Spec, plan: Plan, folder: Path, start: int) -> Iterator[Deed]:
     """What happens, in order. `folder` is where paths of recordings begin.
 
     Raises Rejected for a recording that cannot be read or has no such lines, and for times beyond the calendar.
     """
     latest = start
+    sources = {source.name: source for source in plan.sources}
     for step in scenario.events:
         if step.end:
             yield End()
@@ -80,29 +85,45 @@ def deeds(scenario: Scenario, spec: Spec, folder: Path, start: int) -> Iterator[
             latest += step.advance
             yield Pass(step.advance)
         else:
-            for come in _coming(step, spec, folder, _at(step, start, latest)):
+            name = source_name(step, spec)
+            assert name is not None, "the scenario was checked"
+            at = latest if step.at is None else event_time_ms(step.at, start, latest)
+            for come in _coming(step, spec.sources[name], sources[name], folder, at):
                 latest = max(latest, come.at)
                 yield come
 
 
-def _at(step: Step, start: int, latest: int) -> int:
-    return latest if step.at is None else event_time_ms(step.at, start, latest)
-
-
-def _coming(step: Step, spec: Spec, folder: Path, at: int) -> Iterator[Come]:
-    name = source_name(step, spec)
-    assert name is not None, "the scenario was checked"
-    source = spec.sources[name]
+def _coming(step: Step, settings: SourceSettings, source: Source, folder: Path, at: int) -> Iterator[Come]:
+    """Records arrive when the scenario says; where it does not, when they themselves say, in order."""
     key = None if step.key is None else step.key.encode()
     headers = tuple((header, text.encode()) for header, text in step.headers.items())
-    for time, value in _values(step, source, folder, at):
-        yield Come(time, source.topic, key, value, headers)
+    last = at
+    for time, value in _values(step, settings, folder, at):
+        come = Come(last if time is None else time, source.topic, key, value, headers)
+        if step.at is None:
+            come = replace(come, at=_own_time(source, come))
+        last = come.at
+        yield come
 
 
-def _values(step: Step, source: SourceSettings, folder: Path, at: int) -> Iterator[tuple[int, bytes | None]]:
-    """Times and values of the records."""
+def _own_time(source: Source, come: Come) -> int:
+    """The time that a record says itself, however far after `come.at`; that one where it says none.
+
+    A time without a year is read as of the year nearest to the record's timestamp: half a year on it is still the same.
+    """
+    for timestamp in (come.at, come.at + HALF_YEAR_MS, NO_TIMESTAMP):
+        read = source.decode(Record(come.topic, 0, 0, timestamp, come.key, come.value, come.headers))
+        if not isinstance(read, DeadLetter):
+            return read[1]
+        if read.reason != "ahead":
+            break
+    return come.at
+
+
+def _values(step: Step, source: SourceSettings, folder: Path, at: int) -> Iterator[tuple[int | None, bytes | None]]:
+    """Times and values of the records; None for what comes with the one before it, if it says nothing else."""
     if step.file is not None:
-        yield from ((_in_calendar(at), line) for line in _recorded(folder / step.file, step.lines))
+        yield from ((None, line) for line in _recorded(folder / step.file, step.lines))
         return
     times, every = (1, 0) if step.repeat is None else (step.repeat.times, step.repeat.every)
     for number in range(times):

@@ -46,7 +46,7 @@ def verdict(file: Path, line: int, checked: Checked, scenario: Scenario) -> Verd
     """Plays the scenario. One that cannot be played, for want of its recording, does not hold."""
     start = instant(checked.start_of(scenario))
     assert start is not None, "the settings were checked"
-    happening = deeds(scenario, checked.spec, checked.folder, start)
+    happening = deeds(scenario, checked.spec, checked.plan, checked.folder, start)
     try:
         played = play(checked.plan, happening, checked.answers_of(scenario), start)
     except Rejected as error:

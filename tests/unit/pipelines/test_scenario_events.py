@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.command_line import written
 
 from penstock.operators.error import Rejected
+from penstock.operators.plan import Plan
 from penstock.operators.record import DeadLetter, Record
-from penstock.operators.source import Source
 from penstock.operators.timestamp import instant
 from penstock.pipelines.compile import compile_pipeline
 from penstock.pipelines.load import load_pipeline
 from penstock.pipelines.scenario import Scenario
-from penstock.pipelines.scenario_events import Come, Deed, End, Pass, deeds
+from penstock.pipelines.scenario_events import DAY_MS, Come, Deed, End, Pass, deeds
 from penstock.pipelines.spec import Spec
 
 START = "2026-03-02T06:10:00Z"
@@ -33,17 +34,18 @@ TEXT = r"""s: {topic: t, key: event.k, format: {text: ['^(?P<ts>\w+ +\d+ [\d:]+)
       time: {at: event.ts, layout: "%b %d %H:%M:%S", zone: Europe/Berlin}}"""
 CSV = "s: {topic: t, key: event.k, time: {at: event.ts, unit: s}, format: {csv: {columns: [ts, k, x], delimiter: ';'}}}"
 PLAIN = "s: {topic: t}"
+HOUR_MS = 3_600_000
 
 
-def loaded(folder: Path, source: str) -> tuple[Spec, Source]:
+def loaded(folder: Path, source: str) -> tuple[Spec, Plan]:
     pipeline = load_pipeline([written(folder, SOURCES % source)], environ={})
     assert pipeline.spec is not None, pipeline.problems
-    return pipeline.spec, compile_pipeline(pipeline).plan.sources[0]
+    return pipeline.spec, compile_pipeline(pipeline).plan
 
 
 def happening(folder: Path, source: str, *events: Mapping[str, object]) -> list[Deed]:
     scenario = Scenario.model_validate({"name": "n", "events": list(events), "expect": {"none": True}})
-    return list(deeds(scenario, loaded(folder, source)[0], folder, BEGIN))
+    return list(deeds(scenario, *loaded(folder, source), folder, BEGIN))
 
 
 def comes(happened: list[Deed]) -> list[tuple[int, bytes | None]]:
@@ -55,14 +57,16 @@ def comes(happened: list[Deed]) -> list[tuple[int, bytes | None]]:
 def test_an_event_without_a_time_of_its_own_happens_at_its_at(source: str, tmp_path: Path) -> None:
     (come,) = happening(tmp_path, source, {"at": "90s", "event": {"k": "a", "x": 1}, "key": "a"})
     assert isinstance(come, Come)
-    read = loaded(tmp_path, source)[1].decode(Record("t", 0, 0, come.at, come.key, come.value))
+    read = loaded(tmp_path, source)[1].sources[0].decode(Record("t", 0, 0, come.at, come.key, come.value))
     assert not isinstance(read, DeadLetter)
     assert read[:2] == ("a", BEGIN + 90_000)
 
 
 def test_a_time_that_an_event_has_stays_also_a_wrong_one(tmp_path: Path) -> None:
     (first, second) = comes(
-        happening(tmp_path, JSON, {"event": {"ts": "2020-01-01", "k": "a"}}, {"event": {"ts": None, "k": "a"}})
+        happening(
+            tmp_path, JSON, {"event": {"ts": "2020-01-01", "k": "a"}, "at": "0s"}, {"event": {"ts": None, "k": "a"}}
+        )
     )
     assert json.loads(first[1] or b"") == {"ts": "2020-01-01", "k": "a"}
     assert json.loads(second[1] or b"") == {"ts": None, "k": "a"}
@@ -144,3 +148,29 @@ def test_lines_that_a_recording_does_not_have_are_told(tmp_path: Path) -> None:
 def test_events_lie_within_the_calendar_wherever_the_zone_is(at: str, tmp_path: Path) -> None:
     with pytest.raises(Rejected, match="before the year 1 or after 9999"):
         happening(tmp_path, TEXT, {"at": at, "text": "{time} web-1"})
+
+
+def test_a_record_that_says_its_own_time_arrives_then_unless_it_is_told_when(tmp_path: Path) -> None:
+    for source, line in (
+        (JSON, '{"k":"a","ts":"2026-09-02T06:10:00Z"}'),
+        (TEXT, "Sep 02 08:10:00 a"),
+        (JSON, '{"k":"a","ts":"2031-03-02T06:10:00Z"}'),
+        (JSON, '{"k":"a","ts":"2013-03-02T06:10:00Z"}'),
+    ):
+        (come,) = happening(tmp_path, source, {"text": line})
+        assert isinstance(come, Come)
+        read = loaded(tmp_path, source)[1].sources[0].decode(Record("t", 0, 0, come.at, None, come.value))
+        assert not isinstance(read, DeadLetter)
+        assert read[1] == come.at != BEGIN
+        assert happening(tmp_path, source, {"text": line, "at": "5s"}) == [replace(come, at=BEGIN + 5000)]
+
+
+def test_a_recording_takes_as_long_as_it_took(tmp_path: Path) -> None:
+    """Also over the turn of a year that its lines do not name; a line that cannot be read comes with the one before it."""
+    lines = ["Dec 30 10:00:00 a", "Dec 31 23:59:59 a", "what?", "Jan 01 00:00:01 a", "Jun 20 00:00:00 a"]
+    written(tmp_path, "\n".join(lines), "rec.log")
+    steps = {"file": "rec.log"}, {"at": "+1s", "text": "{time} a"}
+    times = [each.at for each in happening(tmp_path, TEXT, *steps) if isinstance(each, Come)]
+    assert times[1] == times[2] == times[0] + (DAY_MS + 13 * HOUR_MS + 59 * 60_000 + 59_000)
+    assert times[3] == times[2] + 2_000
+    assert times[5] == times[4] + 1_000
