@@ -7,7 +7,7 @@ from pathlib import Path
 from shutil import copy
 from tempfile import TemporaryDirectory
 
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 from tests.property.mutated import Change, changes
 
@@ -19,7 +19,6 @@ from penstock.pipelines.scenario_verdict import verdict
 EXAMPLES = Path(str(files("penstock.pipelines").joinpath("examples")))
 
 
-@settings(max_examples=1500)
 @given(st.sampled_from(["ssh_watch", "machine_temperature"]), st.lists(changes(), min_size=1, max_size=3))
 def test_mutated_scenarios_are_played_or_have_problems(name: str, mutations: list[Change]) -> None:
     text = (EXAMPLES / f"{name}.test.yaml").read_text(encoding="utf-8")
