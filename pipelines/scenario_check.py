@@ -153,7 +153,7 @@ class _Checker:
         tables = {"trigger": self._triggers, "agent": self._plan.agents, "model": self._spec.models}
         for what, known in tables.items():
             name = item.get(what)
-            if name is not None and name not in known:
+            if name is not None and str(name) not in known:
                 yield self._unresolved(what, str(name), known, (*path, what))
 
     def _result(self, item: dict[str, Any], path: Steps) -> Iterator[Problem]:
@@ -161,7 +161,7 @@ class _Checker:
             yield self._unresolved("field of a result", name, RESULT_FIELDS, (*path, name))
         triggers = item.get("triggers")
         for number, name in enumerate(triggers if isinstance(triggers, list) else ()):
-            if name not in self._triggers:
+            if str(name) not in self._triggers:
                 yield self._unresolved("trigger", str(name), self._triggers, (*path, "triggers", number))
 
     def _values(self, item: dict[str, Any], path: Steps) -> Iterator[Problem]:

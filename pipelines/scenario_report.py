@@ -139,8 +139,8 @@ def _pair(field: Field) -> tuple[Side, Side]:
 def _title(section: str, item: Mapping[str, Any]) -> str:
     """An item in a few words; of what was expected only what was written."""
     known = {name: item.get(name) for name in ("trigger", "agent", "key", "by", "state", "at")}
-    if known["trigger"] is None and item.get("triggers"):
-        known["trigger"] = ", ".join(item["triggers"])
+    if known["trigger"] is None:
+        known["trigger"] = item.get("triggers")
     if section == "prompts":
         parts = [known["agent"], _with("about", known["key"]), _with("because of", known["trigger"])]
     else:
@@ -156,9 +156,17 @@ def _with(word: str, value: Any) -> str | None:
 
 
 def _detail(section: str, item: Mapping[str, Any]) -> str:
-    """What tells one item from others like it."""
-    values = {"firings": item.get("values"), "results": item.get("answer") or item.get("reason")}.get(section)
-    return _shown(values) if values else ""
+    """What tells one item from others like it; of a prompt that was expected, what was looked for in it."""
+    match section:
+        case "firings":
+            told = item.get("values")
+        case "results":
+            told = item.get("answer") or item.get("text") or item.get("reason")
+        case "resolved":
+            told = item.get("reason")
+        case _:
+            told = None if "text" in item else item.get("question") or item.get("contains")
+    return _shown(told) if told else ""
 
 
 def _shown(value: Any) -> str:

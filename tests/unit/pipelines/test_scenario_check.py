@@ -55,6 +55,8 @@ def test_events(events: str, column: int, told: str, tmp_path: Path) -> None:
         ("{firings: [{trigger: root, values: {failures: 3}}]}", 49, "PS023 root reports no definition 'failures'"),
         ("{results: [{anwser: {}}]}", 25, "PS023 there is no field of a result 'anwser'"),
         ("{results: [{triggers: [mny]}]}", 36, "PS023 there is no trigger 'mny'"),
+        ("{results: [{triggers: [{a: b}]}]}", 36, "PS023 there is no trigger"),
+        ("{results: [{trigger: [many]}]}", 25, "PS023 there is no trigger"),
         ("{prompts: [{agent: juge}]}", 32, "PS023 there is no agent 'juge'; expected one of judge, report; did you"),
         ("{prompts: [{model: smal}]}", 32, "PS023 there is no model 'smal'"),
         ("{resolved: [{trigger: root}]}", 35, "PS012 what root begins never ends: its kind of trigger has no `resolved`"),

@@ -27,9 +27,16 @@ def test_what_did_not_happen_and_what_was_not_expected_are_named(tmp_path: Path)
     assert why(tmp_path, f"[{FAILED}]", "{firings: [{trigger: root, at: 1s}], resolved: [{reason: forgotten}]}") == [
         "firing 1 did not happen: root at 1s",
         'not expected: firing many on web-1 at 2s  {"failures":3}',
-        "end 1 did not happen: ",
+        'end 1 did not happen: "forgotten"',
     ]
     assert why(tmp_path, f"[{FAILED}]", "{none: true}") == ['not expected: firing many on web-1 at 2s  {"failures":3}']
+
+
+def test_what_was_looked_for_is_told_where_there_is_nothing_to_compare_it_with(tmp_path: Path) -> None:
+    assert why(tmp_path, "[{event: {host: a}}]", "{prompts: [{contains: attack}], results: [{triggers: many}]}") == [
+        'prompt 1 did not happen: "attack"',
+        "result 1 did not happen: many",
+    ]
 
 
 def test_what_must_never_happen_is_told_when_it_does(tmp_path: Path) -> None:
