@@ -22,13 +22,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import AfterValidator, Field, model_validator
 
+from penstock.operators.instant import iso_text
 from penstock.operators.setting import Settings, Text, Value
-from penstock.operators.timestamp_layout import Layout, Parts, compile_layout
+from penstock.operators.timestamp_layout import Layout, Parts, compile_layout, write_layout
 
 Unit = Literal["s", "ms", "us", "ns"]
 
 ReadTime = Callable[[Any, int], int | None]
 """(value of the field, the record's timestamp in ms) to event time in ms; None: cannot be read."""
+WriteTime = Callable[[int], str | float]
+"""Event time in ms to a value of the field."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -81,6 +84,17 @@ def time_reader(settings: TimeSettings) -> ReadTime:
     if settings.layout is not None:
         return _layout_reader(compile_layout(settings.layout), zone)
     return iso_reader(zone)
+
+
+def time_writer(settings: TimeSettings) -> WriteTime:
+    """The opposite of `time_reader`: a value from which it reads this time, to what the layout or the zone can say."""
+    if settings.unit is not None:
+        per_second = _PER_SECOND[settings.unit]
+        return lambda time: time * per_second // 1_000 if time * per_second % 1_000 == 0 else time / 1_000
+    layout, zone = settings.layout, ZoneInfo(settings.zone) if settings.zone else UTC
+    if layout is None:
+        return iso_text
+    return lambda time: write_layout(layout, (EPOCH + time * MILLISECOND).astimezone(zone))
 
 
 def expected_time(settings: TimeSettings) -> str:

@@ -6,7 +6,8 @@ The library's strptime would read `Dec` or `Dez` depending on where the process 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import NamedTuple
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -14,6 +15,7 @@ _MONTH_NAMES = (
     "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sep(?:t(?:ember)?)?|oct(?:ober)?|"
     "nov(?:ember)?|dec(?:ember)?"
 )
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY_NAMES = "mon(?:day)?|tue(?:sday)?|wed(?:nesday)?|thu(?:rsday)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?"
 _CENTURY_PIVOT = 69
 """`%y`: 69 to 99 are 1969 to 1999, 00 to 68 are 2000 to 2068, as POSIX has it."""
@@ -37,6 +39,22 @@ _DIRECTIVES: Mapping[str, str] = {
 _SHORTHANDS: Mapping[str, str] = {
     "B": "%b", "h": "%b", "A": "%a", "e": "%d", "T": "%H:%M:%S", "R": "%H:%M", "F": "%Y-%m-%d", "D": "%m/%d/%y",
 }  # fmt: skip
+_WRITTEN: Mapping[str, Callable[[datetime], str]] = {
+    "Y": lambda time: f"{time.year:04}",
+    "y": lambda time: f"{time.year % 100:02}",
+    "m": lambda time: f"{time.month:02}",
+    "b": lambda time: _MONTHS[time.month - 1].title(),
+    "d": lambda time: f"{time.day:02}",
+    "a": lambda time: _DAYS[time.weekday()].title(),
+    "H": lambda time: f"{time.hour:02}",
+    "I": lambda time: f"{(time.hour - 1) % 12 + 1:02}",
+    "p": lambda time: "AM" if time.hour < 12 else "PM",
+    "M": lambda time: f"{time.minute:02}",
+    "S": lambda time: f"{time.second:02}",
+    "f": lambda time: f"{time.microsecond // 1000:03}",
+    "z": lambda time: time.strftime("%z"),
+    "%": lambda time: "%",
+}
 
 
 class Parts(NamedTuple):
@@ -73,11 +91,20 @@ class Layout(NamedTuple):
 
 def compile_layout(text: str) -> Layout:
     """Raises ValueError with a sentence for the writer of the file."""
-    spelled = re.sub(r"%(.)", lambda part: _SHORTHANDS.get(part[1], part[0]), text)
-    pieces = re.findall(r"([^%]+)|%(.?)", spelled)
-    pattern = "".join(_literal(literal) if literal else _directive(letter) for literal, letter in pieces)
+    pattern = "".join(_literal(literal) if literal else _directive(letter) for literal, letter in _pieces(text))
     _check_fields(pattern, text)
     return Layout(re.compile(pattern, re.ASCII | re.IGNORECASE))
+
+
+def write_layout(text: str, time: datetime) -> str:
+    """A time as a layout that `compile_layout` took reads it again, to the millisecond where it has a fraction."""
+    return "".join(literal or _WRITTEN[letter](time) for literal, letter in _pieces(text))
+
+
+def _pieces(text: str) -> list[tuple[str, str]]:
+    """Literal texts and letters, one of the two each."""
+    spelled = re.sub(r"%(.)", lambda part: _SHORTHANDS.get(part[1], part[0]), text)
+    return re.findall(r"([^%]+)|%(.?)", spelled)
 
 
 def _literal(text: str) -> str:

@@ -47,7 +47,7 @@ BrokerUrl = Annotated[
 def init(
     folder: Annotated[Path, typer.Argument(help="Where; made if it is not there.")] = Path(),
 ) -> None:
-    """Write a first pipeline and its schema for editors."""
+    """Write a first pipeline, a scenario for it, and their schemas for editors."""
     from penstock.pipelines.command_init import init
 
     init(folder)
@@ -94,6 +94,34 @@ def check(
         connect=connect,
         broker=broker,
     )
+
+
+@app.command("test", epilog="Example: penstock test pipeline.yaml -k takeover")
+def play_scenarios(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE]...",
+            help="Pipelines, files of scenarios or folders; default: every *.test.yaml below the current folder.",
+            show_default=False,
+        ),
+    ] = None,
+    overlay: Overlays = None,
+    set_: Sets = None,
+    env_file: EnvFile = None,
+    json: Json = False,
+    junit: Annotated[Path | None, typer.Option(help="Also write JUnit's XML here.")] = None,
+    name: Annotated[
+        str | None, typer.Option("-k", metavar="TEXT", help="Only scenarios with this text in their names.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Again whenever a file changes, until Ctrl-C.")] = False,
+) -> None:
+    """Play the scenarios beside pipelines: events in, firings and results out; no Kafka, no model, no clock."""
+    from penstock.pipelines.command_test import PlayOptions, play_scenarios
+    from penstock.pipelines.scenario_file import Options
+
+    loading = Options(overlay or (), set_ or (), env_file)
+    play_scenarios(PlayOptions(files or (), loading, name=name, json=json, junit=junit, watch=watch))
 
 
 @app.command(epilog="Example: penstock run pipeline.yaml --listen :9464")
@@ -235,12 +263,12 @@ def topics_apply(
 
 @app.command(epilog="Example: penstock schema --asyncapi pipeline.yaml")
 def schema(
-    what: Annotated[str, typer.Argument(help="file or result.")] = "file",
+    what: Annotated[str, typer.Argument(help="file, test (files of scenarios) or result.")] = "file",
     asyncapi: Annotated[
         Path | None, typer.Option(help="AsyncAPI 3 document of this pipeline's topics instead.")
     ] = None,
 ) -> None:
-    """JSON Schema of the file or of results."""
+    """JSON Schema of the file, of its scenarios or of results."""
     from penstock.pipelines.command_schema import schema
 
     schema(what, asyncapi)

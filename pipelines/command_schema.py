@@ -1,4 +1,4 @@
-"""`penstock schema`: JSON Schema of the file and of results, and AsyncAPI for a pipeline's topics."""
+"""`penstock schema`: JSON Schema of the file, its scenarios and of results, and AsyncAPI for a pipeline's topics."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import typer
 from penstock.operators.error import Misused
 from penstock.pipelines.loading import load, usable
 from penstock.pipelines.result_schema import asyncapi_document, result_schema
-from penstock.pipelines.schema import file_schema
+from penstock.pipelines.schema import file_schema, scenario_schema
 
 
 def schema(what: str, asyncapi: Path | None) -> None:
-    """`what`: file or result. `asyncapi`: a pipeline whose topics are described instead."""
+    """`what`: file, test or result. `asyncapi`: a pipeline whose topics are described instead."""
     typer.echo(json.dumps(_document(what, asyncapi), indent=2, ensure_ascii=False))
 
 
@@ -26,7 +26,9 @@ def _document(what: str, asyncapi: Path | None) -> dict[str, Any]:
     match what:
         case "file":
             return file_schema()
+        case "test":
+            return scenario_schema()
         case "result":
             return result_schema()
         case _:
-            raise Misused(f"there is no schema {what!r}", where="penstock schema", remedy="write file or result")
+            raise Misused(f"there is no schema {what!r}", where="penstock schema", remedy="write file, test or result")

@@ -58,7 +58,7 @@ class Loaded:
 def load_pipeline(paths: Sequence[Path], *, sets: Sequence[str] = (), environ: Mapping[str, str]) -> Loaded:
     """The file `paths[0]`, the overlays behind it, single values on top. Bad input is problems, never an exception."""
     folder = paths[0].parent
-    files = [_read(path) for path in paths]
+    files = [read_file(path) for path in paths]
     texts = {file.name: file.text for file in files} | ({SET: "\n".join(sets)} if sets else {})
     problems = [problem for file in files for problem in file.problems]
     base = _overlaid(files)
@@ -99,7 +99,8 @@ def _bytes(path: Path) -> bytes:
     return content
 
 
-def _read(path: Path) -> YamlFile:
+def read_file(path: Path) -> YamlFile:
+    """Never raises: a file that cannot be read is a problem, too."""
     name = str(path)
     try:
         return read_yaml(name, _bytes(path))

@@ -21,13 +21,18 @@ def recorded_values(path: Path) -> Iterator[bytes]:
 
     Raises Rejected where the file cannot be read.
     """
+    return (value for _, value in recorded_lines(path))
+
+
+def recorded_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The same with the number of each line in the file, from 1."""
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file):
+            for number, line in enumerate(file, start=1):
                 value = line.rstrip(b"\r\n")
-                header = number == 0 and path.suffix == ".csv" and _HEADER.match(value.decode("utf-8", "replace"))
+                header = number == 1 and path.suffix == ".csv" and _HEADER.match(value.decode("utf-8", "replace"))
                 if value and not header:
-                    yield value
+                    yield number, value
     except OSError as error:
         raise Rejected(f"cannot be read: {error.strerror}", where=str(path), remedy="name a recording") from error
 

@@ -1,10 +1,11 @@
-"""The JSON Schema of the file, for editors: everything in it follows from the settings and their descriptions."""
+"""The JSON Schemas of the file and of its scenarios, for editors: all of it follows from the settings and their descriptions."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from penstock.pipelines.load import FREE
+from penstock.pipelines.scenario import ScenarioFile
 from penstock.pipelines.spec import Spec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -16,13 +17,17 @@ _AS_IT_IS = (*_DESCRIPTIVE, "propertyNames", "enum", "const", "discriminator")
 
 def file_schema() -> dict[str, Any]:
     """Draft 2020-12, as `penstock schema` prints it."""
-    schema = _with_variables(Spec.model_json_schema(by_alias=True, mode="validation"))
-    return {
-        "$schema": DIALECT,
-        **schema,
-        "title": "Penstock pipeline",
-        "patternProperties": {f"^{FREE}": {"description": "Yours: a home for anchors."}},
-    }
+    return _document("Penstock pipeline", _with_variables(Spec.model_json_schema(by_alias=True, mode="validation")))
+
+
+def scenario_schema() -> dict[str, Any]:
+    """The same of files of scenarios, in which variables are not put in."""
+    return _document("Penstock scenarios", ScenarioFile.model_json_schema())
+
+
+def _document(title: str, schema: dict[str, Any]) -> dict[str, Any]:
+    free = {f"^{FREE}": {"description": "Yours: a home for anchors."}}
+    return {"$schema": DIALECT, **schema, "title": title, "patternProperties": free}
 
 
 def _with_variables(schema: Any) -> Any:

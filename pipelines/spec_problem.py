@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Listed
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from penstock.operators.answer_schema import AnswerError
@@ -61,13 +61,13 @@ _BOUNDS: Mapping[str, str] = {
 }
 
 
-def spec_problems(error: ValidationError, root: Map, whole: Map) -> list[Problem]:
+def spec_problems(error: ValidationError, root: Map, whole: Map, settings: type[BaseModel] = Spec) -> list[Problem]:
     """One problem per mistake. What the branches of a union say about the same value becomes one sentence.
 
     `root` is what was validated; `whole` is the file before words of later versions were taken out: that something is
-    missing because of this is no news.
+    missing because of this is no news. `settings` is what the file should have been.
     """
-    names = {part.path: part.field_names for part in parts(Spec, root)}
+    names = {part.path: part.field_names for part in parts(settings, root)}
     by_path: dict[tuple[Path, bool], list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
         path, missing = _path(root, details)
@@ -109,11 +109,11 @@ def _steps(node: Node, location: Path) -> list[str | int]:
 def _explained_below(
     path: Path, missing: bool, found: Listed[ErrorDetails], all_paths: Listed[tuple[Path, bool]], node: Node | None
 ) -> bool:
-    """A map that fits another branch of a union: what is wrong inside of it says more than "expected text"."""
+    """A map or a list that fits another branch of a union: what is wrong inside of it says more than "expected text"."""
     wrong_kind = not missing and all(details["type"] in _EXPECTED for details in found)
     return (
         wrong_kind
-        and isinstance(node, Map)
+        and isinstance(node, Map | Sequence)
         and any(len(p) > len(path) and p[: len(path)] == path for p, _ in all_paths)
     )
 
@@ -194,8 +194,9 @@ def _kinds(found: Listed[ErrorDetails]) -> Iterator[str]:
 
 
 def _words(expected: str) -> list[str]:
-    """pydantic's `'a', 'b' or 'c'` as a list."""
-    return [word.strip().strip("'") for word in expected.replace(" or ", ", ").split(", ")]
+    """pydantic's `'a', 'b' or True` as a list, in the spelling of YAML."""
+    words = [word.strip() for word in expected.replace(" or ", ", ").split(", ")]
+    return [word.strip("'") if word.startswith("'") else word.lower() for word in words]
 
 
 def _quoted(node: Node | None) -> str:

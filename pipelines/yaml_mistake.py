@@ -141,8 +141,8 @@ def _spot(lines: list[str], number: int, column: int) -> _Spot | None:
         return _Spot(number, block.start("value"), block.end("value"), in_braces=False)
     flow = [match.end() for match in _FLOW_HEAD.finditer(line) if match.end() <= column]
     if flow:
-        begin = flow[-1]
-        return _Spot(number, begin, _end_in_braces(line, begin), in_braces=True)
+        begin, end = flow[-1], _end_in_braces(line, flow[-1])
+        return _Spot(number, begin, end, in_braces=True) if begin < end else None
     if block is None or block.start("value") > column:
         return None
     value = re.split(r"\s+#", block["value"], maxsplit=1)[0]

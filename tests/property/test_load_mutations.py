@@ -3,69 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.property.mutated import WORDS, Change, changes, example_texts
 
 from penstock.pipelines.compile import compile_pipeline
 from penstock.pipelines.load import Loaded, load_pipeline
 from penstock.pipelines.problem import LINE_BREAK, has_errors, problems_to_json
 
-EXAMPLES = Path(str(files("penstock.pipelines").joinpath("examples")))
-TEXTS = [path.read_text(encoding="utf-8") for path in sorted(EXAMPLES.glob("*.yaml"))]
-WORDS = sorted({word for text in TEXTS for word in text.split()} | set("{}[],:&*!|>'\"%@`#?-\t\n\r\0\\$"))
-WORDS += [
-    "${",
-    "${X}",
-    "${file:/dev/null}",
-    "$$",
-    "!!str ",
-    "<<: ",
-    "\n---\n",
-    "&a ",
-    "*a",
-    "null",
-    "- ",
-    "{{ ",
-    "{% ",
-    "\x85",
-]
-Change = Callable[[str], str]
-
-
-@st.composite
-def changes(draw: st.DrawFn) -> Change:
-    kind = draw(st.sampled_from(["insert", "delete", "replace_word", "swap_lines", "repeat_line", "indent"]))
-    where, length = draw(st.floats(0, 1)), draw(st.integers(1, 40))
-    inserted = draw(st.sampled_from(WORDS) | st.text(max_size=8))
-    return lambda text: changed(text, kind, int(where * len(text)), length, inserted)
-
-
-def changed(text: str, kind: str, at: int, length: int, inserted: str) -> str:
-    match kind:
-        case "insert":
-            return text[:at] + inserted + text[at:]
-        case "delete":
-            return text[:at] + text[at + length :]
-        case "replace_word":
-            begin = text.rfind(" ", 0, at) + 1
-            end = text.find(" ", at)
-            return text[:begin] + inserted + text[end if end >= 0 else len(text) :]
-    lines = text.split("\n")
-    number = text.count("\n", 0, at)
-    other = (number + length) % len(lines)
-    match kind:
-        case "swap_lines":
-            lines[number], lines[other] = lines[other], lines[number]
-        case "repeat_line":
-            lines.insert(other, lines[number])
-        case _:
-            lines[number] = " " * (length % 9) + lines[number].lstrip()
-    return "\n".join(lines)
+TEXTS = example_texts(scenarios=False)
 
 
 def loaded_from(content: bytes, sets: list[str], environ: dict[str, str]) -> Loaded:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from penstock.operators.timestamp import LATEST_MS, TimeSettings, expected_time, instant, time_reader
+from penstock.operators.timestamp import LATEST_MS, TimeSettings, expected_time, instant, time_reader, time_writer
 
 NOVEMBER_20 = 1_795_166_047_000
 """2026-11-20T09:14:07Z in ms."""
@@ -204,3 +204,27 @@ def test_the_expectation_is_a_sentence_for_each_way_of_writing_time() -> None:
 def test_an_instant_is_iso_8601_in_utc() -> None:
     assert instant("2026-11-20T09:14:07Z") == NOVEMBER_20
     assert instant("tomorrow") is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "written"),
+    [
+        ({}, "2026-11-20T09:14:07.250Z"),
+        ({"zone": "Europe/Berlin"}, "2026-11-20T09:14:07.250Z"),
+        ({"unit": "s"}, 1_795_166_047.25),
+        ({"unit": "ms"}, 1_795_166_047_250),
+        ({"unit": "us"}, 1_795_166_047_250_000),
+        ({"layout": "%a %b %d %H:%M:%S.%f", "zone": "Europe/Berlin"}, "Fri Nov 20 10:14:07.250"),
+        ({"layout": "%D %I:%M:%S.%f %p %z"}, "11/20/26 09:14:07.250 AM +0000"),
+        ({"layout": "%F %T.%f %%"}, "2026-11-20 09:14:07.250 %"),
+    ],
+)
+def test_a_time_is_written_as_it_is_read(settings: dict[str, Any], written: str | float) -> None:
+    time = NOVEMBER_20 + 250
+    found = time_writer(TimeSettings(at="event.ts", **settings))(time)
+    assert found == written
+    assert read(found, time, **settings) == time
+
+
+def test_whole_seconds_are_written_as_whole_numbers() -> None:
+    assert repr(time_writer(TimeSettings(at="event.ts", unit="s"))(NOVEMBER_20)) == "1795166047"

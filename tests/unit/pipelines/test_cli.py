@@ -74,9 +74,12 @@ def test_init_writes_a_pipeline_that_is_fine_and_overwrites_none(tmp_path: Path)
     folder = tmp_path / "watch"
     assert penstock("init", folder).code == 0
     assert (folder / "penstock.schema.json").exists()
+    assert (folder / "penstock.test.schema.json").exists()
     assert penstock("check", folder / "pipeline.yaml").out == "fine\n"
-    again = penstock("init", folder)
-    assert (again.code, "is there already" in again.err) == (1, True)
+    for kept in ("pipeline.yaml", "pipeline.test.yaml"):
+        again = penstock("init", folder)
+        assert (again.code, f"{kept}: is there already" in again.err) == (1, True)
+        (folder / kept).unlink()
 
 
 def test_init_says_where_it_cannot_write(tmp_path: Path) -> None:
@@ -338,7 +341,8 @@ def test_the_demo_plays_a_recording_of_ones_own(tmp_path: Path) -> None:
     assert re.search(r"^events +25$", done.out, re.MULTILINE)
 
 
-def test_the_schemas_are_those_of_the_file_and_of_results() -> None:
+def test_the_schemas_are_those_of_the_file_its_scenarios_and_results() -> None:
     assert "triggers" in penstock("schema").json["properties"]
+    assert "scenarios" in penstock("schema", "test").json["properties"]
     assert "verdict" not in penstock("schema", "result").json["properties"]
     assert penstock("schema", "nothing").code == 2

@@ -11,7 +11,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from penstock.operators.trigger_kinds import TRIGGERS
-from penstock.pipelines.schema import file_schema
+from penstock.pipelines.document import plain_value
+from penstock.pipelines.load import read_file
+from penstock.pipelines.schema import file_schema, scenario_schema
 
 EXAMPLES = Path(str(files("penstock.pipelines").joinpath("examples")))
 
@@ -67,10 +69,30 @@ def test_triggers_are_one_of_the_kinds() -> None:
     assert len(kinds["oneOf"]) == len(TRIGGERS)
 
 
-def test_every_field_is_described() -> None:
-    schema = file_schema()
+@pytest.mark.parametrize("name", ["ssh_watch.test", "machine_temperature.test"])
+def test_scenarios_have_a_schema_of_their_own(name: str) -> None:
+    schema = scenario_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    root = read_file(EXAMPLES / f"{name}.yaml").root
+    assert root is not None
+    written: Any = plain_value(root)
+    assert [error.message for error in validator.iter_errors(written)] == []
+    first = written["scenarios"][0]
+    changes: list[dict[str, Any]] = [
+        {"events": [{"at": "5s"}]},
+        {"events": []},
+        {"expect": {"nnone": True}},
+        {"nme": 1},
+    ]
+    for change in changes:
+        assert not validator.is_valid({**written, "scenarios": [{**first, **change}]})
+
+
+@pytest.mark.parametrize("schema", [file_schema(), scenario_schema()], ids=["file", "scenarios"])
+def test_every_field_is_described(schema: dict[str, Any]) -> None:
     owners = {"the file": schema, **schema["$defs"]}
-    del owners["TextFormat"]  # its one field is what `format` describes
+    owners.pop("TextFormat", None)  # its one field is what `format` describes
     nameless = [
         f"{owner}.{name}"
         for owner, definition in owners.items()

@@ -164,3 +164,9 @@ def test_a_character_of_a_value_is_found_in_the_file(text: str, needle: str, pla
     assert isinstance(node, Scalar)
     found_at = place_in(node, node.text.index(needle))
     assert (found_at.line, found_at.column) == place
+
+
+@pytest.mark.parametrize("text", ["a:\n - {b: 0, c: }}\n", "a: {b: , c: ]\n"])
+def test_a_key_without_a_value_before_a_mistake_in_braces_is_no_expression(text: str) -> None:
+    (problem,) = read(text).problems
+    assert problem.code is Code.NOT_YAML
