@@ -54,7 +54,7 @@ def test_the_minimal_file_loads(folder: Path) -> None:
     assert loaded.folder == folder
 
 
-@pytest.mark.parametrize("name", ["ssh_watch", "machine_temperature"])
+@pytest.mark.parametrize("name", [path.stem for path in EXAMPLES.glob("[!.]*.yaml") if ".test." not in path.name])
 def test_the_examples_have_neither_errors_nor_warnings(name: str) -> None:
     loaded = load_pipeline([EXAMPLES / f"{name}.yaml"], environ={})
     assert [problem.to_text() for problem in loaded.problems] == []

@@ -30,7 +30,7 @@ def document(name: str) -> dict[str, Any]:
     return loaded
 
 
-@pytest.mark.parametrize("name", ["ssh_watch", "machine_temperature"])
+@pytest.mark.parametrize("name", [path.stem for path in EXAMPLES.glob("[!.]*.yaml") if ".test." not in path.name])
 def test_the_examples_are_valid_as_they_are_written(name: str, validator: jsonschema.Draft202012Validator) -> None:
     assert [error.message for error in validator.iter_errors(document(name))] == []
 
@@ -69,7 +69,7 @@ def test_triggers_are_one_of_the_kinds() -> None:
     assert len(kinds["oneOf"]) == len(TRIGGERS)
 
 
-@pytest.mark.parametrize("name", ["ssh_watch.test", "machine_temperature.test"])
+@pytest.mark.parametrize("name", [path.stem for path in EXAMPLES.glob("*.test.yaml")])
 def test_scenarios_have_a_schema_of_their_own(name: str) -> None:
     schema = scenario_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
