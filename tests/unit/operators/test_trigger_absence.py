@@ -168,7 +168,9 @@ def test_a_heartbeat_that_goes_on_is_remembered_by_a_few_times_only() -> None:
     stand = Stand(HEAD % ("60s", BEAT))
     for second in range(200):
         stand.feed(stand.event(second, "in", key="k", x="a"))
-    (cell,) = stand.task.key("k").cells
+    key = stand.task.key("k")
+    assert key is not None
+    (cell,) = key.cells
     assert len(cell.times) < 40
 
 

@@ -74,6 +74,7 @@ def test_a_version_like_a_date_is_text(tmp_path: Path) -> None:
 
 LEAST = {
     "every": "every: 1h",
+    "cron": "cron: 0 * * * *",
     "when": "when: 'count(event.a == 1, 1m) > 2'",
     "absence": "absence: event.a == 1, for: 1m",
 }
@@ -223,7 +224,7 @@ def test_text_where_a_map_or_a_word_may_stand_is_one_problem(tmp_path: Path) -> 
         (
             "{agent: none}",
             3,
-            "trigger `r` does not say when it fires; expected one of `each`, `when`, `absence`, `every`",
+            "trigger `r` does not say when it fires; expected one of `each`, `when`, `absence`, `every`, `cron`",
         ),
         ("{evry: 1h, agent: none}", 3, 'did you mean "every"?'),
         (
