@@ -10,13 +10,13 @@ for: 4s                                       x: an event that satisfies the con
 
 Satisfying events are taken in the order of their times, each when the watermark has passed it. So one that is known already
 ends no silence that lies before it, and no silence is missed because several ended at once. An event that is fed behind the
-watermark is taken at once, unless it is older than the last one taken. A key that begins with one of which the silence would be
-over already is watched from the watermark on: that silence may have been told before the key was forgotten.
+watermark is taken at once, unless it is older than the last one taken. Where none was
+taken yet and its silence would be over already, it is as if it came now: that silence may have been told before the key was
+forgotten.
 """
 
 from __future__ import annotations
 
-from bisect import insort
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import Field
@@ -83,24 +83,31 @@ class Absence(Trigger):
     ) -> tuple[AbsenceCell | None, Transition | None]:
         if self.expected.asked(key) is not True:
             return cell, None
+        if time + self.silence < watermark and (cell is None or cell.times[0] >= watermark):
+            time = watermark - 1
         if cell is None:
-            return AbsenceCell((time if time + self.silence >= watermark else watermark,)), None
-        if any(time == known or time < known < watermark for known in cell.times):
+            return AbsenceCell((time,)), None
+        times = cell.times
+        if time <= times[-1] and any(time == known or time < known < watermark for known in times):
             return cell, None
         if cell.told and time < watermark:
-            return self._end(cell, time, cell.times[1:])
-        return cell._replace(times=self._with(cell.times, time, watermark)), None
+            return self._end(cell, time, times[1:])
+        return AbsenceCell(self._with(times, time, watermark), cell.told, cell.run, cell.quiet_until), None
 
     def _with(self, times: tuple[int, ...], time: int, watermark: int) -> tuple[int, ...]:
-        """`times` and one more, without those that decide nothing: whose neighbours are no farther apart than the silence, and
-        at the beginning those that another followed in time, when that one has been taken."""
-        found = list(times)
-        insort(found, time)
+        """`times` and one more, without those that decide nothing: the first, when one that came in time has been taken; and any
+        whose neighbours are no farther apart than the silence."""
+        if len(times) > 1 and times[1] < watermark and times[1] - times[0] <= self.silence:
+            times = times[1:]
+        if time < times[-1]:
+            return self._thinned(sorted((*times, time)))
+        near = len(times) > 1 and time - times[-2] <= self.silence
+        return (*times[:-1], time) if near else (*times, time)
+
+    def _thinned(self, times: list[int]) -> tuple[int, ...]:
         kept: list[int] = []
-        for known in found:
+        for known in times:
             if len(kept) > 1 and known - kept[-2] <= self.silence:
-                kept.pop()
-            if len(kept) == 1 and known < watermark and known - kept[0] <= self.silence:
                 kept.pop()
             kept.append(known)
         return tuple(kept)
@@ -112,8 +119,9 @@ class Absence(Trigger):
             return cell, None
         if cell.told:
             return self._end(cell, cell.times[1], cell.times[2:])
-        silent = cell._replace(times=cell.times[self._last_in_time(cell.times) :], told=True)
-        at = silent.times[0] + self.silence
+        last = self._last_in_time(cell.times)
+        silent = cell._replace(times=cell.times[cell.times.index(last) :], told=True)
+        at = last + self.silence
         if cell.quiet_until is not None and at < cell.quiet_until:
             return silent, Suppressed()
         return silent._replace(quiet_until=at + self.cooldown), Fired(at, at)
@@ -126,17 +134,20 @@ class Absence(Trigger):
         return after, None if cell.run is None else Resolved(cell.run, max(taken, cell.times[0] + self.silence))
 
     def _last_in_time(self, times: tuple[int, ...]) -> int:
-        """Index of the first one that no other followed in time."""
-        return next(
-            (index for index in range(len(times) - 1) if times[index + 1] - times[index] > self.silence), len(times) - 1
-        )
+        """The first one that no other followed in time."""
+        last = times[0]
+        for known in times:
+            if known - last > self.silence:
+                break
+            last = known
+        return last
 
     def deadline(self, key: KeyState, cell: AbsenceCell | None) -> int | None:
         if cell is None:
             return None
         if cell.told:
             return cell.times[1] + 1 if len(cell.times) > 1 else None
-        return cell.times[self._last_in_time(cell.times)] + self.silence + 1
+        return self._last_in_time(cell.times) + self.silence + 1
 
     def opened(self, cell: AbsenceCell, run: str) -> AbsenceCell:
         return cell._replace(run=run)

@@ -54,10 +54,10 @@ class _Watch:
             self._pass(int(instant), ended=step.ended)
 
     def _expectation_met(self, time: int, watermark: Instant) -> None:
-        """What is fed behind W counts only if it is later than everything that came; at the beginning of a life as of W, if its
-        silence is over."""
-        if not self.satisfying and time + self.rule.silence < watermark:
-            time = int(watermark)
+        """What is fed behind W counts only if it is later than everything that came. Where nothing came yet and its silence is
+        over, it counts as the last thing that W has passed."""
+        if not self.came and time + self.rule.silence < watermark:
+            time = int(watermark) - 1
         if time >= watermark or time > max(self.came, default=-inf):
             self.satisfying.add(time)
 
