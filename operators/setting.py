@@ -5,9 +5,11 @@ A field that holds an expression, a template or a duration says so by its type. 
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from penstock.operators.unit import duration_ms, duration_text, share, size_bytes
 
@@ -37,6 +39,20 @@ def _text(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_text)]
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        nearest = get_close_matches(name, available_timezones(), n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else "; write a name such as Europe/Berlin"
+        raise ValueError(f"{name!r} is not a time zone of the IANA database{hint}") from None
+    return name
+
+
+Zone = Annotated[Text, AfterValidator(_known_zone)]
+"""A name of the IANA database."""
 Condition = Annotated[str, ExpressionMark(), Field(min_length=1, max_length=4096)]
 """A condition over one event, without history."""
 SpanCondition = Annotated[str, ExpressionMark(aggregates=True), Field(min_length=1, max_length=4096)]

@@ -15,15 +15,14 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
-from difflib import get_close_matches
 from math import floor
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, model_validator
 
 from penstock.operators.instant import iso_text
-from penstock.operators.setting import Settings, Text, Value
+from penstock.operators.setting import Settings, Text, Value, Zone
 from penstock.operators.timestamp_layout import Layout, Parts, compile_layout, write_layout
 
 Unit = Literal["s", "ms", "us", "ns"]
@@ -38,16 +37,6 @@ MILLISECOND = timedelta(milliseconds=1)
 EARLIEST_MS = (datetime(1, 1, 1, tzinfo=UTC) - EPOCH) // MILLISECOND
 LATEST_MS = (datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC) - EPOCH) // MILLISECOND
 """Years 1 to 9999: beyond them a number is no time but a wrong unit."""
-
-
-def _known_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        nearest = get_close_matches(name, available_timezones(), n=1)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else "; write a name such as Europe/Berlin"
-        raise ValueError(f"{name!r} is not a time zone of the IANA database{hint}") from None
-    return name
 
 
 def _known_layout(text: str) -> str:
@@ -65,7 +54,7 @@ class TimeSettings(Settings):
         description="How the time is written, in the letters of strptime. Without a year, the nearest one is taken.",
         examples=["%b %d %H:%M:%S"],
     )
-    zone: Annotated[Text, AfterValidator(_known_zone)] | None = Field(
+    zone: Zone | None = Field(
         default=None, description="Zone of times that name none; default UTC.", examples=["Europe/Berlin"]
     )
 

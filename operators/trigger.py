@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from penstock.operators.condition import Condition, Definitions
 from penstock.operators.key_state import KeyState
@@ -44,6 +44,36 @@ class CooldownSettings(TriggerSettings):
     """Kinds that can be told to stay quiet for a while after a firing."""
 
     cooldown: Duration = Field(default=0, description="No further firing for this key within this time of event time.")
+
+
+def _without(word: str, why: str) -> BeforeValidator:
+    """Refuses a word that the language has, with the reason why it means nothing here."""
+
+    def check(value: Any) -> Any:
+        if value == word:
+            raise ValueError(why)
+        return value
+
+    return BeforeValidator(check)
+
+
+FireOnArrival = Annotated[
+    Literal["arrival"],
+    _without(
+        "watermark",
+        "this kind looks at events as they arrive, and what `watermark` would mean here is not defined yet; "
+        "write `arrival`, or leave it out",
+    ),
+]
+FireOnWatermark = Annotated[
+    Literal["watermark"],
+    _without(
+        "arrival",
+        "that nothing came is known only once the watermark has passed: an absence has no arrival to fire at; "
+        "write `watermark`, or leave it out",
+    ),
+]
+"""`fire:` of kinds that have one way only: it may be said, and changes nothing."""
 
 
 class Fired(NamedTuple):

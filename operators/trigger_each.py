@@ -21,7 +21,7 @@ from penstock.operators.key_state import KeyState
 from penstock.operators.run import carried
 from penstock.operators.setting import Condition as ConditionText
 from penstock.operators.setting import Wait
-from penstock.operators.trigger import Bind, CooldownSettings, Fired, Suppressed, Transition, Trigger
+from penstock.operators.trigger import Bind, CooldownSettings, Fired, FireOnArrival, Suppressed, Transition, Trigger
 
 
 class EachSettings(CooldownSettings):
@@ -32,6 +32,9 @@ class EachSettings(CooldownSettings):
     each: ConditionText = Field(description="Condition over one event.", examples=['event.level == "FATAL"'])
     debounce: Wait | None = Field(
         default=None, description="Fires this long after the last match, with its values.", examples=["30s"]
+    )
+    fire: FireOnArrival = Field(
+        default="arrival", exclude=True, description="Looked at when an event arrives; there is no other way yet."
     )
 
 

@@ -1,75 +1,62 @@
-"""`every`: fires on a schedule of event time, for the keys that were active since the last time.
+"""`every`: fires after each period of event time, for the keys that were active in it.
 
-multiples of the period     D1 ───────────── D2 ───────────── D3
-events of the key              x    x                    x
-fires when the watermark has passed            D2             D3
+every: 6h                          ──06──────12──────18──────00──▶   multiples since the epoch, in UTC
+every: 1d, zone: Europe/Berlin     ──────────23|00──────────────▶    days of the zone, of 23 to 25 hours
+every: 1w, zone: Europe/Berlin     ──SUN|MON────────────────────▶    weeks of the zone, from Monday
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from datetime import date, timedelta
+from typing import Self
+from zoneinfo import ZoneInfo
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from penstock.operators.key_state import KeyState
+from penstock.operators.schedule import LocalTimes, NextDay, Periodic, Schedule
+from penstock.operators.scheduled import Scheduled, ScheduleSettings
 from penstock.operators.setting import Duration
-from penstock.operators.trigger import Bind, Fired, Transition, Trigger, TriggerSettings
+from penstock.operators.trigger import Bind
 from penstock.operators.unit import duration_text
 
-WEEK_MS = 604_800_000
-FIRST_MONDAY_MS = 4 * 86_400_000
-"""The epoch was a Thursday; whole weeks are counted from Monday 1970-01-05."""
+DAY_MS = 86_400_000
+WEEK_MS = 7 * DAY_MS
+_EPOCH = date(1970, 1, 1)
+_FIRST_MONDAY = date(1970, 1, 5)
+"""The epoch was a Thursday; whole weeks are counted from here."""
 
 
-class EverySettings(TriggerSettings):
-    """Fires at every multiple of the period since the epoch (UTC), for keys with an event since the last one.
+class EverySettings(ScheduleSettings):
+    """Fires after every period, for keys with an event in it. Periods are multiples since the epoch in UTC.
 
-    Periods of whole weeks count from Monday.
+    Whole days begin at midnight and whole weeks on Monday, of the `zone` if there is one.
     """
 
     every: Duration = Field(description="The period.", examples=["1h"], gt=0)
 
+    @model_validator(mode="after")
+    def _zone_has_days(self) -> Self:
+        if self.zone is not None and self.every % DAY_MS:
+            raise ValueError(
+                f"`zone` goes with whole days or weeks: every {duration_text(self.every)} is the same everywhere; "
+                "for hours of local time write `cron`"
+            )
+        return self
 
-class Every(Trigger):
-    """The cell is the sorted tuple of due times that have an event and have not passed.
-
-    A due time has passed when the watermark is *beyond* it, hence the deadline one millisecond later.
-    """
-
-    by_watermark: ClassVar[bool] = True
-
-    def __init__(self, period: int) -> None:
-        self.period = period
-        self.phase = FIRST_MONDAY_MS if period % WEEK_MS == 0 else 0
-        self.condition = f"every {duration_text(period)}"
-
-    def due_of(self, time: int) -> int:
-        """The first due time at or after `time`."""
-        return -((self.phase - time) // self.period) * self.period + self.phase
-
-    def fed(
-        self, key: KeyState, cell: tuple[int, ...] | None, time: int, watermark: int, due: int | None
-    ) -> tuple[tuple[int, ...] | None, Transition | None]:
-        belongs_to = self.due_of(max(time, watermark))
-        if cell is None:
-            return (belongs_to,), None
-        if belongs_to in cell:
-            return cell, None
-        return tuple(sorted((*cell, belongs_to))), None
-
-    def deadline(self, key: KeyState, cell: tuple[int, ...] | None) -> int | None:
-        return cell[0] + 1 if cell else None
-
-    def passed(
-        self, key: KeyState, cell: tuple[int, ...] | None, deadline: int
-    ) -> tuple[tuple[int, ...] | None, Transition | None]:
-        if not cell:
-            return cell, None
-        return cell[1:] or None, Fired(cell[0], cell[0])
-
-    def load(self, dumped: list[int] | None) -> tuple[int, ...] | None:
-        return tuple(dumped) if dumped else None
+    def schedule(self) -> Schedule:
+        first = _FIRST_MONDAY if self.every % WEEK_MS == 0 else _EPOCH
+        if self.zone is None:
+            return Periodic(self.every, (first - _EPOCH).days * DAY_MS)
+        return LocalTimes(ZoneInfo(self.zone), _each(self.every // DAY_MS, first), (0,), elapsing=False)
 
 
-def build(settings: EverySettings, bind: Bind) -> Every:
-    return Every(settings.every)
+def _each(days: int, first: date) -> NextDay:
+    def next_day(day: date) -> date:
+        return day + timedelta(days=(first - day).days % days)
+
+    return next_day
+
+
+def build(settings: EverySettings, bind: Bind) -> Scheduled:
+    where = "" if settings.zone is None else f" in {settings.zone}"
+    return Scheduled(settings.schedule(), f"every {duration_text(settings.every)}{where}")

@@ -36,7 +36,16 @@ from pydantic import Field
 from penstock.operators.condition import Condition
 from penstock.operators.key_state import KeyState
 from penstock.operators.setting import Duration, SpanCondition, Wait
-from penstock.operators.trigger import Bind, CooldownSettings, Fired, Resolved, Suppressed, Transition, Trigger
+from penstock.operators.trigger import (
+    Bind,
+    CooldownSettings,
+    Fired,
+    FireOnArrival,
+    Resolved,
+    Suppressed,
+    Transition,
+    Trigger,
+)
 
 
 class WhenSettings(CooldownSettings):
@@ -56,6 +65,9 @@ class WhenSettings(CooldownSettings):
         default=None,
         description="Ends once `until` (default: not `when`) has been true for this long.",
         examples=["10m"],
+    )
+    fire: FireOnArrival = Field(
+        default="arrival", exclude=True, description="Looked at when an event arrives; there is no other way yet."
     )
 
 

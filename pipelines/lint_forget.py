@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+
+from pydantic import ValidationError
 
 from penstock.operators.aggregate import AGGREGATES
 from penstock.operators.expression_error import ExpressionError
 from penstock.operators.expression_parse import parse
 from penstock.operators.expression_tree import Call, Duration, walk
+from penstock.operators.schedule import Schedule
+from penstock.operators.scheduled import ScheduleSettings
 from penstock.operators.setting import ExpressionMark
 from penstock.operators.trigger import CooldownSettings
 from penstock.operators.trigger_kinds import TRIGGERS
 from penstock.operators.unit import duration_ms, duration_text
-from penstock.pipelines.document import Map, Node, Scalar, key_place, matching, node_at
+from penstock.pipelines.document import Map, Node, Scalar, key_place, matching, node_at, place_of
 from penstock.pipelines.problem import Code, Place, Problem
 from penstock.pipelines.scalar_place import place_in
 from penstock.pipelines.shape import parts
@@ -20,7 +25,6 @@ from penstock.pipelines.spec import Spec
 
 LENGTHS = {
     "cooldown": "a cooldown",
-    "every": "a period",
     "for": "a wait",
     "keep_firing_for": "a wait",
     "debounce": "a wait",
@@ -34,6 +38,7 @@ def forget_problems(root: Map) -> Iterator[Problem]:
     if limit:
         yield from _fields(root, limit)
         yield from _default_cooldowns(root, limit)
+        yield from _schedules(root, limit)
         yield from _spans(root, limit)
 
 
@@ -60,6 +65,26 @@ def _default_cooldown(trigger: Node) -> int:
     kinds = (settings for word, settings in TRIGGERS.items() if word in trigger.entries)
     settings = next((settings for settings in kinds if issubclass(settings, CooldownSettings)), None)
     return 0 if settings is None else int(settings.model_fields["cooldown"].default)
+
+
+def _schedules(root: Map, limit: int) -> Iterator[Problem]:
+    """A key that is forgotten before the schedule is due has been active for nothing."""
+    for path, trigger in matching(root, "triggers.*"):
+        for word, schedule in _schedule(trigger):
+            pause = schedule.longest_pause()
+            if pause > limit:
+                what = f"the longest time between two due times of trigger `{path[-1]}`, {duration_text(pause)},"
+                yield _problem(place_of(root, (*path, word)), what, pause, limit, "period")
+
+
+def _schedule(trigger: Node) -> Iterator[tuple[str, Schedule]]:
+    """With its kind word; nothing where there is none, or one that is not right: that is said elsewhere."""
+    for word, settings in TRIGGERS.items():
+        if issubclass(settings, ScheduleSettings) and isinstance(trigger, Map) and word in trigger.entries:
+            written = {field: trigger.get(field) for field in (word, "zone")}
+            texts = {field: node.text for field, node in written.items() if isinstance(node, Scalar)}
+            with suppress(ValidationError):
+                yield word, settings.model_validate(texts).schedule()
 
 
 def _spans(root: Map, limit: int) -> Iterator[Problem]:

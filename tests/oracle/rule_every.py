@@ -1,15 +1,34 @@
-"""`every`, recomputed from all events of a key."""
+"""`every` and `cron`, recomputed from all events of a key."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 from tests.oracle.oracle import Firing, Life, Outcome, Rule
+from tests.oracle.wall_clock import DAY, HORIZON, begins, first_from, is_due
 
 
 @dataclass(frozen=True)
-class Every(Rule):
+class Schedule(Rule):
     name: str
+
+    @abstractmethod
+    def first_from(self, time: int) -> int:
+        """The first due time at or after `time`."""
+
+    def expect(self, key: str, life: Life, outcome: Outcome) -> None:
+        dues: set[int] = set()
+        for step in life.steps:
+            if step.kept is not None:
+                dues.add(self.first_from(int(max(step.kept.time, step.before))))
+            for due in sorted(due for due in dues if step.after > due):
+                dues.remove(due)
+                outcome.firings.append(Firing(self.name, key, due, f"timer@{due}", (), end=step.ended))
+
+
+@dataclass(frozen=True)
+class Every(Schedule):
     period: int
 
     @property
@@ -20,12 +39,47 @@ class Every(Rule):
     def lasts(self) -> int:
         return self.period
 
-    def expect(self, key: str, life: Life, outcome: Outcome) -> None:
-        dues: set[int] = set()
-        for step in life.steps:
-            if step.kept is not None:
-                earliest = int(max(step.kept.time, step.before))
-                dues.add(-(-earliest // self.period) * self.period)
-            for due in sorted(due for due in dues if step.after > due):
-                dues.remove(due)
-                outcome.firings.append(Firing(self.name, key, due, f"timer@{due}", (), end=step.ended))
+    def first_from(self, time: int) -> int:
+        return -(-time // self.period) * self.period
+
+
+@dataclass(frozen=True)
+class EveryDay(Schedule):
+    """Every so many days of a zone."""
+
+    days: int
+    zone: str
+
+    @property
+    def text(self) -> str:
+        return f"every: {self.days}d, zone: {self.zone}"
+
+    @property
+    def lasts(self) -> int:
+        return (self.days + 1) * DAY
+
+    def first_from(self, time: int) -> int:
+        due = first_from(time, lambda instant: begins(self.days, instant, self.zone))
+        assert due is not None
+        return due
+
+
+@dataclass(frozen=True)
+class Cron(Schedule):
+    """An expression of which something is due within the oracle's horizon."""
+
+    expression: str
+    zone: str
+
+    @property
+    def text(self) -> str:
+        return f"cron: '{self.expression}', zone: {self.zone}, over: active_keys"
+
+    @property
+    def lasts(self) -> int:
+        return HORIZON
+
+    def first_from(self, time: int) -> int:
+        due = first_from(time, lambda instant: is_due(self.expression, instant, self.zone))
+        assert due is not None
+        return due

@@ -8,10 +8,11 @@ import pytest
 from pydantic import ValidationError
 from tests.oracle.timeline import play, play_records
 
-from penstock.operators.trigger_every import Every, EverySettings
-from penstock.operators.unit import duration_ms
+from penstock.operators.trigger_every import EverySettings
 
-DAY_MS = 86_400_000
+
+def due_of(period: str, time: int) -> int | None:
+    return EverySettings.model_validate({"every": period}).schedule().due_of(time)
 
 
 def test_a_due_time_fires_when_the_watermark_is_beyond_it() -> None:
@@ -51,15 +52,25 @@ def test_days_begin_at_midnight_and_weeks_on_monday() -> None:
     wednesday = int(datetime(2026, 11, 18, 15, tzinfo=UTC).timestamp() * 1000)
     thursday_midnight = int(datetime(2026, 11, 19, tzinfo=UTC).timestamp() * 1000)
     monday_midnight = int(datetime(2026, 11, 23, tzinfo=UTC).timestamp() * 1000)
-    assert Every(DAY_MS).due_of(wednesday) == thursday_midnight
-    assert Every(7 * DAY_MS).due_of(wednesday) == monday_midnight
+    assert due_of("1d", wednesday) == thursday_midnight
+    assert due_of("1w", wednesday) == monday_midnight
 
 
 def test_due_times_before_the_epoch_are_multiples_too() -> None:
-    assert Every(duration_ms("4s")).due_of(-5000) == -4000
-    assert Every(duration_ms("4s")).due_of(-4000) == -4000
+    assert due_of("4s", -5000) == -4000
+    assert due_of("4s", -4000) == -4000
 
 
 def test_a_period_of_nothing_is_refused() -> None:
     with pytest.raises(ValidationError):
         EverySettings.model_validate({"every": "0s"})
+
+
+@pytest.mark.parametrize("period", ["1h", "36h", "1d1h"])
+def test_a_zone_goes_with_whole_days(period: str) -> None:
+    with pytest.raises(ValidationError, match=f"every {period.replace('36h', '1d12h')} is the same everywhere"):
+        EverySettings.model_validate({"every": period, "zone": "Europe/Berlin"})
+
+
+def test_its_keys_may_be_said_to_be_the_active_ones() -> None:
+    assert play("every: 4s, over: active_keys", "·a··||").marks == "····F·"

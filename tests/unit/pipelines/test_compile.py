@@ -72,6 +72,12 @@ def test_triggers_keep_the_identity_that_logs_of_earlier_versions_know_them_by(t
     assert identities == ["root:1ad98c7a5ad7", "many:323db69e0d8f", "hourly:929f54b06c7f"]
 
 
+def test_to_say_how_a_kind_fires_anyway_changes_nothing(tmp_path: Path) -> None:
+    said = RULES.replace("agent: none}", "agent: none, fire: arrival}")
+    before, after = (compiled(tmp_path, text).plan.triggers for text in (RULES, said))
+    assert [planned.identity for planned in before] == [planned.identity for planned in after]
+
+
 @pytest.mark.parametrize("modifier", ["for", "keep_firing_for"])
 def test_a_wait_is_part_of_what_a_trigger_means(tmp_path: Path, modifier: str) -> None:
     texts = [RULES, RULES.replace(">= 3'", f">= 3', {modifier}: 5m"), RULES.replace(">= 3'", f">= 3', {modifier}: 6m")]

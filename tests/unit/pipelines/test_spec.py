@@ -72,10 +72,19 @@ def test_a_version_like_a_date_is_text(tmp_path: Path) -> None:
     assert spec(tmp_path, HEAD + RULE + "version: 2026-11-20\n").version == "2026-11-20"
 
 
+LEAST = {
+    "every": "every: 1h",
+    "cron": "cron: 0 * * * *",
+    "when": "when: 'count(event.a == 1, 1m) > 2'",
+    "absence": "absence: event.a == 1, for: 1m",
+}
+"""What a trigger needs besides its kind word, or in its place."""
+
+
 @pytest.mark.parametrize("word", sorted(TRIGGERS))
 def test_the_kind_word_decides_the_settings(tmp_path: Path, word: str) -> None:
-    value = "1h" if word == "every" else "count(event.a == 1, 1m) > 2" if word == "when" else "event.a == 1"
-    found = spec(tmp_path, HEAD + f"triggers:\n  r: {{{word}: '{value}', agent: none}}\n")
+    trigger = LEAST.get(word, f"{word}: event.a == 1")
+    found = spec(tmp_path, HEAD + f"triggers:\n  r: {{{trigger}, agent: none}}\n")
     assert type(found.triggers["r"]) is TRIGGERS[word]
 
 
@@ -108,11 +117,19 @@ def test_a_field_of_another_kind_of_trigger_is_unknown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("trigger", "message"),
     [
-        ("every: 1h, for: 5m", 'unknown field "for" of `every`: it goes with `when`'),
-        ("each: event.a == 1, for: 5m", 'unknown field "for" of `each`: it goes with `when`'),
+        ("every: 1h, for: 5m", 'unknown field "for" of `every`: it goes with `when` and `absence`'),
+        ("each: event.a == 1, for: 5m", 'unknown field "for" of `each`: it goes with `when` and `absence`'),
         ("each: event.a == 1, keep_firing_for: 5m", 'unknown field "keep_firing_for" of `each`: it goes with `when`'),
         ("when: event.a == 1, debounce: 5m", 'unknown field "debounce" of `when`: it goes with `each`'),
-        ("every: 1h, cooldown: 5m", 'unknown field "cooldown" of `every`: it goes with `each` and `when`'),
+        (
+            "every: 1h, cooldown: 5m",
+            'unknown field "cooldown" of `every`: it goes with `each` and `when` and `absence`',
+        ),
+        ("every: 1h, fire: arrival", 'unknown field "fire" of `every`: it goes with `each` and `when` and `absence`'),
+        (
+            "absence: event.a == 1, for: 5m, until: event.a == 2",
+            'unknown field "until" of `absence`: it goes with `when`',
+        ),
     ],
 )
 def test_a_modifier_of_another_kind_says_which_kind_has_it(tmp_path: Path, trigger: str, message: str) -> None:
@@ -127,11 +144,47 @@ def test_a_modifier_of_another_kind_says_which_kind_has_it(tmp_path: Path, trigg
         ("when: event.a == 1, for: 5", 32, "`for`: 5 has no unit; write text such as 90s, 512KiB or 25%"),
         ("when: event.a == 1, keep_firing_for: 0s", 44, "`keep_firing_for` is '0s'; expected more than 0"),
         ("each: event.a == 1, debounce: 0s", 37, "`debounce` is '0s'; expected more than 0"),
+        ("absence: event.a == 1, for: 0s", 35, "`for` is '0s'; expected more than 0"),
     ],
 )
 def test_a_wait_takes_time(tmp_path: Path, trigger: str, column: int, sentence: str) -> None:
     text = HEAD + f"triggers:\n  r: {{{trigger}, agent: none}}\n"
     assert told(tmp_path, text) == (5, column, sentence)
+
+
+def test_an_absence_lasts(tmp_path: Path) -> None:
+    text = HEAD + "triggers:\n  r: {absence: event.a == 1, agent: none}\n"
+    assert told(tmp_path, text) == (5, 7, "`absence` lacks `for`")
+
+
+@pytest.mark.parametrize(
+    ("trigger", "column", "sentence"),
+    [
+        (
+            "absence: event.a == 1, for: 1m, fire: arrival",
+            45,
+            "an absence has no arrival to fire at; write `watermark`, or leave it out",
+        ),
+        (
+            "each: event.a == 1, fire: watermark",
+            33,
+            "what `watermark` would mean here is not defined yet; write `arrival`, or leave it out",
+        ),
+        ("when: 'count(true, 1m) > 2', fire: watermak", 42, "`fire` is 'watermak'; expected arrival"),
+    ],
+)
+def test_a_trigger_fires_in_the_way_of_its_kind(tmp_path: Path, trigger: str, column: int, sentence: str) -> None:
+    problem = only(tmp_path, HEAD + f"triggers:\n  r: {{{trigger}, agent: none}}\n")
+    assert (problem.place.line, problem.place.column) == (5, column), problem.to_text()
+    assert problem.sentence().endswith(sentence)
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    ["absence: event.a == 1, for: 1m, fire: watermark", "each: event.a == 1, fire: arrival"],
+)
+def test_the_way_of_its_kind_may_be_said(tmp_path: Path, trigger: str) -> None:
+    assert load(tmp_path, HEAD + f"triggers:\n  r: {{{trigger}, agent: none}}\n").problems == []
 
 
 @pytest.mark.parametrize(
@@ -168,7 +221,11 @@ def test_text_where_a_map_or_a_word_may_stand_is_one_problem(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("trigger", "column", "sentence"),
     [
-        ("{agent: none}", 3, "trigger `r` does not say when it fires; expected one of `each`, `when`, `every`"),
+        (
+            "{agent: none}",
+            3,
+            "trigger `r` does not say when it fires; expected one of `each`, `when`, `absence`, `every`, `cron`",
+        ),
         ("{evry: 1h, agent: none}", 3, 'did you mean "every"?'),
         (
             "{each: event.a == 1, every: 1h, agent: none}",

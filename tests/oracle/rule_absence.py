@@ -1,0 +1,94 @@
+"""`absence`, recomputed from all events of a key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf
+
+from tests.oracle.formula import Formula, Kept, Sight
+from tests.oracle.oracle import Firing, Instant, Life, Outcome, Rule, Step, field_text, named_values
+
+
+@dataclass(frozen=True)
+class Absence(Rule):
+    name: str
+    condition: Formula
+    silence: int
+    cooldown: int = 0
+
+    @property
+    def text(self) -> str:
+        cooldown = field_text("cooldown", self.cooldown)
+        return f"absence: '{self.condition.text}', {cooldown}for: {self.silence}ms"
+
+    @property
+    def lasts(self) -> int:
+        return max(self.silence, self.cooldown)
+
+    def expect(self, key: str, life: Life, outcome: Outcome) -> None:
+        watch = _Watch(self, key, outcome)
+        for step in life.steps:
+            watch.take(step)
+        if life.over is not None and watch.on is not None:
+            watch.close(watch.on, life.over, forgotten=True)
+
+
+class _Watch:
+    """Every satisfying event is an entry of an agenda twice: when it comes, and when its silence would be over."""
+
+    def __init__(self, rule: Absence, key: str, outcome: Outcome) -> None:
+        self.rule, self.key, self.outcome = rule, key, outcome
+        self.events: list[Kept] = []
+        self.satisfying: set[int] = set()
+        self.came: set[int] = set()
+        self.judged: set[int] = set()
+        self.on: Firing | None = None
+        self.quiet_until: Instant = -inf
+
+    def take(self, step: Step) -> None:
+        if step.kept is not None:
+            self.events.append(step.kept)
+            if self.rule.condition.value(self._sight()) is True:
+                self._expectation_met(step.kept.time, step.before)
+        while (instant := self._next_instant()) < step.after:
+            self._pass(int(instant), ended=step.ended)
+
+    def _expectation_met(self, time: int, watermark: Instant) -> None:
+        """What is fed behind W counts only if it is later than everything that came. Where nothing came yet and its silence is
+        over, it counts as the last thing that W has passed."""
+        if not self.came and time + self.rule.silence < watermark:
+            time = int(watermark) - 1
+        if time >= watermark or time > max(self.came, default=-inf):
+            self.satisfying.add(time)
+
+    def _next_instant(self) -> Instant:
+        ends = {time + self.rule.silence for time in self.satisfying}
+        return min((self.satisfying - self.came) | (ends - self.judged), default=inf)
+
+    def _pass(self, instant: int, *, ended: bool) -> None:
+        if instant in self.satisfying - self.came:
+            self.came.add(instant)
+            if self.on is not None:
+                self.close(self.on, instant)
+        if instant - self.rule.silence in self.satisfying:
+            self.judged.add(instant)
+            if not any(instant - self.rule.silence < time <= instant for time in self.satisfying):
+                self._silent(instant, ended=ended)
+
+    def _silent(self, at: int, *, ended: bool) -> None:
+        if at < self.quiet_until:
+            self.outcome.suppressed[self.rule.name] += 1
+            return
+        values = named_values([self.rule.condition], self._sight())
+        self.on = Firing(self.rule.name, self.key, at, f"timer@{at}", values, ended)
+        self.outcome.firings.append(self.on)
+        self.quiet_until = at + self.rule.cooldown
+
+    def close(self, on: Firing, at: int, *, forgotten: bool = False) -> None:
+        """An episode does not end before it began."""
+        where = self.outcome.firings.index(on)
+        self.outcome.firings[where] = replace(on, ends_at=max(at, on.at), forgotten=forgotten)
+        self.on = None
+
+    def _sight(self) -> Sight:
+        return Sight(self.events, 0)
