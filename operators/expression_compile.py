@@ -327,8 +327,8 @@ def _share(node: Node | None, kind: AggregateKind) -> Fraction | None:
     """The share as it is written: 0.07 is seven hundredths, not the double next to it."""
     if node is None:
         return None
-    number = node.value if isinstance(node, Literal) and type(node.value) in (int, float) else None
-    if number is None or not 0 <= number <= 1:
+    number = node.value if isinstance(node, Literal) else None
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= 1:
         message = f"the share is a number from 0 to 1, written out, such as 0.99 for 99 %; write {kind.example}"
         raise ExpressionError(message, begin(node))
     return Fraction(repr(number))

@@ -10,6 +10,7 @@ from penstock.operators.expression_parse import parse
 from penstock.operators.expression_tree import Call, Duration, walk
 from penstock.operators.setting import ExpressionMark
 from penstock.operators.trigger import CooldownSettings
+from penstock.operators.trigger_anomaly import SEASON_MS
 from penstock.operators.trigger_kinds import TRIGGERS
 from penstock.operators.unit import duration_ms, duration_text
 from penstock.pipelines.document import Map, Node, Scalar, key_place, matching, node_at
@@ -24,6 +25,7 @@ LENGTHS = {
     "for": "a wait",
     "keep_firing_for": "a wait",
     "debounce": "a wait",
+    "season": "a season",
 }
 """Fields of triggers that are durations, and what they are."""
 
@@ -34,6 +36,7 @@ def forget_problems(root: Map) -> Iterator[Problem]:
     if limit:
         yield from _fields(root, limit)
         yield from _default_cooldowns(root, limit)
+        yield from _default_seasons(root, limit)
         yield from _spans(root, limit)
 
 
@@ -60,6 +63,15 @@ def _default_cooldown(trigger: Node) -> int:
     kinds = (settings for word, settings in TRIGGERS.items() if word in trigger.entries)
     settings = next((settings for settings in kinds if issubclass(settings, CooldownSettings)), None)
     return 0 if settings is None else int(settings.model_fields["cooldown"].default)
+
+
+def _default_seasons(root: Map, limit: int) -> Iterator[Problem]:
+    for path, trigger in matching(root, "triggers.*"):
+        method = trigger.get("method") if isinstance(trigger, Map) else None
+        seasonal = isinstance(method, Scalar) and method.text == "robust_seasonal"
+        if seasonal and isinstance(trigger, Map) and "season" not in trigger.entries and limit < SEASON_MS:
+            what = f"the season of trigger `{path[-1]}`, which is {duration_text(SEASON_MS)} unless it says otherwise,"
+            yield _problem(key_place(root, path), what, SEASON_MS, limit, "`season`")
 
 
 def _spans(root: Map, limit: int) -> Iterator[Problem]:
