@@ -10,7 +10,7 @@ What a number does to the state comes after its reading. States are builtins in 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf, ulp
+from math import inf
 from typing import Any, NamedTuple, Protocol
 
 SCORE_MAX = 1e6
@@ -38,13 +38,6 @@ class Method(Protocol):
 
     def load(self, dumped: Sequence[Any]) -> Any:
         """The state that went into the log as nested lists."""
-
-
-def deviation_of(number: float, expected: float, ulps: float) -> float:
-    """How far off it is. What rounding may have left in what is expected, up to so many of its last places, is no deviation:
-    else a series that has become constant would be unusual for ever."""
-    deviation = number - expected
-    return 0.0 if abs(deviation) <= ulps * ulp(expected) else deviation
 
 
 def score_of(deviation: float, spread: float) -> float:

@@ -18,10 +18,10 @@ they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf, sqrt
+from math import inf, sqrt, ulp
 from typing import Any, NamedTuple
 
-from penstock.operators.anomaly import Reading, deviation_of, score_of, within
+from penstock.operators.anomaly import Reading, score_of, within
 
 DRIFT = 0.5
 """What a score may exceed 0 by without adding up: shifts of twice as much are found soonest."""
@@ -39,8 +39,10 @@ class Level(NamedTuple):
 
 
 def deviation_from(level: Level, number: float) -> float:
-    """A mean stays where it is when a number's share of the deviation is less than half of its last place."""
-    return deviation_of(number, level.mean, level.weight)
+    """How far off it is. A mean stays where it is when a number's share of that is less than half of its last place: this is no
+    deviation, else a series that has become constant would be off to one side for ever."""
+    deviation = number - level.mean
+    return 0.0 if abs(deviation) <= level.weight * ulp(level.mean) else deviation
 
 
 def moved(level: Level, deviation: float, fading: float, limit: float, cuts_max: int) -> Level:

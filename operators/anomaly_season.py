@@ -12,7 +12,8 @@ median absolute deviation (Hampel, "The Influence Curve and its Role in Robust E
 leaves over (Hochenbaum, Vallis, Kejariwal, "Automatic Anomaly Detection in the Cloud via Statistical Learning", 2017).
 
 **What is unusual does not spoil the levels**: medians do not see it while it is less than half of a visit; a whole visit of it
-moves level and distance of its slot by one usual spread at most, and the spread of others only after half of 24 visits.
+moves level and distance of its slot by one usual spread at most, and the spread of others only after half of 24 visits. Where
+nothing was ever off by anything there is no usual spread: level and distance go the quarter of the whole way.
 
 Memory: two floats per slot, 24 distances, and 16 numbers of the visit under way: every second, fourth, … of a longer one.
 A number of a visit that is over is compared, and leaves no trace.
@@ -21,9 +22,10 @@ A number of a visit that is over is compared, and leaves no trace.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import Any, NamedTuple, TypeVar
 
-from penstock.operators.anomaly import Reading, deviation_of, score_of, within
+from penstock.operators.anomaly import Reading, score_of, within
 
 HOUR_MS = 3_600_000
 SLOTS_MIN, SLOTS_MAX = 24, 168
@@ -35,8 +37,6 @@ NORMAL = 1.4826
 GAIN = 0.25
 STEP_MAX = 4.0
 """A level goes towards a median that is at most so many spreads away."""
-ULPS = 4.0
-"""A level stops so near to a median that stays the same."""
 
 _OfSlot = TypeVar("_OfSlot")
 
@@ -77,7 +77,7 @@ class RobustSeasonal:
         level = state.levels[slot]
         if level is None or not state.recent:
             return after, None
-        return after, Reading(score_of(deviation_of(number, level, ULPS), _spread(state, slot)), level)
+        return after, Reading(score_of(number - level, _spread(state, slot)), level)
 
     def _left(self, state: Season) -> Season:
         """The visit is over."""
@@ -90,7 +90,7 @@ class RobustSeasonal:
         distance = _median(abs(number - level) for number in state.kept)
         recent = (*state.recent, distance)[-RECENT_MAX:]
         state = state._replace(recent=recent, usual=_median(recent))
-        limit = STEP_MAX * _spread(state, slot)
+        limit = STEP_MAX * _spread(state, slot) or inf
         before = state.distances[slot]
         moved = before + GAIN * (min(distance, limit) - before)
         return state._replace(

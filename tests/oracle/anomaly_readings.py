@@ -110,8 +110,9 @@ def robust_seasonal(numbers: Numbers, season: int, warmup: int) -> Told | None:
         distances.append(median(abs(number - level[slot]) for number in thinned(content)))
         usual = median(distances[-24:])
         limit = 4 * Fraction(1.4826) * max(usual, own[slot])
-        level[slot] += max(-limit, min(limit, middle - level[slot])) / 4
-        own[slot] += (min(distances[-1], limit) - own[slot]) / 4
+        step, distance = middle - level[slot], distances[-1]
+        level[slot] += (max(-limit, min(limit, step)) if limit else step) / 4
+        own[slot] += ((min(distance, limit) if limit else distance) - own[slot]) / 4
     slot = visits[-1] % slots
     if slot not in level or not distances or len(numbers) <= warmup:
         return None

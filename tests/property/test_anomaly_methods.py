@@ -103,3 +103,12 @@ def test_whatever_comes_scores_are_numbers_and_the_state_can_be_saved(method: Me
         if reading is not None:
             assert abs(reading.score) <= SCORE_MAX
             assert isfinite(reading.expected)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0, -0.75, 60.0, -900.0]), min_size=90, max_size=150))
+def test_robust_seasonal_goes_on_like_this_for_many_seasons(values: list[float]) -> None:
+    """Two hours are a season here, of 24 slots, and every third of them is visited: eight numbers a season."""
+    numbers = [(place * HOUR_MS // 4, value) for place, value in enumerate(values)]
+    found = readings(RobustSeasonal(2 * HOUR_MS), numbers, 2, 50)
+    for place in range(60, len(numbers), 15):
+        agree([found[place]], [robust_seasonal(numbers[: place + 1], 2 * HOUR_MS, 2)])

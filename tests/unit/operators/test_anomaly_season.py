@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.operators.anomaly import Reading
+from penstock.operators.anomaly import SCORE_MAX, Reading
 from penstock.operators.anomaly_season import HOUR_MS, KEPT_MAX, RobustSeasonal, Season
 
 DAY_MS = 24 * HOUR_MS
@@ -107,6 +107,28 @@ def test_of_many_numbers_every_second_fourth_is_kept() -> None:
 def test_a_day_has_24_slots_a_week_168_and_nothing_more_or_less() -> None:
     slots = [RobustSeasonal(season).slots for season in (1, HOUR_MS, DAY_MS, 2 * DAY_MS, 7 * DAY_MS, 365 * DAY_MS)]
     assert slots == [24, 24, 24, 48, 168, 168]
+
+
+def test_a_single_hour_that_was_constant_takes_up_another_constant() -> None:
+    """All other hours stay as they are, so that there is no usual spread."""
+    played, found = Played(), list[float]()
+    for day in range(20):
+        for hour in range(24):
+            reading = played.take(6.5 if hour == 5 and day >= 10 else 0.1)
+            played.hour += 1
+            if hour == 5 and reading is not None:
+                found.append(abs(reading.score))
+    assert found[:10] == [0] * 9 + [SCORE_MAX]
+    assert max(found[10:]) < 2.5
+
+
+def test_the_usual_spread_is_that_of_the_latest_24_hours() -> None:
+    played = Played()
+    played.hours(24 * 3)
+    played.hours(11, more=7.0)
+    assert (len(played.state.recent), played.state.usual) == (24, 0.5)
+    played.hours(3, more=7.0)
+    assert (len(played.state.recent), played.state.usual) == (24, 7.0)
 
 
 def test_a_pattern_of_constants_is_never_unusual_after_it_has_changed_once() -> None:

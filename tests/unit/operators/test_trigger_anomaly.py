@@ -51,15 +51,17 @@ def test_it_stays_on_until_the_score_is_below_half_of_the_threshold() -> None:
 
 
 def test_in_the_cooldown_nothing_fires_and_what_ends_in_it_is_counted_once() -> None:
-    played = play("anomaly: int(event.x), warmup: 8, cooldown: 9s", STEADY + "91991·····|")
-    assert played.marks == QUIET + "FR" + "·" * 9
+    """A 4, neither high nor calm, ends nothing."""
+    played = play("anomaly: int(event.x), warmup: 8, cooldown: 9s", STEADY + "919491·····|")
+    assert played.marks == QUIET + "FR" + "·" * 10
     assert played.suppressed == 1
 
 
 def test_what_is_still_far_off_when_the_cooldown_is_over_fires_with_the_next_number() -> None:
-    played = play("anomaly: int(event.x), warmup: 8, cooldown: 4s", STEADY + "9199·9")
-    assert played.marks == QUIET + "FR···F"
-    assert played.causes == ["in/0@32", "in/0@36"]
+    """It is over at exactly 4."""
+    played = play("anomaly: int(event.x), warmup: 8, cooldown: 4s", STEADY + "91·99")
+    assert played.marks == QUIET + "FR··F"
+    assert played.causes == ["in/0@32", "in/0@35"]
     assert played.suppressed == 0
 
 

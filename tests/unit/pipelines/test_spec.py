@@ -113,7 +113,10 @@ def test_a_field_of_another_kind_of_trigger_is_unknown(tmp_path: Path) -> None:
         ("each: event.a == 1, for: 5m", 'unknown field "for" of `each`: it goes with `when`'),
         ("each: event.a == 1, keep_firing_for: 5m", 'unknown field "keep_firing_for" of `each`: it goes with `when`'),
         ("when: event.a == 1, debounce: 5m", 'unknown field "debounce" of `when`: it goes with `each`'),
-        ("every: 1h, cooldown: 5m", 'unknown field "cooldown" of `every`: it goes with `each` and `when` and `anomaly`'),
+        (
+            "every: 1h, cooldown: 5m",
+            'unknown field "cooldown" of `every`: it goes with `each` and `when` and `anomaly`',
+        ),
     ],
 )
 def test_a_modifier_of_another_kind_says_which_kind_has_it(tmp_path: Path, trigger: str, message: str) -> None:
