@@ -52,7 +52,7 @@ def rules(draw: st.DrawFn) -> tuple[Rule, ...]:
 def restless_samples(draw: st.DrawFn) -> list[Sample]:
     """Numbers around a level, some far off it, some that are none; one now and then comes late."""
     samples, time = [], draw(st.sampled_from(BEGINNINGS))
-    usual = draw(st.sampled_from([[1], [1, 1.25], [1, 2, 3], [-1, 0, 1], [1e6, 1e6 + 1]]))
+    usual: list[float] = draw(st.sampled_from([[1], [1, 1.25], [1, 2, 3], [-1, 0, 1], [1e6, 1e6 + 1]]))
     for offset in range(draw(st.integers(6, 24))):
         time += SECOND * draw(st.sampled_from([0, 1, 1, 1, 2, -1, -3]))
         value: Any = draw(

@@ -25,11 +25,8 @@ def milliseconds_of(text: str) -> int:
 def recorded(folder: Path, name: str) -> list[Record]:
     with (folder / f"{name}.csv").open(newline="") as file:
         rows = [(milliseconds_of(row["timestamp"]), float(row["value"])) for row in csv.DictReader(file)]
-    events = [{"key": "k", "t": time / 1000, "v": value} for time, value in rows]
-    return [
-        Record(TOPIC, PARTITION, offset, 1000 * int(event["t"]), None, json.dumps(event).encode())
-        for offset, event in enumerate(events)
-    ]
+    events = [json.dumps({"key": "k", "t": time / 1000, "v": value}).encode() for time, value in rows]
+    return [Record(TOPIC, PARTITION, offset, rows[offset][0], None, event) for offset, event in enumerate(events)]
 
 
 def fired_at(records: list[Record], trigger: str) -> list[int]:

@@ -10,12 +10,18 @@ import pytest
 from tests.oracle.product import PARTITION, TOPIC, Worker, plan_of, results
 from tests.oracle.timeline import HEAD, play, play_records
 
+from penstock.operators.condition import Condition
+from penstock.operators.expression import Scope, compile_expression
 from penstock.operators.record import Record
 from penstock.operators.trigger_anomaly import AnomalySettings, build
 
 STEADY = "12" * 16
 QUIET = "·" * len(STEADY)
 WATCH = "anomaly: int(event.x), warmup: 8, cooldown: 0s"
+
+
+def bound(text: str, aggregates: bool) -> Condition:
+    return Condition(compile_expression(text, Scope(aggregates=aggregates)), {})
 
 
 def told(played: Any) -> list[dict[str, Any]]:
@@ -154,7 +160,7 @@ def test_definitions_that_it_names_are_told_beside_its_own() -> None:
     ],
 )
 def test_what_a_key_remembers_is_small_and_comes_back_as_it_was(settings: dict[str, Any], bytes_max: int) -> None:
-    trigger = build(AnomalySettings(anomaly="event.x", agent="none", **settings), lambda text, aggregates: _Number())
+    trigger = build(AnomalySettings(anomaly="event.x", agent="none", **settings), bound)
     state = trigger.method.fresh()
     for hour in range(24 * 30):
         for minute in range(0, 60, 3):
@@ -164,9 +170,3 @@ def test_what_a_key_remembers_is_small_and_comes_back_as_it_was(settings: dict[s
     dumped = msgspec.msgpack.encode(trigger.dump(cell))
     assert len(dumped) < bytes_max
     assert trigger.load(msgspec.msgpack.decode(dumped)) == cell
-
-
-class _Number:
-    """Stands for an expression where none is evaluated."""
-
-    text = "event.x"
