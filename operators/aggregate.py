@@ -4,19 +4,23 @@
        │ ·  ·   ·  ·  │        content: events with time in (N − span, N], in whatever order they came
 
 An aggregate takes events one by one, forgets them when N passes their time + span, and gives its value in (amortised)
-constant time. What it gives depends on its content only: not on the order of arrival, nor on how often it was asked.
+constant time, but for `quantile`, which takes a search. What it gives depends on its content only: not on how often it was
+asked, and not on the order of arrival, which tells apart only what has one time (`first`, `last`).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from penstock.operators.aggregate_content import Aggregate as Aggregate  # exported: the table is of these
+from penstock.operators.aggregate_content import Count, OfValues, place_of, steps_of
+from penstock.operators.aggregate_order import First, Last, Quantile
 from penstock.operators.exact_sum import ExactSum
 from penstock.operators.expression_value import TYPE_ERROR, UNKNOWN, Kind, kind_of
 
@@ -29,7 +33,8 @@ class AggregateCall:
     """One aggregate of an expression. Calls of equal identity are the same aggregate.
 
     `value` and `where` are expressions over one event: an event is taken if `where` is true and `value` is known.
-    `identity` is the canonical text with definitions written out; the log names aggregates by it.
+    `share` is what a quantile is of. `identity` is the canonical text with definitions written out; the log names aggregates
+    by it.
     """
 
     identity: str
@@ -37,62 +42,7 @@ class AggregateCall:
     value: Compiled | None = field(compare=False)
     span_ms: int = field(compare=False)
     where: Compiled | None = field(compare=False)
-
-
-class Aggregate(Protocol):
-    """One aggregate of one key. Times are ms; `now` is N of the key and never goes back."""
-
-    def add(self, time: int, value: Any, now: int) -> None:
-        """Take an event, in any order of time; one that is out of the span at `now` is ignored."""
-
-    def value(self, now: int) -> Any:
-        """A JSON value, UNKNOWN of an empty span (`count sum distinct rate`: 0), TYPE_ERROR of values that do not go together."""
-
-    def next_change(self, now: int) -> int | None:
-        """The N at which the content shrinks next: its oldest time + span. None: it is empty."""
-
-    def dump(self) -> Any:
-        """The content as lists, numbers and texts."""
-
-    def load(self, dumped: Any) -> None:
-        """Take up the content of `dump`; only while empty."""
-
-
-class Count:
-    """How many events. Only their times are kept."""
-
-    __slots__ = ("_span", "_times")
-
-    def __init__(self, span: int) -> None:
-        self._span = span
-        self._times: deque[int] = deque()
-
-    def add(self, time: int, value: Any, now: int) -> None:
-        times, edge = self._times, now - self._span
-        if time <= edge:
-            return
-        if not times or time >= times[-1]:
-            times.append(time)
-        else:
-            times.insert(_place(times, time), time)
-        while times[0] <= edge:
-            times.popleft()
-
-    def value(self, now: int) -> Any:
-        times, edge = self._times, now - self._span
-        while times and times[0] <= edge:
-            times.popleft()
-        return len(times)
-
-    def next_change(self, now: int) -> int | None:
-        self.value(now)
-        return self._times[0] + self._span if self._times else None
-
-    def dump(self) -> Any:
-        return _steps(self._times)
-
-    def load(self, dumped: Any) -> None:
-        self._times = deque(accumulate(dumped))
+    share: Fraction | None = field(default=None, compare=False)
 
 
 class Rate(Count):
@@ -108,68 +58,7 @@ class Rate(Count):
         return Count.value(self, now) * 1000 / self._span
 
 
-class _OfValues(ABC):
-    """Keeps the values beside the times, and tells its child what enters and what leaves."""
-
-    __slots__ = ("_span", "_times", "_values")
-
-    def __init__(self, span: int) -> None:
-        self._span = span
-        self._times: deque[int] = deque()
-        self._values: deque[Any] = deque()
-
-    def add(self, time: int, value: Any, now: int) -> None:
-        times, edge = self._times, now - self._span
-        if time <= edge or not self._takes(value):
-            return
-        if not times or time >= times[-1]:
-            times.append(time)
-            self._values.append(value)
-        else:
-            place = _place(times, time)
-            times.insert(place, time)
-            self._values.insert(place, value)
-        self._enter(value)
-        self._drop(edge)
-
-    def _drop(self, edge: int) -> None:
-        times = self._times
-        while times and times[0] <= edge:
-            times.popleft()
-            self._leave(self._values.popleft())
-
-    def value(self, now: int) -> Any:
-        self._drop(now - self._span)
-        return self._result()
-
-    def next_change(self, now: int) -> int | None:
-        self._drop(now - self._span)
-        return self._times[0] + self._span if self._times else None
-
-    def dump(self) -> Any:
-        return [_steps(self._times), list(self._values)]
-
-    def load(self, dumped: Any) -> None:
-        steps, values = dumped
-        self._times.extend(accumulate(steps))
-        self._values.extend(values)
-        for value in values:
-            self._enter(value)
-
-    def _takes(self, value: Any) -> bool:
-        return True
-
-    @abstractmethod
-    def _enter(self, value: Any) -> None: ...
-
-    @abstractmethod
-    def _leave(self, value: Any) -> None: ...
-
-    @abstractmethod
-    def _result(self) -> Any: ...
-
-
-class Sum(_OfValues):
+class Sum(OfValues):
     """The sum of the numbers, as if exact and rounded once. What is no number is not part of the content."""
 
     __slots__ = ("_total",)
@@ -200,7 +89,7 @@ class Average(Sum):
         return self._total.mean() if self._times else UNKNOWN
 
 
-class Distinct(_OfValues):
+class Distinct(OfValues):
     """How many different values, by type and value: 1 is 1.0, `true` is not 1, null is a value."""
 
     __slots__ = ("_counts",)
@@ -276,7 +165,7 @@ class _Extreme(ABC):
         return self._count.next_change(now)
 
     def dump(self) -> Any:
-        kept = [[_steps(candidates.times), list(candidates.values)] for candidates in self._candidates.values()]
+        kept = [[steps_of(candidates.times), list(candidates.values)] for candidates in self._candidates.values()]
         return [self._count.dump(), kept]
 
     def load(self, dumped: Any) -> None:
@@ -305,7 +194,7 @@ class _Candidates:
 
     def add(self, time: int, value: Any, outlives: Callable[[Any, Any], bool]) -> None:
         times, values = self.times, self.values
-        place = _place(times, time)
+        place = place_of(times, time)
         if place < len(times) and outlives(values[place], value):
             return
         while place and outlives(value, values[place - 1]):
@@ -337,37 +226,21 @@ class Maximum(_Extreme):
         return bool(value >= other)
 
 
-def _place(times: deque[int], time: int) -> int:
-    """Where a late event goes: behind those of its time. Late events are mostly a little late, so look from the end."""
-    place = len(times)
-    for _ in range(32):
-        if not place or times[place - 1] <= time:
-            return place
-        place -= 1
-    return bisect_right(times, time, 0, place)
-
-
-def _steps(times: Iterable[int]) -> list[int]:
-    """The first time and the differences; `accumulate` undoes it. Small numbers take few bytes in the log."""
-    steps, last = [], 0
-    for time in times:
-        steps.append(time - last)
-        last = time
-    return steps
-
-
 @dataclass(frozen=True, slots=True)
 class AggregateKind:
     """One entry of the table: how it is written, what it gives, and how it is built.
 
-    `of_value`: it is `f(value, span[, where])`; else `f(where, span)`. `total`: it has a value for every content.
-    `of_numbers`: a value that is no number is left out. `falls`: without events its value can only fall.
+    `of_value`: it is `f(value, span[, where])`; else `f(where, span)`. `of_share`: `f(value, share, span[, where])`.
+    `total`: it has a value for every content. `of_numbers`: a value that is no number is left out. `falls`: without events
+    its value can only fall.
     """
 
-    build: Callable[[int], Aggregate]
+    build: Callable[..., Aggregate]
+    """Of the span (ms) and, where there is one, the share."""
     example: str
     gives: Kind = "number"
     of_value: bool = True
+    of_share: bool = False
     of_numbers: bool = False
     total: bool = False
     falls: bool = False
@@ -379,6 +252,9 @@ AGGREGATES: Mapping[str, AggregateKind] = {
     "avg": AggregateKind(Average, "avg(event.latency_ms, 5m)", of_numbers=True),
     "min": AggregateKind(Minimum, "min(event.free_bytes, 5m)", gives="any"),
     "max": AggregateKind(Maximum, "max(event.latency_ms, 5m)", gives="any"),
+    "first": AggregateKind(First, "first(event.price, 1h)", gives="any"),
+    "last": AggregateKind(Last, "last(event.state, 10m)", gives="any"),
+    "quantile": AggregateKind(Quantile, "quantile(event.latency_ms, 0.99, 5m)", of_share=True, of_numbers=True),
     "distinct": AggregateKind(Distinct, "distinct(event.user, 10m)", total=True, falls=True),
     "rate": AggregateKind(Rate, "rate(event.status, 5m, event.status >= 500)", total=True, falls=True),
 }
@@ -386,4 +262,5 @@ AGGREGATES: Mapping[str, AggregateKind] = {
 
 def new_aggregate(call: AggregateCall) -> Aggregate:
     """An empty one."""
-    return AGGREGATES[call.name].build(call.span_ms)
+    build = AGGREGATES[call.name].build
+    return build(call.span_ms) if call.share is None else build(call.span_ms, call.share)

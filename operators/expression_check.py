@@ -24,7 +24,7 @@ from penstock.operators.unit import duration_ms
 
 TRIGGER_ROOTS = frozenset({"event", "record", "key", "source", "labels"})
 HAS = "has"
-_LATER = {"tables": "0.3", "watermark": "0.3", "first": "0.3", "last": "0.3", "quantile": "0.3", "tenant": "0.5"}
+_LATER = {"tables": "0.3", "watermark": "0.3", "tenant": "0.5"}
 _MACROS = frozenset({"all", "exists", "exists_one", "filter", "map"})
 RESERVED_NAMES = frozenset(
     {"true", "false", "null", "in", HAS, "trigger", "values", "steps", "answer", "args", "state"}

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, assert_never
 
 from penstock.operators.aggregate import AGGREGATES, AggregateCall, AggregateKind
@@ -283,7 +284,7 @@ class _Compiler:
         return Code(quote("spans[S]", S=constant(slot)), kind.gives, doubt)
 
     def _called(self, node: Call, kind: AggregateKind) -> AggregateCall:
-        value, span, where = _arguments(node, kind)
+        value, share, span, where = _arguments(node, kind)
         if not isinstance(span, Duration) or span.ms == 0:
             message = f"the span of `{node.name}` is a duration such as 60s, written out; write {kind.example}"
             raise ExpressionError(message, begin(span))
@@ -296,24 +297,41 @@ class _Compiler:
         if where is not None and condition is not None and condition.kind not in ("bool", "any"):
             message = f"`{node.name}` takes events where a condition is true, found {noun(condition.kind)}"
             raise ExpressionError(f"{message}; write {kind.example}", begin(where))
-        return AggregateCall(canonical(node), node.name, compiled, span.ms, condition)
+        return AggregateCall(canonical(node), node.name, compiled, span.ms, condition, _share(share, kind))
 
     def _inner(self, node: Node, name: str) -> Compiled:
         return compile_tree(node, canonical(node), self._scope, within=name)
 
 
-def _arguments(node: Call, kind: AggregateKind) -> tuple[Node | None, Node, Node | None]:
-    """Value, span and condition of an aggregate."""
-    match node.arguments:
-        case (where, span) if not kind.of_value:
-            return None, span, where
-        case (value, span) if kind.of_value:
-            return value, span, None
-        case (value, span, where) if kind.of_value:
-            return value, span, where
-        case _:
-            form = "value, span[, condition]" if kind.of_value else "condition, span"
-            raise ExpressionError(f"`{node.name}` is written {node.name}({form}), such as {kind.example}", node.place)
+def _arguments(node: Call, kind: AggregateKind) -> tuple[Node | None, Node | None, Node, Node | None]:
+    """Value, share, span and condition of an aggregate."""
+    arguments = list(node.arguments)
+    least = 3 if kind.of_share else 2
+    if not least <= len(arguments) <= least + kind.of_value:
+        message = f"`{node.name}` is written {node.name}({_form(kind)}), such as {kind.example}"
+        raise ExpressionError(message, node.place)
+    if not kind.of_value:
+        return None, None, arguments[1], arguments[0]
+    share = arguments.pop(1) if kind.of_share else None
+    value, span, *where = arguments
+    return value, share, span, where[0] if where else None
+
+
+def _form(kind: AggregateKind) -> str:
+    if kind.of_share:
+        return "value, share, span[, condition]"
+    return "value, span[, condition]" if kind.of_value else "condition, span"
+
+
+def _share(node: Node | None, kind: AggregateKind) -> Fraction | None:
+    """The share as it is written: 0.07 is seven hundredths, not the double next to it."""
+    if node is None:
+        return None
+    number = node.value if isinstance(node, Literal) else None
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= 1:
+        message = f"the share is a number from 0 to 1, written out, such as 0.99 for 99 %; write {kind.example}"
+        raise ExpressionError(message, begin(node))
+    return Fraction(repr(number))
 
 
 def _rising(node: Node) -> bool:

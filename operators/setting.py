@@ -21,10 +21,11 @@ class Settings(BaseModel):
 
 
 class ExpressionMark:
-    """Marks a field as a CEL expression. `condition`: must come out as true or false; `aggregates`: spans may be used."""
+    """Marks a field as a CEL expression. `condition`: must come out as true or false, `number`: as a number; `aggregates`: spans
+    may be used."""
 
-    def __init__(self, *, condition: bool = True, aggregates: bool = False) -> None:
-        self.condition, self.aggregates = condition, aggregates
+    def __init__(self, *, condition: bool = True, number: bool = False, aggregates: bool = False) -> None:
+        self.condition, self.number, self.aggregates = condition, number, aggregates
 
 
 class TemplateMark:
@@ -59,6 +60,8 @@ SpanCondition = Annotated[str, ExpressionMark(aggregates=True), Field(min_length
 """A condition that may look back over spans: `count(event.failed, 60s) >= 20`."""
 Value = Annotated[str, ExpressionMark(condition=False), Field(min_length=1, max_length=4096)]
 """An expression over one event whose value is used."""
+Number = Annotated[str, ExpressionMark(condition=False, number=True), Field(min_length=1, max_length=4096)]
+"""An expression over one event that gives a number."""
 AnyExpression = Annotated[str, ExpressionMark(condition=False, aggregates=True), Field(min_length=1, max_length=4096)]
 Template = Annotated[str, TemplateMark()]
 

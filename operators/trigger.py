@@ -8,7 +8,7 @@ dump to builtins and load again; a cell of None means that there is nothing to r
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
@@ -27,6 +27,10 @@ class TriggerSettings(Settings):
     added: ClassVar[frozenset[str]] = frozenset()
     """Fields (None unless the file has them) that kinds took up after they were in use. Where a file has none of them, a
     trigger means what it meant before, and finds what it remembered."""
+    tells: ClassVar[frozenset[str]] = frozenset()
+    """What its results report among `values` besides definitions."""
+    refused: ClassVar[Mapping[str, str]] = {}
+    """Fields that one might expect, and why it does not take them."""
 
     labels: dict[str, Text] = Field(default={}, description="Added to every result of this trigger.")
     annotations: dict[str, Template] = Field(

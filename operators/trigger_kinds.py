@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from penstock.operators import trigger_absence, trigger_cron, trigger_each, trigger_every, trigger_when
+from penstock.operators import trigger_absence, trigger_anomaly, trigger_cron, trigger_each, trigger_every, trigger_when
 from penstock.operators.trigger import Trigger, TriggerSettings
 
 
@@ -19,6 +19,7 @@ KINDS: Mapping[str, TriggerKind] = {
     "each": TriggerKind(trigger_each.EachSettings, trigger_each.build),
     "when": TriggerKind(trigger_when.WhenSettings, trigger_when.build),
     "absence": TriggerKind(trigger_absence.AbsenceSettings, trigger_absence.build),
+    "anomaly": TriggerKind(trigger_anomaly.AnomalySettings, trigger_anomaly.build),
     "every": TriggerKind(trigger_every.EverySettings, trigger_every.build),
     "cron": TriggerKind(trigger_cron.CronSettings, trigger_cron.build),
 }

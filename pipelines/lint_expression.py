@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from penstock.operators.expression import RESERVED_NAMES, Compiled, ExpressionError, Scope, compile_expression
+from penstock.operators.expression_code import noun
 from penstock.operators.expression_error import Place as Offset
 from penstock.operators.setting import ExpressionMark
 from penstock.operators.source import SourceSettings, build_source
@@ -14,6 +15,7 @@ from penstock.pipelines.problem import Code, Problem
 from penstock.pipelines.scalar_place import place_in
 from penstock.pipelines.shape import parts
 from penstock.pipelines.spec import Spec
+from penstock.pipelines.trigger_choice import told_by
 
 DEFINE = "define"
 Outcomes = Mapping[Path, Compiled | ExpressionError]
@@ -38,6 +40,7 @@ def expression_problems(root: Map) -> Iterator[Problem]:
         if isinstance(found, ExpressionError) and (_is_own(path, found) or found.define not in broken):
             yield _problem(fields[path][0], found, own=str(path[-1]) if path[0] == DEFINE else "")
     yield from _reserved(root)
+    yield from _told(root)
     yield from _use_each(root, outcomes)
     yield from _never_resolves(root, defines)
 
@@ -64,6 +67,8 @@ def _compiled(path: Path, text: str, mark: ExpressionMark, defines: Mapping[str,
         return error
     if mark.condition and compiled.kind not in ("bool", "any"):
         return ExpressionError(f"a condition is true or false, and this is a {compiled.kind}", Offset(0))
+    if mark.number and compiled.kind not in ("number", "any"):
+        return ExpressionError(f"this is to be a number, and it is {noun(compiled.kind)}", Offset(0))
     return compiled
 
 
@@ -97,6 +102,15 @@ def _reserved(root: Map) -> Iterator[Problem]:
     for path, _ in matching(root, f"{DEFINE}.*"):
         if path[-1] in RESERVED_NAMES:
             message = f"`{path[-1]}` means something already; a definition needs another name"
+            yield Problem(Code.RESERVED_NAME, key_place(root, path), message)
+
+
+def _told(root: Map) -> Iterator[Problem]:
+    """What a kind of trigger reports by itself no definition may be called."""
+    told = {name: path[-1] for path, trigger in matching(root, "triggers.*") for name in told_by(trigger)}
+    for path, _ in matching(root, f"{DEFINE}.*"):
+        if path[-1] in told:
+            message = f"`{path[-1]}` is what trigger `{told[str(path[-1])]}` reports by itself; a definition needs another name"
             yield Problem(Code.RESERVED_NAME, key_place(root, path), message)
 
 

@@ -15,6 +15,7 @@ from penstock.operators.schedule import Schedule
 from penstock.operators.scheduled import ScheduleSettings
 from penstock.operators.setting import ExpressionMark
 from penstock.operators.trigger import CooldownSettings
+from penstock.operators.trigger_anomaly import SEASON_MS
 from penstock.operators.trigger_kinds import TRIGGERS
 from penstock.operators.unit import duration_ms, duration_text
 from penstock.pipelines.document import Map, Node, Scalar, key_place, matching, node_at, place_of
@@ -28,6 +29,7 @@ LENGTHS = {
     "for": "a wait",
     "keep_firing_for": "a wait",
     "debounce": "a wait",
+    "season": "a season",
 }
 """Fields of triggers that are durations, and what they are."""
 
@@ -39,6 +41,7 @@ def forget_problems(root: Map) -> Iterator[Problem]:
         yield from _fields(root, limit)
         yield from _default_cooldowns(root, limit)
         yield from _schedules(root, limit)
+        yield from _default_seasons(root, limit)
         yield from _spans(root, limit)
 
 
@@ -85,6 +88,15 @@ def _schedule(trigger: Node) -> Iterator[tuple[str, Schedule]]:
             texts = {field: node.text for field, node in written.items() if isinstance(node, Scalar)}
             with suppress(ValidationError):
                 yield word, settings.model_validate(texts).schedule()
+
+
+def _default_seasons(root: Map, limit: int) -> Iterator[Problem]:
+    for path, trigger in matching(root, "triggers.*"):
+        method = trigger.get("method") if isinstance(trigger, Map) else None
+        seasonal = isinstance(method, Scalar) and method.text == "robust_seasonal"
+        if seasonal and isinstance(trigger, Map) and "season" not in trigger.entries and limit < SEASON_MS:
+            what = f"the season of trigger `{path[-1]}`, which is {duration_text(SEASON_MS)} unless it says otherwise,"
+            yield _problem(key_place(root, path), what, SEASON_MS, limit, "`season`")
 
 
 def _spans(root: Map, limit: int) -> Iterator[Problem]:

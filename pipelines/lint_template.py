@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 from penstock.operators.run import Firing, template_scope
 from penstock.operators.setting import TemplateMark
 from penstock.operators.template import Template, TemplateError
-from penstock.pipelines.document import Map, Scalar
+from penstock.pipelines.document import Map, Path, Scalar, matching
 from penstock.pipelines.not_yet import later_sentence
 from penstock.pipelines.problem import Code, Place, Problem, nearest_name
 from penstock.pipelines.scalar_place import place_in
 from penstock.pipelines.shape import parts
 from penstock.pipelines.spec import Spec
+from penstock.pipelines.trigger_choice import told_by
 
 SCOPE: frozenset[str] = frozenset(
     template_scope(Firing(run="", trigger="", agent=None, key="", at=0, cause="", condition=""))
@@ -24,11 +25,18 @@ LATER: dict[str, str] = {"answer": "0.3", "steps": "0.3", "tables": "0.3", "tena
 
 
 def template_problems(root: Map) -> Iterator[Problem]:
-    defines = root.get("define")
-    names = list(defines.entries) if isinstance(defines, Map) else []
     for part in parts(Spec, root):
         if part.mark(TemplateMark) is not None and isinstance(part.node, Scalar) and isinstance(part.node.value, str):
-            yield from _problems(part.node, names)
+            yield from _problems(part.node, _values(root, part.path))
+
+
+def _values(root: Map, path: Path) -> list[str]:
+    """What `values` may have where a template stands: definitions, and what a trigger tells in its own annotations; an agent
+    may be asked by any trigger."""
+    defines = root.get("define")
+    pattern = f"triggers.{path[1]}" if path[0] == "triggers" else "triggers.*"
+    told = {name: None for _, trigger in matching(root, pattern) for name in told_by(trigger)}
+    return [*(defines.entries if isinstance(defines, Map) else ()), *told]
 
 
 def _problems(node: Scalar, defines: Iterable[str]) -> Iterator[Problem]:

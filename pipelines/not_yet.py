@@ -53,7 +53,7 @@ LATER: tuple[Later, ...] = (
     *_fields("context.window.", "0.4", "images"),
     Later("context.summary", "0.4", frozenset({"model"})),
     *_fields("triggers.*.", "0.3", "from", "by", "within", "sample"),
-    *_fields("triggers.*.", "0.3", "priority", "inhibited_by", "late", "where", "spread", "expect"),
+    *_fields("triggers.*.", "0.3", "priority", "inhibited_by", "late", "spread", "expect"),
     *_fields("triggers.*.", "0.5", "limit"),
     Later("models.*.kind", "0.3", frozenset({"embedding"})),
     *_fields("models.*.", "0.4", "input", "context"),
@@ -70,7 +70,7 @@ LATER: tuple[Later, ...] = (
     *_fields("outputs.dead.", "0.6", "payload"),
 )
 
-LATER_KINDS: dict[str, str] = dict.fromkeys(("sequence", "anomaly", "semantic", "after", "any", "all"), "0.3")
+LATER_KINDS: dict[str, str] = dict.fromkeys(("sequence", "semantic", "after", "any", "all"), "0.3")
 
 
 class Kept(NamedTuple):

@@ -144,12 +144,22 @@ def _missing(root: Map, path: Path) -> Problem:
 def _unknown(root: Map, path: Path, names: Listed[str]) -> Problem:
     """Of a union, `names` holds what any of its members has: what another one has is not offered again."""
     name = str(path[-1])
+    if (why := _refusal(root, path)) is not None:
+        return Problem(Code.UNKNOWN_FIELD, key_place(root, path), why)
     names = [known for known in dict.fromkeys(names) if known != name]
     expected = f"one of {', '.join(names)}" if names else None
     message = f'unknown field "{name}"{_of_other_kinds(root, path)}'
     return Problem(
         Code.UNKNOWN_FIELD, key_place(root, path), message, expected=expected, nearest=nearest_name(name, names)
     )
+
+
+def _refusal(root: Map, path: Path) -> str | None:
+    """Why a kind of trigger does not take a field that one might expect of it."""
+    trigger = node_at(root, path[:-1])
+    word = kind_word(trigger.entries) if path[:-2] == ("triggers",) and isinstance(trigger, Map) else None
+    why = None if word is None else TRIGGERS[word].refused.get(str(path[-1]))
+    return None if why is None else f"`{word}` takes no `{path[-1]}`: {why}"
 
 
 def _of_other_kinds(root: Map, path: Path) -> str:

@@ -10,6 +10,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from penstock.operators.trigger import TriggerSettings
 from penstock.operators.trigger_kinds import TRIGGERS
+from penstock.pipelines.document import Map, Node
 
 
 def kind_word(trigger: Any) -> str | None:
@@ -18,6 +19,12 @@ def kind_word(trigger: Any) -> str | None:
         return next(word for word, settings in TRIGGERS.items() if type(trigger) is settings)
     words = [word for word in TRIGGERS if isinstance(trigger, Mapping) and word in trigger]
     return words[0] if len(words) == 1 else None
+
+
+def told_by(trigger: Node) -> list[str]:
+    """What the results of a trigger of the file report among `values` besides definitions."""
+    word = kind_word(trigger.entries) if isinstance(trigger, Map) else None
+    return [] if word is None else sorted(TRIGGERS[word].tells)
 
 
 class ByKind:

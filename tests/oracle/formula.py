@@ -212,19 +212,26 @@ class Named(Formula):
 
 @dataclass(frozen=True)
 class Span(Formula):
-    """An aggregate over (N − span, N]. `count` takes a condition, the others a value and perhaps a condition."""
+    """An aggregate over (N − span, N]. `count` takes a condition, the others a value and perhaps a condition.
+
+    `share` is what a `quantile` is of: it is written between value and span.
+    """
 
     aggregate: str
     argument: Formula
     span_ms: int
     where: Formula | None = None
+    share: float | None = None
 
     @property
     def text(self) -> str:
         condition = "" if self.where is None else f", {self.where.text}"
-        return f"{self.aggregate}({self.argument.text}, {self.span_ms}ms{condition})"
+        share = "" if self.share is None else f", {self.share}"
+        return f"{self.aggregate}({self.argument.text}{share}, {self.span_ms}ms{condition})"
 
     def value(self, sight: Sight) -> Any:
+        if self.share is not None:
+            return nearest_rank([taken for _, taken in self._content(sight)], self.share)
         return AGGREGATES[self.aggregate]([taken for _, taken in self._content(sight)], self.span_ms)
 
     def spans(self) -> list[Span]:
@@ -238,17 +245,18 @@ class Span(Formula):
         return {time + self.span_ms for time, _ in self._content(sight)}
 
     def _content(self, sight: Sight) -> list[tuple[int, Any]]:
+        """By time, then as they were fed."""
         found = []
         for index, event in enumerate(sight.events):
             alone = Sight(sight.events[: index + 1], sight.now)
             taken = self.argument.value(alone)
             counts = taken is True if self.aggregate == "count" else taken is not UNKNOWN
             wanted = self.where is None or self.where.value(alone) is True
-            if self.aggregate in ("sum", "avg"):
+            if self.aggregate in ("sum", "avg", "quantile"):
                 wanted = wanted and kind(taken) == "number"
             if counts and wanted and sight.now - self.span_ms < event.time <= sight.now:
                 found.append((event.time, taken))
-        return found
+        return sorted(found, key=lambda pair: pair[0])
 
 
 def kind(value: Any) -> str:
@@ -269,6 +277,12 @@ def extreme(values: Sequence[Any], pick: Any) -> Any:
     return pick(values) if kinds in ({"number"}, {"text"}) else UNKNOWN
 
 
+def nearest_rank(values: Sequence[Any], share: float) -> Any:
+    """The least of the values that so large a share of them does not exceed."""
+    ordered = sorted(values)
+    return next((value for place, value in enumerate(ordered, 1) if place >= share * len(values)), UNKNOWN)
+
+
 AGGREGATES: Mapping[str, Any] = {
     "count": lambda values, _: len(values),
     "sum": lambda values, _: float(exact_sum(values)),
@@ -277,4 +291,6 @@ AGGREGATES: Mapping[str, Any] = {
     "max": lambda values, _: extreme(values, max),
     "distinct": lambda values, _: len({(kind(value), value) for value in values}),
     "rate": lambda values, span_ms: len(values) / (span_ms / 1000),
+    "first": lambda values, _: values[0] if values else UNKNOWN,
+    "last": lambda values, _: values[-1] if values else UNKNOWN,
 }

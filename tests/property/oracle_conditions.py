@@ -30,8 +30,10 @@ def of_spans() -> SearchStrategy[Formula]:
     counts = st.builds(Span, st.just("count"), st.sampled_from([FAILED, Has("x"), Has("v"), Literal(True)]), SPANS)
     values = st.builds(Span, st.sampled_from(["sum", "avg", "min", "max", "rate"]), st.just(V), SPANS, where)
     distinct = st.builds(Span, st.just("distinct"), st.sampled_from([V, Field("x")]), SPANS, where)
+    ends = st.builds(Span, st.sampled_from(["first", "last"]), st.sampled_from([V, V, Field("x")]), SPANS, where)
+    quantile = st.builds(Span, st.just("quantile"), st.just(V), SPANS, where, st.sampled_from([0, 0.25, 0.5, 0.75, 1]))
     limits = st.sampled_from([0, 1, 2, 3, 4, 0.5]).map(Literal)
-    span = st.one_of(counts, counts, values, distinct)
+    span = st.one_of(counts, counts, values, distinct, ends, quantile)
     named = st.builds(Named, st.just("failures"), st.just(Span("count", FAILED, 5 * SECOND)))
     return composed(st.builds(Compare, st.one_of(span, named), SIGNS, limits))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.operators.aggregate import AGGREGATES
+from penstock.operators.aggregate import AGGREGATES, AggregateKind
 from penstock.operators.expression import TYPE_ERROR, UNKNOWN, Unknown
 from penstock.operators.expression_operator import same
 from penstock.operators.expression_value import kind_of
@@ -31,10 +32,12 @@ values = st.one_of(
 # What to draw from: often one kind only, or extremes would hardly ever be anything but a type error.
 streams = st.sampled_from([numbers, values, st.integers(-3, 3), st.sampled_from(["a", "b", "c"])])
 
+History = list[tuple[int, int | None, Any]]
+"""(N, time of an event or None for a look without an event, its value)"""
+
 
 @st.composite
-def histories(draw: st.DrawFn) -> list[tuple[int, int | None, Any]]:
-    """(N, time of an event or None for a look without an event, its value)"""
+def histories(draw: st.DrawFn) -> History:
     stream, now, history = draw(streams), 0, []
     for step, age, value in draw(
         st.lists(
@@ -78,6 +81,16 @@ def extreme(choose: Callable[[Sequence[Any]], Any]) -> Callable[[Sequence[Any]],
     return of
 
 
+def quantile(share: Fraction) -> Callable[[Sequence[Any]], Any]:
+    """The least number that so large a share of the numbers does not exceed."""
+
+    def of(content: Sequence[Any]) -> Any:
+        enough = (each for each in sorted(content) if sum(other <= each for other in content) >= share * len(content))
+        return next(enough, UNKNOWN)
+
+    return of
+
+
 def different(content: Sequence[Any]) -> int:
     seen: list[Any] = []
     for value in content:
@@ -94,27 +107,44 @@ MEANING: dict[str, Callable[[Sequence[Any]], Any]] = {
     "max": extreme(max),
     "distinct": different,
     "rate": lambda content: len(content) * 1000 / SPAN,
+    "first": lambda content: content[0] if content else UNKNOWN,
+    "last": lambda content: content[-1] if content else UNKNOWN,
+    "quantile": quantile(Fraction(1, 2)),
 }
+"""Of the values of a span, by time and then in the order in which they came."""
+SHARES = [Fraction(0), Fraction(1, 3), Fraction(3, 4), Fraction(99, 100), Fraction(1)]
 
 
 @pytest.mark.parametrize("name", AGGREGATES)
 @given(history=histories(), saved_at=st.integers(0, 40))
-def test_an_aggregate_is_what_the_events_of_its_span_say(
-    name: str, history: list[tuple[int, int | None, Any]], saved_at: int
+def test_an_aggregate_is_what_the_events_of_its_span_say(name: str, history: History, saved_at: int) -> None:
+    agree(AGGREGATES[name], (), MEANING[name], history, saved_at)
+
+
+@given(share=st.sampled_from(SHARES), history=histories(), saved_at=st.integers(0, 40))
+def test_a_quantile_of_any_share_is_a_number_of_its_span(share: Fraction, history: History, saved_at: int) -> None:
+    agree(AGGREGATES["quantile"], (share,), quantile(share), history, saved_at)
+
+
+def agree(
+    kind: AggregateKind,
+    share: tuple[Fraction, ...],
+    meaning: Callable[[Sequence[Any]], Any],
+    history: History,
+    saved_at: int,
 ) -> None:
-    kind = AGGREGATES[name]
-    aggregate, fed = kind.build(SPAN), []
+    aggregate, fed = kind.build(SPAN, *share), []
     for step, (now, time, value) in enumerate(history):
         if step == saved_at:
             dumped = msgspec.msgpack.decode(msgspec.msgpack.encode(portable(aggregate.dump())))
-            aggregate = kind.build(SPAN)
+            aggregate = kind.build(SPAN, *share)
             aggregate.load(restored(dumped))
         if time is not None:
             aggregate.add(time, value, now)
             if is_number(value) or not kind.of_numbers:
                 fed.append((time, value))
-        content = [(time, value) for time, value in fed if now - SPAN < time <= now]
-        check(aggregate.value(now), MEANING[name]([value for _, value in content]))
+        content = sorted(((time, value) for time, value in fed if now - SPAN < time <= now), key=itemgetter(0))
+        check(aggregate.value(now), meaning([value for _, value in content]))
         assert aggregate.next_change(now) == min((time + SPAN for time, _ in content), default=None)
 
 

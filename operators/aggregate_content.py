@@ -1,0 +1,150 @@
+"""What an aggregate holds: the events of its span, of which time takes away the oldest.
+
+N − span          N
+   │ ·  ·   ·  ·  │        content: events with time in (N − span, N], in whatever order they came
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable
+from itertools import accumulate
+from typing import Any, Protocol
+
+
+class Aggregate(Protocol):
+    """One aggregate of one key. Times are ms; `now` is N of the key and never goes back."""
+
+    def add(self, time: int, value: Any, now: int) -> None:
+        """Take an event, in any order of time; one that is out of the span at `now` is ignored."""
+
+    def value(self, now: int) -> Any:
+        """A JSON value, UNKNOWN of an empty span (`count sum distinct rate`: 0), TYPE_ERROR of values that do not go together."""
+
+    def next_change(self, now: int) -> int | None:
+        """The N at which the content shrinks next: its oldest time + span. None: it is empty."""
+
+    def dump(self) -> Any:
+        """The content as lists, numbers and texts."""
+
+    def load(self, dumped: Any) -> None:
+        """Take up the content of `dump`; only while empty."""
+
+
+class Count:
+    """How many events. Only their times are kept."""
+
+    __slots__ = ("_span", "_times")
+
+    def __init__(self, span: int) -> None:
+        self._span = span
+        self._times: deque[int] = deque()
+
+    def add(self, time: int, value: Any, now: int) -> None:
+        times, edge = self._times, now - self._span
+        if time <= edge:
+            return
+        if not times or time >= times[-1]:
+            times.append(time)
+        else:
+            times.insert(place_of(times, time), time)
+        while times[0] <= edge:
+            times.popleft()
+
+    def value(self, now: int) -> Any:
+        times, edge = self._times, now - self._span
+        while times and times[0] <= edge:
+            times.popleft()
+        return len(times)
+
+    def next_change(self, now: int) -> int | None:
+        self.value(now)
+        return self._times[0] + self._span if self._times else None
+
+    def dump(self) -> Any:
+        return steps_of(self._times)
+
+    def load(self, dumped: Any) -> None:
+        self._times = deque(accumulate(dumped))
+
+
+class OfValues(ABC):
+    """Keeps the values beside the times, and tells its child what enters and what leaves."""
+
+    __slots__ = ("_span", "_times", "_values")
+
+    def __init__(self, span: int) -> None:
+        self._span = span
+        self._times: deque[int] = deque()
+        self._values: deque[Any] = deque()
+
+    def add(self, time: int, value: Any, now: int) -> None:
+        times, edge = self._times, now - self._span
+        if time <= edge or not self._takes(value):
+            return
+        if not times or time >= times[-1]:
+            times.append(time)
+            self._values.append(value)
+        else:
+            place = place_of(times, time)
+            times.insert(place, time)
+            self._values.insert(place, value)
+        self._enter(value)
+        self._drop(edge)
+
+    def _drop(self, edge: int) -> None:
+        times = self._times
+        while times and times[0] <= edge:
+            times.popleft()
+            self._leave(self._values.popleft())
+
+    def value(self, now: int) -> Any:
+        self._drop(now - self._span)
+        return self._result()
+
+    def next_change(self, now: int) -> int | None:
+        self._drop(now - self._span)
+        return self._times[0] + self._span if self._times else None
+
+    def dump(self) -> Any:
+        return [steps_of(self._times), list(self._values)]
+
+    def load(self, dumped: Any) -> None:
+        steps, values = dumped
+        self._times.extend(accumulate(steps))
+        self._values.extend(values)
+        for value in values:
+            self._enter(value)
+
+    def _takes(self, value: Any) -> bool:
+        return True
+
+    @abstractmethod
+    def _enter(self, value: Any) -> None: ...
+
+    @abstractmethod
+    def _leave(self, value: Any) -> None: ...
+
+    @abstractmethod
+    def _result(self) -> Any: ...
+
+
+def place_of(times: deque[int], time: int) -> int:
+    """Where a late event goes: behind those of its time. Late events are mostly a little late, so look from the end."""
+    place = len(times)
+    for _ in range(32):
+        if not place or times[place - 1] <= time:
+            return place
+        place -= 1
+    return bisect_right(times, time, 0, place)
+
+
+def steps_of(times: Iterable[int]) -> list[int]:
+    """The first time and the differences; `accumulate` undoes it. Small numbers take few bytes in the log."""
+    steps, last = [], 0
+    for time in times:
+        steps.append(time - last)
+        last = time
+    return steps
