@@ -32,6 +32,8 @@ OnTransition = Callable[[KeyState, PlannedTrigger, int, Transition, Raw | None],
 """(key, trigger, its index, what happened, the record that did it or None if time did)."""
 OnEnd = Callable[[KeyState, int], bool]
 """(key, the instant at which its time was over): it is forgotten next. Whether a run without an outcome needs its events."""
+OnLook = Callable[[str, int], None]
+"""(key, watermark): the watermark has passed an instant that `look_after` was told, and has come to this."""
 
 
 class Takeover(NamedTuple):
@@ -55,6 +57,7 @@ class Keys:
         self._counters = counters
         self._unsaved = unsaved
         self._on_transition, self._on_end = on_transition, on_end
+        self.on_look: OnLook = lambda name, at: None
         self._triggers = tuple(enumerate(plan.triggers))
         self._watchers = tuple(
             (index, planned, planned.trigger.idle_unless) for index, planned in enumerate(plan.triggers)
@@ -215,6 +218,7 @@ class Keys:
         while (taken := self._ends.take(watermark)) is not None:
             at, name = taken
             self._advance_triggers(at)
+            self.on_look(name, at)
             self._end_if_over(name, at, watermark)
         self._advance_triggers(watermark)
         self.next_timer = min(self._timers.next, self._ends.next)
@@ -232,6 +236,10 @@ class Keys:
             self._arm(key)
 
     # --- forgetting: every key has one timer, which is moved on when it comes up, never by an event ------------------
+
+    def look_after(self, name: str, instant: int) -> None:
+        """`on_look` is called for the key once the watermark has *passed* the instant, or before: it tells the next one."""
+        self._end_after(name, instant)
 
     def _begin(self, name: str, now: int) -> KeyState:
         """The first event of a key, or the first since it was forgotten, at N `now`."""

@@ -19,10 +19,13 @@ class Settings(BaseModel):
 
 
 class ExpressionMark:
-    """Marks a field as a CEL expression. `condition`: must come out as true or false; `aggregates`: spans may be used."""
+    """Marks a field as a CEL expression. `condition`: must come out as true or false; `aggregates`: spans may be used.
 
-    def __init__(self, *, condition: bool = True, aggregates: bool = False) -> None:
-        self.condition, self.aggregates = condition, aggregates
+    `of_result`: it looks at a result, not at an event.
+    """
+
+    def __init__(self, *, condition: bool = True, aggregates: bool = False, of_result: bool = False) -> None:
+        self.condition, self.aggregates, self.of_result = condition, aggregates, of_result
 
 
 class TemplateMark:
@@ -44,6 +47,8 @@ SpanCondition = Annotated[str, ExpressionMark(aggregates=True), Field(min_length
 Value = Annotated[str, ExpressionMark(condition=False), Field(min_length=1, max_length=4096)]
 """An expression over one event whose value is used."""
 AnyExpression = Annotated[str, ExpressionMark(condition=False, aggregates=True), Field(min_length=1, max_length=4096)]
+ResultCondition = Annotated[str, ExpressionMark(of_result=True), Field(min_length=1, max_length=4096)]
+"""A condition over one result record: `state == "final"`."""
 Template = Annotated[str, TemplateMark()]
 
 
