@@ -215,13 +215,17 @@ class Keys:
 
     def advance(self, watermark: int) -> None:
         """The watermark has come to `watermark`: everything that was due fires, in time order over all keys."""
+        self._advance_looks(watermark)
+        self._advance_triggers(watermark)
+        self._advance_looks(watermark)  # at what has just fired, where it was over already
+        self.next_timer = min(self._timers.next, self._ends.next)
+
+    def _advance_looks(self, watermark: int) -> None:
         while (taken := self._ends.take(watermark)) is not None:
             at, name = taken
             self._advance_triggers(at)
             self.on_look(name, at)
             self._end_if_over(name, at, watermark)
-        self._advance_triggers(watermark)
-        self.next_timer = min(self._timers.next, self._ends.next)
 
     def _advance_triggers(self, watermark: int) -> None:
         while (taken := self._timers.take(watermark)) is not None:
