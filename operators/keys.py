@@ -20,6 +20,7 @@ from penstock.operators.record import Raw
 from penstock.operators.timers import Timers
 from penstock.operators.trigger import Transition
 from penstock.operators.unsaved import Unsaved
+from penstock.operators.watermark import END_OF_TIME
 
 KEYS_AT_ONCE = 1_000
 """So many are armed in a few milliseconds."""
@@ -74,6 +75,7 @@ class Keys:
         self._states: dict[str, KeyState] = {}
         self._by_bucket: dict[int, dict[str, None]] = {}
         self._forget = plan.context.forget
+        self._shows = plan.latest is not None
         self._ends = Timers()
         self._timers = Timers()
         self.next_timer = self._timers.next
@@ -215,17 +217,13 @@ class Keys:
 
     def advance(self, watermark: int) -> None:
         """The watermark has come to `watermark`: everything that was due fires, in time order over all keys."""
-        self._advance_looks(watermark)
-        self._advance_triggers(watermark)
-        self._advance_looks(watermark)  # at what has just fired, where it was over already
+        while (at := min(self._timers.next, self._ends.next)) <= watermark and at != END_OF_TIME:
+            if self._timers.next == at:  # what is due at an instant comes before what is over by then
+                self._advance_triggers(at if self._shows else min(watermark, self._ends.next))
+            elif (taken := self._ends.take(at)) is not None:
+                self.on_look(taken[1], at)
+                self._end_if_over(taken[1], at, watermark)
         self.next_timer = min(self._timers.next, self._ends.next)
-
-    def _advance_looks(self, watermark: int) -> None:
-        while (taken := self._ends.take(watermark)) is not None:
-            at, name = taken
-            self._advance_triggers(at)
-            self.on_look(name, at)
-            self._end_if_over(name, at, watermark)
 
     def _advance_triggers(self, watermark: int) -> None:
         while (taken := self._timers.take(watermark)) is not None:

@@ -72,10 +72,9 @@ class Latest:
 
     def take_away_over(self, name: str, at: int) -> None:
         """The watermark has come to `at`: what ended longer than `keep` before, of one key."""
-        for case, shown in list(self._cases.get(name, {}).items()):
-            due = self._due(shown)
-            if due is not None and due < at:
-                self._take_away(name, case)
+        dues = [(self._due(shown), case) for case, shown in self._cases.get(name, {}).items()]
+        for _, case in sorted((due, case) for due, case in dues if due is not None and due < at):
+            self._take_away(name, case)
         self._look_again(name)
 
     def end_key(self, name: str) -> None:

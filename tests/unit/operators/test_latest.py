@@ -260,3 +260,14 @@ def test_a_file_without_the_topic_remembers_nothing_of_it() -> None:
     stand = Stand(HEAD)
     stand.feed(stand.event(1, x="s"), stand.event(2, x="a"), stand.event(3, x="z"))
     assert "latest" not in str(stand.cut().delta.cells)
+
+
+def test_what_is_due_comes_in_the_order_of_time_however_far_time_goes_at_once() -> None:
+    text = KEEP.replace("keep: 10s", "keep: 3s").replace("outputs", "  every: {every: 10s, agent: none}\noutputs")
+    watched = Watched(text)
+    watched.at(5, "h", "s"), watched.at(11, "i"), watched.at(60, "j")
+    lines = [
+        (json.loads(each.value)["triggers"][0] if each.value else "gone", dict(each.headers)["ce_subject"].decode())
+        for each in watched.reader.written
+    ]
+    assert lines == [("seen", "h"), ("gone", "h"), ("every", "h"), ("gone", "h"), ("every", "i"), ("gone", "i")]
