@@ -101,7 +101,7 @@ def test_on_kafka_a_reader_finds_what_is_open_on_a_compacted_topic(
     name = unique_name("outputs")
     told_by_two(kafka_transport, tmp_path, name)
     check(kafka_transport, name)
-    topic = ConfigResource("topic", f"{name}.open")
-    (asked,) = AdminClient({"bootstrap.servers": kafka_transport.bootstrap}).describe_configs([topic]).values()
+    admin = AdminClient({"bootstrap.servers": kafka_transport.bootstrap})
+    (asked,) = admin.describe_configs([ConfigResource("topic", f"{name}.open")]).values()
     found = {setting: entry.value for setting, entry in asked.result(20).items()}
     assert {setting: found[setting] for setting in LATEST_SETTINGS} == LATEST_SETTINGS
