@@ -223,7 +223,7 @@ class Keys:
             elif (taken := self._ends.take(at)) is not None:
                 self.on_look(taken[1], at)
                 self._end_if_over(taken[1], at, watermark)
-        self.next_timer = min(self._timers.next, self._ends.next)
+        self.next_timer = at
 
     def _advance_triggers(self, watermark: int) -> None:
         while (taken := self._timers.take(watermark)) is not None:
