@@ -77,8 +77,7 @@ class Task:
         self._positions: dict[str, Position] = {}
         self._last_read: dict[str, Raw] = {}
         self._progress: Mapping[str, Progress] = {}
-        self._watermark = NEVER
-        self._tick = 0
+        self._watermark, self._tick = NEVER, 0
 
     # --- feeding ------------------------------------------------------------------------------------------------
 
