@@ -51,6 +51,7 @@ class Stock:
         implied = [] if last is None else last.outputs
         partials = [] if last is None else last.partials
         self._expected = [output for output in implied if self._can_be_missed(output.topic)]
+        self._compacted = layout.compacted
         self._missing = Counter(map(_as_written, self._expected))
         self._explained = {output.id for output in implied} | {f"{run}/{rev}" for run, _, rev, _ in partials}
 
@@ -96,14 +97,22 @@ class Stock:
 
     @property
     def missing(self) -> list[Output]:
-        """Outputs of the last delta that were not seen, in their order."""
+        """Outputs of the last delta that were not seen, in their order.
+
+        Of a compacted topic what stands before a record that was seen, under the same key, is not missing: it may have been
+        compacted away, and behind that record it would count again.
+        """
         left, missing = self._missing.copy(), list[Output]()
-        for output in self._expected:
-            written = _as_written(output)
-            if left[written] > 0:
+        settled = set[tuple[str, bytes | None]]()
+        for output in reversed(self._expected):
+            written, place = _as_written(output), (output.topic, output.key)
+            if left[written] == 0 and output.topic in self._compacted:
+                settled.add(place)
+            elif left[written] > 0:
                 left[written] -= 1
-                missing.append(output)
-        return missing
+                if place not in settled:
+                    missing.append(output)
+        return missing[::-1]
 
 
 def _as_written(output: Output) -> _Written:

@@ -27,6 +27,15 @@ LOG_SETTINGS = {
 """Penstock trims the log itself: a broker that deletes by age or size deletes the state of a quiet week."""
 OUTPUT_SETTINGS = {"max.message.bytes": str(REQUEST_BYTES_MAX)}
 """A dead letter is larger than the record that it holds, which may be as large as the broker's default allows."""
+LATEST_SETTINGS = {
+    "cleanup.policy": "compact",
+    "segment.ms": "3600000",
+    "max.compaction.lag.ms": "86400000",
+    "delete.retention.ms": "604800000",
+    **OUTPUT_SETTINGS,
+}
+"""The segment that is written to is never compacted, so it is closed every hour. Tombstones stay for a week: a reader that was
+away for longer begins anew."""
 PREVIEW_SETTINGS = {"cleanup.policy": "delete", "retention.ms": "3600000"}
 PREVIEW_PARTITIONS_MAX = 3
 LOG_MESSAGE_BYTES_MIN = 768 << 10
@@ -35,7 +44,7 @@ REPLICAS_MAX = 3
 MESSAGE_BYTES_DEFAULT = 1_048_588
 VISIBLE_SECONDS_MAX = 15.0
 
-Role = Literal["input", "log", "output", "previews"]
+Role = Literal["input", "log", "output", "latest", "previews"]
 Action = Literal["none", "create", "refuse"]
 
 
@@ -79,7 +88,9 @@ def plan(layout: Layout, world: World) -> list[TopicPlan]:
         return inputs
     partitions = inputs[0].partitions if inputs else 1
     ours = [_plan_ours(layout.log, "log", partitions, LOG_SETTINGS, world)]
-    ours += [_plan_ours(topic, "output", partitions, OUTPUT_SETTINGS, world) for topic in sorted(layout.outputs)]
+    plain = sorted(layout.outputs - layout.compacted)
+    ours += [_plan_ours(topic, "output", partitions, OUTPUT_SETTINGS, world) for topic in plain]
+    ours += [_plan_ours(topic, "latest", partitions, LATEST_SETTINGS, world) for topic in sorted(layout.compacted)]
     if layout.previews is not None:
         few = min(partitions, PREVIEW_PARTITIONS_MAX)
         ours.append(_plan_ours(layout.previews, "previews", few, PREVIEW_SETTINGS, world))
@@ -106,7 +117,7 @@ def _plan_ours(topic: str, role: Role, partitions: int, settings: Mapping[str, s
         replicas = min(REPLICAS_MAX, world.brokers)
         with_replicas = {**settings, "min.insync.replicas": str(max(1, replicas - 1))}
         return TopicPlan(topic, role, False, partitions, with_replicas, (), "create")
-    differences = (*_partition_differences(role, partitions, found), *_log_differences(topic, role, found))
+    differences = (*_partition_differences(role, partitions, found), *_setting_differences(topic, role, found))
     return TopicPlan(topic, role, True, partitions, settings, differences, "refuse" if differences else "none")
 
 
@@ -120,23 +131,28 @@ def _partition_differences(role: Role, partitions: int, found: Found) -> Iterabl
         yield f"{counts}: task p writes partition p only; name another topic, or make one with {partitions}"
 
 
-def _log_differences(topic: str, role: Role, found: Found) -> Iterable[str]:
-    if role != "log":
-        return
-    wrong = {
-        name: LOG_SETTINGS[name]
-        for name in ("cleanup.policy", "retention.ms", "retention.bytes")
-        if found.settings.get(name, LOG_SETTINGS[name]) != LOG_SETTINGS[name]
-    }
-    if found.message_bytes_max < LOG_MESSAGE_BYTES_MIN:
-        wrong["max.message.bytes"] = LOG_SETTINGS["max.message.bytes"]
+def _setting_differences(topic: str, role: Role, found: Found) -> Iterable[str]:
+    """Where other settings would lose what has to stay."""
+    if role == "log":
+        wrong = _wrong(found, LOG_SETTINGS, "cleanup.policy", "retention.ms", "retention.bytes")
+        if found.message_bytes_max < LOG_MESSAGE_BYTES_MIN:
+            wrong["max.message.bytes"] = LOG_SETTINGS["max.message.bytes"]
+        loss = "which would lose state"
+    else:
+        wrong = _wrong(found, LATEST_SETTINGS, "cleanup.policy") if role == "latest" else {}
+        loss = "which would lose what is the case for long"
     if wrong:
         found_text = ", ".join(f"{name}={found.settings[name]}" for name in wrong)
         wanted = ",".join(f"{name}={value}" for name, value in wrong.items())
         yield (
-            f"has {found_text}, which would lose state; run kafka-configs.sh --alter --entity-type topics "
+            f"has {found_text}, {loss}; run kafka-configs.sh --alter --entity-type topics "
             f"--entity-name {topic} --add-config {wanted}"
         )
+
+
+def _wrong(found: Found, settings: Mapping[str, str], *names: str) -> dict[str, str]:
+    """What should stand there instead; of a setting that is not told nothing is wrong."""
+    return {name: settings[name] for name in names if found.settings.get(name, settings[name]) != settings[name]}
 
 
 def absent(topics: Sequence[str]) -> str:

@@ -75,6 +75,8 @@ class Layout:
     outputs: frozenset[str]
     """Every topic that `Output.topic` may name."""
     previews: str | None = None
+    compacted: frozenset[str] = frozenset()
+    """Those of the outputs of which only the last record per key counts."""
 
     @property
     def prefix(self) -> str:

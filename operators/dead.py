@@ -28,6 +28,11 @@ def dead_letter(raw: Raw, letter: DeadLetter, topic: str) -> Output:
     return Output(coordinates(raw), topic, raw.key, raw.value, original + own)
 
 
+def condemn(raw: Raw) -> DeadLetter:
+    """Reads a record that nobody survives."""
+    return POISON
+
+
 def refused_output(output: Output, reason: str, topic: str) -> Output:
     """What takes the place of an output that its topic will never accept (protocol rule 15).
 

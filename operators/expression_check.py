@@ -39,11 +39,13 @@ class Scope:
 
     `defines`: the file's named expressions, name to text. `aggregates`: it may look back over spans (`when`, `until`).
     `roots`: where paths begin. `event` is the event, `record.time` is `moment.time`, any other root `x` is `moment.x`.
+    `advice` is what to say of a name that is none: where to look, `{name}` stands for it.
     """
 
     defines: Mapping[str, str] = field(default_factory=dict)
     aggregates: bool = False
     roots: frozenset[str] = TRIGGER_ROOTS
+    advice: str = "a field of the event is written `event.{name}`"
 
 
 def defines_named(tree: Node, scope: Scope) -> tuple[str, ...]:
@@ -104,7 +106,7 @@ class _Expander:
         if name in _LATER:
             return ExpressionError(f"`{name}` is not built yet; version {_LATER[name]} will have it", node.place)
         known = sorted({*self._scope.roots, *self._scope.defines})
-        message = f"nothing here is called `{name}`; a field of the event is written `event.{name}`"
+        message = f"nothing here is called `{name}`; {self._scope.advice.format(name=name)}"
         return ExpressionError(message, node.place, nearest(name, known))
 
     def _check_call(self, node: Call) -> None:

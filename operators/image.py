@@ -15,6 +15,7 @@ from penstock.operators.decode import event_class
 from penstock.operators.expression import Unknown, attribute_of
 from penstock.operators.key_state import KeyState, Moment
 from penstock.operators.keys import Keys
+from penstock.operators.latest import Latest
 from penstock.operators.plan import Plan
 from penstock.operators.record import Record
 from penstock.operators.unsaved import Unsaved
@@ -33,12 +34,13 @@ class Reading(NamedTuple):
 class Images:
     """Translates between a key's state and the log for one plan. `carried` is what the plan has no place for."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, latest: Latest) -> None:
         self._plan = plan
         self._kept = frozenset(plan.keeps_event)
         self._event = event_class(plan.keeps_event)
         self.slots = tuple(call.identity for call in plan.slots)
         self.carried = Carried()
+        self._latest = latest
         self._slot_of = {identity: slot for slot, identity in enumerate(self.slots)}
         self._trigger_of = {planned.identity: index for index, planned in enumerate(plan.triggers)}
 
@@ -54,6 +56,8 @@ class Images:
         }
         if self._plan.keeps_last and key.event is not None:
             cells[EVENT_CELL] = self.last_event(key)
+        if (shown := self._latest.dump(key.name)) is not None:
+            cells[self._latest.identity] = shown
         image = [key.last, key.context.dump(), [slot.dump() for slot in key.slots], cells]
         if self.carried:
             cells.update(self.carried.cells(key.name))
@@ -83,6 +87,11 @@ class Images:
         for place in range(0, len(taken), 3):
             key.slots[slot].add(*taken[place : place + 3])
 
+    def drop(self, name: str) -> None:
+        """What is known of a key beside its state."""
+        self.carried.drop(name)
+        self._latest.drop(name)
+
     def cell(self, key: KeyState, index: int) -> Any:
         return self._plan.triggers[index].trigger.dump(key.cells[index])
 
@@ -91,6 +100,8 @@ class Images:
             index = self._trigger_of.get(identity)
             if index is not None:
                 key.cells[index] = self._plan.triggers[index].trigger.load(dumped)
+            elif identity == self._latest.identity:
+                self._latest.load(key.name, dumped)
             elif identity != EVENT_CELL or self._load_event(key, dumped):
                 self.carried.keep_cell(key.name, identity, dumped)
 
@@ -99,6 +110,8 @@ class Images:
         cells: dict[str, dict[str, Any]] = {}
         for name, index in sorted(unsaved.cells):
             cells.setdefault(name, {})[self._plan.triggers[index].identity] = self.cell(keys[name], index)
+        for name in sorted(unsaved.shown):
+            cells.setdefault(name, {})[self._latest.identity] = self._latest.dump(name)
         if self._plan.keeps_last:
             for name in dict.fromkeys(fact[0] for fact in unsaved.facts):
                 key = keys.find(name)
@@ -147,7 +160,7 @@ class Images:
         for name, place, since in delta.forgotten:
             self._apply_facts(keys, delta.facts[done:place], reading)
             keys.forget(name, since)
-            self.carried.drop(name)
+            self.drop(name)
             done = place
         self._apply_facts(keys, delta.facts[done:], reading)
 

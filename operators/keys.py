@@ -20,6 +20,7 @@ from penstock.operators.record import Raw
 from penstock.operators.timers import Timers
 from penstock.operators.trigger import Transition
 from penstock.operators.unsaved import Unsaved
+from penstock.operators.watermark import END_OF_TIME
 
 KEYS_AT_ONCE = 1_000
 """So many are armed in a few milliseconds."""
@@ -32,6 +33,8 @@ OnTransition = Callable[[KeyState, PlannedTrigger, int, Transition, Raw | None],
 """(key, trigger, its index, what happened, the record that did it or None if time did)."""
 OnEnd = Callable[[KeyState, int], bool]
 """(key, the instant at which its time was over): it is forgotten next. Whether a run without an outcome needs its events."""
+OnLook = Callable[[str, int], None]
+"""(key, watermark): the watermark has passed an instant that `look_after` was told, and has come to this."""
 
 
 class Takeover(NamedTuple):
@@ -55,6 +58,7 @@ class Keys:
         self._counters = counters
         self._unsaved = unsaved
         self._on_transition, self._on_end = on_transition, on_end
+        self.on_look: OnLook = lambda name, at: None
         self._triggers = tuple(enumerate(plan.triggers))
         self._watchers = tuple(
             (index, planned, planned.trigger.idle_unless) for index, planned in enumerate(plan.triggers)
@@ -71,6 +75,7 @@ class Keys:
         self._states: dict[str, KeyState] = {}
         self._by_bucket: dict[int, dict[str, None]] = {}
         self._forget = plan.context.forget
+        self._shows = plan.latest is not None
         self._ends = Timers()
         self._timers = Timers()
         self.next_timer = self._timers.next
@@ -212,12 +217,13 @@ class Keys:
 
     def advance(self, watermark: int) -> None:
         """The watermark has come to `watermark`: everything that was due fires, in time order over all keys."""
-        while (taken := self._ends.take(watermark)) is not None:
-            at, name = taken
-            self._advance_triggers(at)
-            self._end_if_over(name, at, watermark)
-        self._advance_triggers(watermark)
-        self.next_timer = min(self._timers.next, self._ends.next)
+        while (at := min(self._timers.next, self._ends.next)) <= watermark and at != END_OF_TIME:
+            if self._timers.next == at:  # what is due at an instant comes before what is over by then
+                self._advance_triggers(at if self._shows else min(watermark, self._ends.next))
+            elif (taken := self._ends.take(at)) is not None:
+                self.on_look(taken[1], at)
+                self._end_if_over(taken[1], at, watermark)
+        self.next_timer = at
 
     def _advance_triggers(self, watermark: int) -> None:
         while (taken := self._timers.take(watermark)) is not None:
@@ -232,6 +238,10 @@ class Keys:
             self._arm(key)
 
     # --- forgetting: every key has one timer, which is moved on when it comes up, never by an event ------------------
+
+    def look_after(self, name: str, instant: int) -> None:
+        """`on_look` is called for the key once the watermark has *passed* the instant, or before: it tells the next one."""
+        self._end_after(name, instant)
 
     def _begin(self, name: str, now: int) -> KeyState:
         """The first event of a key, or the first since it was forgotten, at N `now`."""

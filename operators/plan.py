@@ -9,7 +9,8 @@ from penstock.operators.agent import AgentPlan
 from penstock.operators.aggregate import AggregateCall
 from penstock.operators.condition import Definitions
 from penstock.operators.context import ContextSettings
-from penstock.operators.result import ResultPlan
+from penstock.operators.result import LatestPlan, ResultPlan
+from penstock.operators.result_route import Route
 from penstock.operators.source import Source
 from penstock.operators.template import Template
 from penstock.operators.trigger import Trigger
@@ -59,6 +60,8 @@ class Plan:
     """Fields of the last event that must survive a restart: an expression reads them when time passes."""
     keeps_moment: bool
     """So must what is known about its record."""
+    routes: tuple[Route, ...] = ()
+    latest: LatestPlan | None = None
 
     @property
     def absence(self) -> str:
@@ -76,8 +79,9 @@ class Plan:
 
     @property
     def identities(self) -> tuple[str, ...]:
-        """What the memories of its keys are called in the log: those of its triggers and its aggregates."""
-        return (*(planned.identity for planned in self.triggers), *(call.identity for call in self.slots))
+        """What the memories of its keys are called in the log: of its triggers, its aggregates, and of what is shown."""
+        latest = () if self.latest is None else (self.latest.identity,)
+        return (*(planned.identity for planned in self.triggers), *(call.identity for call in self.slots), *latest)
 
     @property
     def keeps_last(self) -> bool:

@@ -21,6 +21,18 @@ from penstock.operators.run import CallEntry, Run, State
 
 SCHEMA_VERSION = 1
 SCHEMA = f"penstock.result/{SCHEMA_VERSION}"
+FIELDS = (
+    "schema", "pipeline", "version", "definition", "run", "rev", "attempt", "state", "reason", "agent", "key", "by",
+    "tenant", "episode", "triggers", "labels", "annotations", "answer", "text", "why", "usage", "degraded", "simulated",
+    "end", "supersedes", "corrects",
+)  # fmt: skip
+"""Of every record, in the order in which they are written."""
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "episode": ("id", "status", "starts_at", "ends_at"),
+    "why": ("fired_by", "condition", "values", "events", "from", "to", "route"),
+    "usage": ("calls", "input_tokens", "cached_input_tokens", "output_tokens", "cost", "currency"),
+}
+"""Of those fields that are maps and have the same parts in every record."""
 SEVERITIES: Mapping[str, int] = {
     "trace": 1, "debug": 5, "info": 9, "warning": 13, "error": 17, "critical": 21,
 }  # fmt: skip
@@ -43,8 +55,24 @@ class ResultPlan:
     currency: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LatestPlan:
+    """A compacted topic of what is the case. `keep` is how long (ms of event time) a case stays after its end."""
+
+    topic: str
+    keep: int
+
+    @property
+    def identity(self) -> str:
+        """The name of the cells that say what stands on this topic. No trigger has a name with a blank in it."""
+        return f"latest of {self.topic}"
+
+
 def result_outputs(run: Run, plan: ResultPlan, state: State) -> tuple[Output, ...]:
-    """The record of the run as it stands, revision `run.rev`: partials to the partials topic, everything else to both."""
+    """The record of the run as it stands, revision `run.rev`: partials to the partials topic, everything else to both.
+
+    What goes to the results topic comes first.
+    """
     identity = f"{run.id}/{run.rev}"
     value = orjson.dumps(result_record(run, plan, state))
     key, headers = run.key.encode(), _headers(run, plan, state, identity)

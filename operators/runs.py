@@ -25,6 +25,7 @@ from penstock.operators.continuation import Continues
 from penstock.operators.definitions import Definitions
 from penstock.operators.event import Answered, Ask, CallLost, Cancel, Streamed
 from penstock.operators.key_state import Counts
+from penstock.operators.outlet import Outlet
 from penstock.operators.run import Run
 from penstock.operators.unsaved import Unsaved
 
@@ -44,10 +45,15 @@ class Runs:
     """
 
     def __init__(
-        self, definitions: Definitions, unsaved: Unsaved, context_of: Callable[[str], Context], counters: Counts
+        self,
+        definitions: Definitions,
+        unsaved: Unsaved,
+        outlet: Outlet,
+        context_of: Callable[[str], Context],
+        counters: Counts,
     ) -> None:
         self._plan_of, self._context_of = definitions.plan_of, context_of
-        self._unsaved, self._counters = unsaved, counters
+        self._unsaved, self._outlet, self._counters = unsaved, outlet, counters
         self._runs: dict[str, Run] = {}
         self._queues: dict[tuple[str, str | None], Queue] = {}
         self._waiting = 0
@@ -134,10 +140,9 @@ class Runs:
             self._run_of_call.pop(call, None)
 
     def _publish(self, run: Run, action: Publish) -> None:
-        unsaved = self._unsaved
-        unsaved.publish(action.outputs, outcome=action.outcome)
+        self._outlet.publish(run, action)
         if action.suffix is not None:
-            unsaved.partials.append((run.id, run.attempt, run.rev, action.suffix))
+            self._unsaved.partials.append((run.id, run.attempt, run.rev, action.suffix))
         if action.state == "failed":
             self._counters["failed", run.agent or ""] += 1
         if action.state in ("final", "failed") and run.degraded:

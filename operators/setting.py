@@ -22,10 +22,12 @@ class Settings(BaseModel):
 
 class ExpressionMark:
     """Marks a field as a CEL expression. `condition`: must come out as true or false, `number`: as a number; `aggregates`: spans
-    may be used."""
+    may be used; `of_result`: it looks at a result, not at an event."""
 
-    def __init__(self, *, condition: bool = True, number: bool = False, aggregates: bool = False) -> None:
-        self.condition, self.number, self.aggregates = condition, number, aggregates
+    def __init__(
+        self, *, condition: bool = True, number: bool = False, aggregates: bool = False, of_result: bool = False
+    ) -> None:
+        self.condition, self.number, self.aggregates, self.of_result = condition, number, aggregates, of_result
 
 
 class TemplateMark:
@@ -63,6 +65,8 @@ Value = Annotated[str, ExpressionMark(condition=False), Field(min_length=1, max_
 Number = Annotated[str, ExpressionMark(condition=False, number=True), Field(min_length=1, max_length=4096)]
 """An expression over one event that gives a number."""
 AnyExpression = Annotated[str, ExpressionMark(condition=False, aggregates=True), Field(min_length=1, max_length=4096)]
+ResultCondition = Annotated[str, ExpressionMark(of_result=True), Field(min_length=1, max_length=4096)]
+"""A condition over one result record: `state == "final"`."""
 Template = Annotated[str, TemplateMark()]
 
 

@@ -22,7 +22,7 @@ import msgspec
 from penstock.operators.agent import open_run
 from penstock.operators.context import Context
 from penstock.operators.continuation import Continues, never
-from penstock.operators.dead import POISON, dead_letter
+from penstock.operators.dead import condemn, dead_letter
 from penstock.operators.decode import Read
 from penstock.operators.definitions import Definitions
 from penstock.operators.event import Answered, Arrived, CallLost, Effect, Ended, Event, Progress, Streamed, Ticked
@@ -30,7 +30,9 @@ from penstock.operators.image import Images
 from penstock.operators.intake import Merge
 from penstock.operators.key_state import Counts, KeyState, Moment
 from penstock.operators.keys import Keys
+from penstock.operators.latest import Latest
 from penstock.operators.occasion import Occasions
+from penstock.operators.outlet import Outlet
 from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.record import DeadLetter, Output, Raw
 from penstock.operators.runs import Runs
@@ -63,17 +65,19 @@ class Task:
         self._sources = {source.topic: source for source in plan.sources}
         self._origins = {source.topic: Origin(source.delay, source.idle) for source in plan.sources}
         self._merge = Merge(plan.sources) if len(plan.sources) > 1 else None
-        self._images = Images(plan)
         self._keys = Keys(plan, self._unsaved, self._transit, self._end_key, self.counters)
+        self._latest = Latest(plan.latest, plan.results, self._unsaved, self._keys.look_after)
+        self._keys.on_look = self._latest.take_away_over
+        self._images = Images(plan, self._latest)
         self._definitions = Definitions(plan)
-        self._runs = Runs(self._definitions, self._unsaved, self._context_of, self.counters)
+        outlet = Outlet(plan, self._latest, self._unsaved, self.counters)
+        self._runs = Runs(self._definitions, self._unsaved, outlet, self._context_of, self.counters)
         self._succession = Succession(plan, partition, self._images.carried, self._keys, self._runs, self._definitions)
         self._occasions = Occasions(plan, partition, self._generation_of)
         self._positions: dict[str, Position] = {}
         self._last_read: dict[str, Raw] = {}
         self._progress: Mapping[str, Progress] = {}
-        self._watermark = NEVER
-        self._tick = 0
+        self._watermark, self._tick = NEVER, 0
 
     # --- feeding ------------------------------------------------------------------------------------------------
 
@@ -107,7 +111,7 @@ class Task:
             source = self._sources[topic]
             self.counters["events", source.name] += len(records)
             self._origins[topic].heard(self._tick)
-            decode = _condemn if event.poison else source.decode
+            decode = condemn if event.poison else source.decode
             if self._merge is not None:
                 self._merge.add(source, records, decode)
             else:
@@ -197,6 +201,7 @@ class Task:
         """Counted when it goes, not while a run needs its events."""
         self._images.carried.drop(key.name)
         needed = self._runs.end_episodes(key.name, at, FORGOTTEN)
+        self._latest.end_key(key.name)
         if not needed:
             self.counters["forgotten", self.plan.name] += 1
         return needed
@@ -315,7 +320,7 @@ class Task:
         for key in self._keys.in_bucket(bucket.index, bucket.of):
             self._runs.forget_key(key.name)
             self._keys.drop(key.name)
-            self._images.carried.drop(key.name)
+            self._images.drop(key.name)
         for run_id, encoded in bucket.runs.items():
             self._runs.restore(run_id, encoded)
         for name, image in bucket.keys.items():
@@ -347,7 +352,8 @@ class Task:
         for _ in self._keys.arm_all(self._watermark, takeover):
             yield []
         self._succession.end_orphans()
-        yield self._take_effects()
+        for _ in self._latest.reopen(takeover.returned | takeover.anew, self._runs.in_episodes()):
+            yield self._take_effects()
 
     # --- how it stands ------------------------------------------------------------------------------------------
 
@@ -391,8 +397,3 @@ class Task:
     def backlogged(self) -> frozenset[str]:
         """Inputs whose intake should pause: a merge waits for the others."""
         return frozenset() if self._merge is None else self._merge.backlogged
-
-
-def _condemn(raw: Raw) -> DeadLetter:
-    """Reads a record that nobody survives."""
-    return POISON

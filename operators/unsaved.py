@@ -21,6 +21,8 @@ class Unsaved:
         self.facts: list[Fact] = []
         self.forgotten: list[Forgotten] = []
         self.cells: set[tuple[str, int]] = set()
+        self.shown: set[str] = set()
+        """Keys of which something else stands on the topic `latest`."""
         self.runs: dict[str, None] = {}
         self.partials: list[tuple[str, int, int, str]] = []
         self.outputs: list[Output] = []
@@ -42,6 +44,7 @@ class Unsaved:
         """A key ends here, with the changes of its cells: `cells` is how many it has."""
         self.forgotten.append((name, len(self.facts), since))
         self.bytes += len(name)
+        self.shown.discard(name)
         self.cells.difference_update((name, index) for index in range(cells))
 
     @property

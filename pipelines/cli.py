@@ -226,7 +226,7 @@ def tail(
     set_: Sets = None,
     env_file: EnvFile = None,
     json: Annotated[bool, typer.Option("--json", help="One record a line, as it is.")] = False,
-    topic: Annotated[str, typer.Option(help="results, partials or dead.")] = "results",
+    topic: Annotated[str, typer.Option(help="results, partials, dead, latest, or the topic of a route.")] = "results",
     until_idle: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="End when nothing came for so long.")
     ] = None,

@@ -24,11 +24,10 @@ from penstock.pipelines.show import ResultPrinter, dead_line, screen
 def tail(loaded: Loaded, *, topic: str, json: bool, broker: str, until_idle: float | None) -> None:
     """Until Ctrl-C, or `until_idle` seconds without a record. Creates nothing; raises Unreachable for what is not there."""
     spec, pipeline = usable(loaded)
-    names = {
-        "results": spec.output_topics.results,
-        "partials": spec.output_topics.partials,
-        "dead": spec.output_topics.dead,
-    }
+    topics = spec.output_topics
+    names = {"results": topics.results, "partials": topics.partials, "dead": topics.dead}
+    names |= {"latest": topics.latest} if topics.latest is not None else {}
+    names |= {topic: topic for topic in topics.routes}
     if topic not in names:
         known = ", ".join(names)
         raise Misused(f"there is no topic {topic!r} to follow", where="--topic", remedy=f"write one of: {known}")

@@ -15,13 +15,15 @@ from penstock.operators.error import Rejected
 from penstock.operators.expression import Scope, compile_expression
 from penstock.operators.model import ModelSettings
 from penstock.operators.plan import Plan, PlannedTrigger
-from penstock.operators.result import ResultPlan
+from penstock.operators.result import LatestPlan, ResultPlan
+from penstock.operators.result_route import RESULT_SCOPE, Route
 from penstock.operators.source import Source, build_source
 from penstock.operators.template import Template
 from penstock.operators.trigger import Trigger, TriggerSettings
 from penstock.operators.trigger_kinds import KINDS
 from penstock.pipelines.definition import Reviver
 from penstock.pipelines.load import Loaded
+from penstock.pipelines.output_settings import latest_output
 from penstock.pipelines.spec import Spec
 
 IDENTITY_CHARACTERS = 12
@@ -77,6 +79,10 @@ class _Compiler:
             uses_moment=self._uses_moment(),
             keeps_event=tuple(sorted({field for condition in by_time for field in condition.compiled.own_fields})),
             keeps_moment=any(condition.compiled.own_moment for condition in by_time),
+            routes=tuple(
+                Route(route.topic, compile_expression(route.where, RESULT_SCOPE)) for route in self._spec.outputs.routes
+            ),
+            latest=self._latest(),
         )
         return Pipeline(plan, self._layout(sources), self._spec.models)
 
@@ -143,14 +149,19 @@ class _Compiler:
             partials=topics.partials,
         )
 
+    def _latest(self) -> LatestPlan | None:
+        latest = latest_output(self._spec.outputs)
+        return None if latest is None else LatestPlan(latest.topic, latest.keep)
+
     def _layout(self, sources: Iterable[Source]) -> Layout:
         topics = self._spec.output_topics
         return Layout(
             namespace=self._spec.namespace,
             name=self._spec.name,
             inputs={source.topic: source.start for source in sources},
-            outputs=frozenset({topics.results, topics.partials, topics.dead}),
+            outputs=topics.written,
             previews=topics.previews,
+            compacted=frozenset() if topics.latest is None else frozenset({topics.latest}),
         )
 
 

@@ -19,14 +19,11 @@ from penstock.pipelines.attachment import file_named
 from penstock.pipelines.document import Map, Node, Scalar, key_place, matching, plain_value
 from penstock.pipelines.lint_expression import expression_problems
 from penstock.pipelines.lint_forget import forget_problems
+from penstock.pipelines.lint_outputs import output_topic_problems, route_problems
 from penstock.pipelines.lint_template import template_problems
 from penstock.pipelines.output_settings import checked_topic
 from penstock.pipelines.problem import Code, Problem, nearest_name
 
-OUTPUT_TOPICS = (
-    "outputs.results", "outputs.partials", "outputs.partials.topic", "outputs.partials.preview", "outputs.dead",
-    "outputs.dead.topic",
-)  # fmt: skip
 Rule = Callable[[Map], Iterator[Problem]]
 
 
@@ -99,18 +96,6 @@ def _same_topic(root: Map) -> Iterator[Problem]:
         first.setdefault(node.text, path)
 
 
-def _output_topics(root: Map) -> Iterator[Problem]:
-    """What a pipeline writes it must not read, and every output has a topic of its own: records are known by their topic."""
-    taken = {node.text: f"read by source `{path[1]}`" for path, node in _texts(root, "sources.*.topic")}
-    for pattern in OUTPUT_TOPICS:
-        for path, node in _texts(root, pattern):
-            what = ".".join(map(str, path))
-            if node.text in taken:
-                message = f"the topic `{node.text}` is {taken[node.text]} already"
-                yield Problem(Code.SAME_TOPIC, node.place, message, expected=f"another topic for `{what}`")
-            taken.setdefault(node.text, f"written as `{what}`")
-
-
 def _topic_names(root: Map) -> Iterator[Problem]:
     for _, node in _texts(root, "sources.*.topic"):
         try:
@@ -171,7 +156,8 @@ RULES: tuple[Rule, ...] = (
     _reserved_agent,
     _agent_without_model,
     _same_topic,
-    _output_topics,
+    output_topic_problems,
+    route_problems,
     _topic_names,
     _key_over_http,
 )

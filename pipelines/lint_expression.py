@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from penstock.operators.expression import RESERVED_NAMES, Compiled, ExpressionError, Scope, compile_expression
 from penstock.operators.expression_code import noun
 from penstock.operators.expression_error import Place as Offset
+from penstock.operators.result_route import RESULT_SCOPE
 from penstock.operators.setting import ExpressionMark
 from penstock.operators.source import SourceSettings, build_source
 from penstock.pipelines.document import Map, Path, Scalar, key_place, matching
@@ -58,7 +59,7 @@ def _defines(root: Map) -> dict[str, str]:
 
 
 def _compiled(path: Path, text: str, mark: ExpressionMark, defines: Mapping[str, str]) -> Compiled | ExpressionError:
-    scope = Scope(defines=defines, aggregates=mark.aggregates)
+    scope = RESULT_SCOPE if mark.of_result else Scope(defines=defines, aggregates=mark.aggregates)
     try:
         compiled = compile_expression(text, scope)
         if path[0] == "sources" and not mark.condition:

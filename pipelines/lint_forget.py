@@ -1,4 +1,4 @@
-"""Nothing can last longer than its key is remembered: spans, cooldowns, waits and periods against `context.forget`."""
+"""Nothing can last longer than its key is remembered: spans, cooldowns, waits, periods, `keep` against `context.forget`."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def forget_problems(root: Map) -> Iterator[Problem]:
         yield from _schedules(root, limit)
         yield from _default_seasons(root, limit)
         yield from _spans(root, limit)
+        yield from _kept(root, limit)
 
 
 def _fields(root: Map, limit: int) -> Iterator[Problem]:
@@ -106,6 +107,14 @@ def _spans(root: Map, limit: int) -> Iterator[Problem]:
                 if span.ms > limit:
                     what = f"the span of `{name}`, {duration_text(span.ms)},"
                     yield _problem(place_in(part.node, span.place.offset), what, span.ms, limit, "span")
+
+
+def _kept(root: Map, limit: int) -> Iterator[Problem]:
+    """What is shown of a key goes with it."""
+    node = node_at(root, ("outputs", "latest", "keep"))
+    length = _duration(node)
+    if node is not None and length is not None and length > limit:
+        yield _problem(node.place, f"a case kept for {duration_text(length)}", length, limit, "`keep`")
 
 
 def _spans_in(text: str) -> Iterator[tuple[str, Duration]]:

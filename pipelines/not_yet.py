@@ -64,7 +64,6 @@ LATER: tuple[Later, ...] = (
     *_fields("agents.*.", "0.5", "escalate"),
     *_fields("agents.*.limits.", "0.4", "steps"),
     *_fields("agents.*.limits.", "0.5", "cost"),
-    *_fields("outputs.", "0.3", "latest", "routes"),
     *_fields("outputs.", "0.4", "approvals"),
     *_fields("outputs.", "0.7", "audit"),
     *_fields("outputs.dead.", "0.6", "payload"),

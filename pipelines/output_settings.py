@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from penstock.operators.setting import Settings, Text
+from penstock.operators.setting import Duration, ResultCondition, Settings, Text
 
 _TOPIC_PATTERN = r"[A-Za-z0-9._-]{1,249}"
 _TOPIC = re.compile(_TOPIC_PATTERN)
@@ -42,6 +42,28 @@ class DeadOutput(Settings):
     topic: TopicName | None = Field(default=None, description="Default: {namespace}.{name}.dead.")
 
 
+class LatestOutput(Settings):
+    """Where the newest result of every case stands while it is the case."""
+
+    topic: TopicName = Field(description="Compacted; one record per trigger and key.", examples=["ssh-open"])
+    keep: Duration = Field(
+        default=0,
+        description="How long (event time) the last record stays after its episode ended, or after the firing where "
+        "there is no episode; then it is deleted. 0s: only what is open is there.",
+        examples=["24h"],
+    )
+
+
+class RouteSettings(Settings):
+    """Results that are written to one more topic."""
+
+    topic: TopicName = Field(description="A name, never made of data.", examples=["secops-pages"])
+    where: ResultCondition = Field(
+        description="Which results; it sees the fields of the record, and what is unknown is not routed.",
+        examples=['labels.severity == "critical" && state in ["final", "resolved"]'],
+    )
+
+
 class OutputSettings(Settings):
     """Topics for what comes out. What is not named is called {namespace}.{name}.<what>."""
 
@@ -52,6 +74,16 @@ class OutputSettings(Settings):
     dead: TopicName | DeadOutput | None = Field(
         default=None, description="Records that cannot be used.", examples=["ssh-dead"]
     )
+    latest: TopicName | LatestOutput | None = Field(
+        default=None,
+        description="A compacted topic of what is the case now; none unless it is named.",
+        examples=[{"topic": "ssh-open", "keep": "24h"}],
+    )
+    routes: list[RouteSettings] = Field(
+        default=[],
+        description="Results that go to further topics, too: once per topic, in the same transaction.",
+        examples=[[{"topic": "secops-pages", "where": 'labels.severity == "critical"'}]],
+    )
 
 
 class OutputTopics(Settings):
@@ -61,6 +93,14 @@ class OutputTopics(Settings):
     partials: str
     previews: str
     dead: str
+    latest: str | None
+    routes: tuple[str, ...]
+
+    @property
+    def written(self) -> frozenset[str]:
+        """All that commits write to."""
+        latest = () if self.latest is None else (self.latest,)
+        return frozenset({self.results, self.partials, self.dead, *latest, *self.routes})
 
 
 def output_topics(settings: OutputSettings, prefix: str) -> OutputTopics:
@@ -69,9 +109,18 @@ def output_topics(settings: OutputSettings, prefix: str) -> OutputTopics:
     if not isinstance(partials, PartialsOutput):
         partials = PartialsOutput(topic=partials)
     dead = settings.dead.topic if isinstance(settings.dead, DeadOutput) else settings.dead
+    latest = latest_output(settings)
     return OutputTopics(
         results=settings.results or f"{prefix}.results",
         partials=partials.topic or f"{prefix}.partials",
         previews=partials.preview or f"{prefix}.previews",
         dead=dead or f"{prefix}.dead",
+        latest=None if latest is None else latest.topic,
+        routes=tuple(dict.fromkeys(route.topic for route in settings.routes)),
     )
+
+
+def latest_output(settings: OutputSettings) -> LatestOutput | None:
+    """However it is written."""
+    named = settings.latest
+    return LatestOutput(topic=named) if isinstance(named, str) else named

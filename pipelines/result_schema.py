@@ -7,6 +7,7 @@ from typing import Any
 
 from penstock.operators.agent import AgentPlan
 from penstock.operators.dead import PREFIX
+from penstock.operators.latest import GONE
 from penstock.operators.result import SCHEMA
 from penstock.pipelines.compile import Pipeline
 from penstock.pipelines.growing import SCHEMA as PREVIEW_SCHEMA
@@ -129,6 +130,11 @@ _DEAD_LETTER = {
     },
     "payload": {"description": "The record's value; none where it was refused."},
 }
+_GONE = {
+    "name": "A tombstone: what stood under this key is not the case any more",
+    "headers": {"type": "object", "properties": {"ce_type": {"const": GONE}}},
+    "payload": {"type": "null"},
+}
 _PREVIEW = {
     "name": PREVIEW_SCHEMA,
     "contentType": "application/json",
@@ -157,6 +163,8 @@ def asyncapi_document(spec: Spec, pipeline: Pipeline) -> dict[str, Any]:
         "partials": _channel(topics.partials, results),
         "dead": _channel(topics.dead, ["dead_letter"]),
         "previews": _channel(topics.previews, ["preview"]),
+        **{f"route_{number}": _channel(topic, results) for number, topic in enumerate(topics.routes, start=1)},
+        **({} if topics.latest is None else {"latest": _channel(topics.latest, [*results, "gone"])}),
     }
     return {
         "asyncapi": "3.0.0",
@@ -167,7 +175,7 @@ def asyncapi_document(spec: Spec, pipeline: Pipeline) -> dict[str, Any]:
         "operations": {
             f"publish_{name}": {"action": "send", "channel": {"$ref": f"#/channels/{name}"}} for name in written
         },
-        "components": {"messages": {**results, "dead_letter": _DEAD_LETTER, "preview": _PREVIEW}},
+        "components": {"messages": {**results, "dead_letter": _DEAD_LETTER, "gone": _GONE, "preview": _PREVIEW}},
     }
 
 

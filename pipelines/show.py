@@ -13,7 +13,7 @@ from rich.text import Text
 from penstock.operators.record import Raw
 from penstock.operators.result import read_result
 
-STYLES = {"final": "green", "failed": "red", "resolved": "cyan", "partial": "dim"}
+STYLES = {"final": "green", "failed": "red", "resolved": "cyan", "partial": "dim", "gone": "dim"}
 ANSWER_CHARACTERS_MAX = 200
 KEY_COLUMNS_MAX = 24
 """A longer key goes on in the line below."""
@@ -62,7 +62,14 @@ class ResultPrinter:
 
 
 def result_columns(raw: Raw) -> Columns:
-    """What a simulated model said is labelled; so is everything in which a result is less than was asked for."""
+    """What a simulated model said is labelled; so is everything in which a result is less than was asked for.
+
+    A tombstone says what it ended.
+    """
+    if raw.value is None:
+        headers = {name: value.decode("utf-8", "replace") for name, value in raw.headers}
+        time, said = _until_seconds(headers.get("ce_time", "")), Text(headers.get("ce_id", "").partition("/")[0])
+        return Columns(time, headers.get("ce_subject", ""), "", "gone", said)
     record = read_result(raw)
     state = record.get("state", "?")
     said = Text(_said(record))

@@ -99,6 +99,10 @@ class Worker:
         """The next record to be fed."""
         return self._at
 
+    @property
+    def watermark(self) -> int | None:
+        return self._task.watermark
+
     def feed(self, count: int, elapsed: int) -> None:
         """The next `count` records in one batch, `elapsed` ms of processing time later."""
         batch = self.records[self._at : self._at + count]

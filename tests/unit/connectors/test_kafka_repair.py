@@ -131,3 +131,30 @@ def test_records_of_others_say_nothing(foreign: Output) -> None:
 def test_a_result_of_ours_that_no_delta_explains_means_that_the_log_lost_its_end() -> None:
     with pytest.raises(Damaged, match=r"^results/3@45: 3-b/1 was written after the last entry of the log \(seq 8\)"):
         stock(last(output("3-a/1"))).saw(lying(output("3-b/1"), 45))
+
+
+def shown(identity: str, *, case: bytes, gone: bool = False) -> Output:
+    return Output(identity, "open", case, None if gone else identity.encode(), headers(identity))
+
+
+def compacted(*outputs: Output) -> Stock:
+    """Of a last delta with these on a compacted topic."""
+    layout = Layout("dev", "watch", {"auth": "earliest"}, frozenset({"results", "open"}), compacted=frozenset({"open"}))
+    delta = Delta(header=Header(seq=8, incarnation=2, sent={"open": 40}), outputs=list(outputs))
+    return Stock(layout, 3, delta, {"open": Span(0, 50), "results": Span(0, 1)})
+
+
+def test_what_a_compacted_topic_has_replaced_is_not_missing() -> None:
+    """Written again behind its tombstone it would be the case again."""
+    final, gone, other = shown("3-a/1", case=b"A"), shown("3-a/gone", case=b"A", gone=True), shown("3-b/1", case=b"B")
+    taken = compacted(final, gone, other)
+    taken.saw(lying(gone, 43))
+    assert taken.missing == [other]
+
+
+def test_of_a_torn_commit_what_comes_later_under_a_key_is_missing_on_a_compacted_topic_too() -> None:
+    final, gone = shown("3-a/1", case=b"A"), shown("3-a/gone", case=b"A", gone=True)
+    taken = compacted(final, gone)
+    taken.saw(lying(final))
+    assert taken.missing == [gone]
+    assert compacted(final, gone).missing == [final, gone]

@@ -1,8 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from penstock.connectors.kafka_topics import LOG_SETTINGS, Found, TopicPlan, World, absent, plan, refuse
+from penstock.connectors.kafka_topics import (
+    LATEST_SETTINGS,
+    LOG_SETTINGS,
+    Found,
+    TopicPlan,
+    World,
+    absent,
+    plan,
+    refuse,
+)
 from penstock.connectors.port import Layout
 from penstock.operators.error import Unreachable
 
@@ -54,3 +65,34 @@ def test_topics_as_they_should_be_are_left_alone() -> None:
     plans = planned({**INPUTS, "dev.p.log": Found(6, LOG_SETTINGS), "results": Found(6), "previews": Found(1)})
     assert {each.action for each in plans.values()} == {"none"}
     refuse(plans.values(), "kafka here")
+
+
+COMPACTED = replace(LAYOUT, outputs=frozenset({"results", "open"}), compacted=frozenset({"open"}))
+
+
+def planned_latest(found: Found | None) -> TopicPlan:
+    topics = INPUTS if found is None else {**INPUTS, "open": found}
+    (latest,) = [each for each in plan(COMPACTED, World(3, topics)) if each.topic == "open"]
+    return latest
+
+
+def test_a_compacted_output_is_created_so_that_it_is_compacted_soon() -> None:
+    latest = planned_latest(None)
+    assert (latest.role, latest.action, latest.partitions) == ("latest", "create", 6)
+    assert latest.settings == {**LATEST_SETTINGS, "min.insync.replicas": "2"}
+    assert latest.settings["cleanup.policy"] == "compact"
+
+
+@pytest.mark.parametrize("policy", ["delete", "compact,delete"])
+def test_a_compacted_output_that_would_lose_what_is_open_for_long_is_refused(policy: str) -> None:
+    latest = planned_latest(Found(6, {"cleanup.policy": policy, "segment.ms": "1"}))
+    assert latest.action == "refuse"
+    (sentence,) = latest.differences
+    assert sentence.startswith(
+        f"has cleanup.policy={policy}, which would lose what is the case for long; run kafka-configs.sh"
+    )
+    assert sentence.endswith("--entity-name open --add-config cleanup.policy=compact")
+
+
+def test_other_settings_of_a_compacted_output_are_the_users() -> None:
+    assert planned_latest(Found(6, {"cleanup.policy": "compact", "segment.ms": "1"})).action == "none"

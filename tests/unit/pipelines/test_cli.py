@@ -196,6 +196,26 @@ def test_a_pipeline_runs_on_a_file_that_nobody_prepared(tmp_path: Path) -> None:
     assert raw["value"] == {"user": "nobody"}
 
 
+def test_tail_follows_what_is_the_case_and_routes_by_their_topics(tmp_path: Path) -> None:
+    outputs = "outputs: {latest: {topic: open, keep: 1m}, routes: [{topic: pages, where: 'key == \"web-1\"'}]}\n"
+    file, broker = written(tmp_path, RULES + outputs), ("--broker", f"sqlite:{tmp_path / 'watch.db'}")
+    events = [{"user": "root", "host": "web-2"}, *failures(3)]
+    assert penstock("feed", file, "--input", recording(tmp_path, events), *broker).code == 0
+    run = [*COMMAND, "run", str(file), *broker, "--until-idle", "0.2"]
+    assert subprocess.run(run, capture_output=True, timeout=60, check=False).returncode == 0
+    for topic, states in {
+        "open": None,
+        "latest": [["web-2", "root"], ["web-1", "many"]],
+        "pages": [["web-1", "many"]],
+    }.items():
+        shown = penstock("tail", file, *broker, "--topic", topic, "--until-idle", "0.2")
+        if states is None:
+            assert shown.code == 2
+            assert "write one of: results, partials, dead, latest, pages" in shown.err
+        else:
+            assert [line.split()[2:4] for line in shown.out.splitlines()] == states
+
+
 def test_run_makes_its_sources_on_an_embedded_broker_and_ends_cleanly_on_a_signal(tmp_path: Path) -> None:
     broker = f"sqlite:{tmp_path / 'watch.db'}"
     command = [*COMMAND, "run", str(written(tmp_path, RULES)), "--broker", broker]

@@ -9,6 +9,7 @@ from tests.command_line import RULES, written
 from tests.stage import WATCH
 
 from penstock.operators.error import Rejected
+from penstock.operators.result import LatestPlan
 from penstock.pipelines.compile import Pipeline, compile_pipeline
 from penstock.pipelines.load import load_pipeline
 
@@ -119,3 +120,17 @@ triggers:
 """
     (trigger,) = compiled(tmp_path, text).plan.triggers
     assert [name for name, _ in trigger.values] == ["used", "shown"]
+
+
+def test_every_output_is_in_the_layout_and_the_one_of_what_is_the_case_is_compacted(tmp_path: Path) -> None:
+    routes = "routes: [{topic: pages, where: 'end'}, {topic: pages, where: '!end'}]"
+    with_latest = compiled(tmp_path, RULES + f"outputs: {{latest: {{topic: open, keep: 1h}}, {routes}}}\n")
+    own = {"dev.rules.results", "dev.rules.partials", "dev.rules.dead"}
+    assert with_latest.layout.outputs == own | {"open", "pages"}
+    assert with_latest.layout.compacted == {"open"}
+    assert [route.topic for route in with_latest.plan.routes] == ["pages", "pages"]
+    assert with_latest.plan.latest == LatestPlan("open", 3_600_000)
+    plain = compiled(tmp_path, RULES)
+    assert plain.layout.outputs == own
+    assert (plain.layout.compacted, plain.plan.latest) == (frozenset(), None)
+    assert compiled(tmp_path, RULES + "outputs: {latest: open}\n").plan.latest == LatestPlan("open", 0)

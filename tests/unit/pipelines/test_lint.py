@@ -98,6 +98,16 @@ def test_the_base_of_these_tests_is_fine(tmp_path: Path) -> None:
         ("triggers:", "context: {forget: 48h}\ntriggers:\n  o: {cron: 0 6 * * MON-SAT}", None, 0, 0),
         ("triggers:", "context: {forget: 47h}\ntriggers:\n  o: {cron: 0 6 * * 1-6}", Code.FORGETS_TOO_SOON, 10, 13),
         ("triggers:", "context: {forget: 1h}\ntriggers:\n  o: {cron: 0 6 * *}", Code.WRONG_VALUE, 10, 13),
+        (
+            "triggers:",
+            "outputs: {latest: {topic: o, keep: 2m}}\ncontext: {forget: 1m}\ntriggers:",
+            Code.FORGETS_TOO_SOON,
+            8,
+            36,
+        ),
+        ("triggers:", "outputs: {latest: {topic: o, keep: 1m}}\ncontext: {forget: 1m}\ntriggers:", None, 0, 0),
+        ("triggers:", "outputs: {latest: {keep: 1m}}\ntriggers:", Code.MISSING_FIELD, 8, 11),
+        ("triggers:", "outputs: {latest: {topic: o, keep: 5}}\ntriggers:", Code.WRONG_VALUE, 8, 36),
         ("ask: {ask: Well?}", "ask: {ask: Well?}\n  b: {ask: Well?}\n  c: {ask: '{{ ky }}'}", Code.TEMPLATE, 15, 16),
         ("Well?", "'{{ values.failurs }}'", Code.TEMPLATE, 13, 18),
         ("Well?", "'{{ key'", Code.TEMPLATE, 13, 15),
@@ -249,3 +259,82 @@ def test_what_a_template_will_be_able_to_name_says_when(tmp_path: Path, name: st
     (problem,) = problems(tmp_path, with_lines("ask: Well?", "ask: 'So {{ " + name + " }}?'"))
     assert (problem.code, problem.place.line, problem.place.column) == (Code.NOT_BUILT_YET, 13, 21)
     assert f"comes with version {version}" in problem.message
+
+
+ROUTED = BASE.replace("agent: ask}", "agent: ask, labels: {severity: page}}").replace(
+    "ask: Well?}", "ask: Well?, answer: {verdict: {type: string}}}"
+)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "column"),
+    [
+        ("{latest: t}", 19),
+        ("{latest: {topic: dev.p.log, keep: 1h}}", 27),
+        ("{results: r, latest: r}", 31),
+        ("{routes: [{topic: t, where: 'true'}]}", 28),
+        ("{routes: [{topic: dev.p.log, where: 'true'}]}", 28),
+        ("{routes: [{topic: dev.p.results, where: 'true'}]}", 28),
+        ("{routes: [{topic: a, where: 'true'}, {topic: l, where: 'true'}], latest: l}", 55),
+        (
+            "{routes: [{topic: a, where: 'true'}, {topic: a, where: 'true'}], results: dev.p.partials, partials: p}",
+            None,
+        ),
+        ("{routes: [{topic: a b, where: 'true'}]}", 28),
+        ("{dead: dev.p.previews}", 17),
+    ],
+)
+def test_a_further_output_has_a_topic_that_nothing_else_has_but_another_route(
+    tmp_path: Path, outputs: str, column: int | None
+) -> None:
+    found = problems(tmp_path, f"{BASE}outputs: {outputs}\n")
+    assert [(problem.place.line, problem.place.column) for problem in found] == (
+        [] if column is None else [(14, column)]
+    )
+    assert {problem.code for problem in found} <= {Code.SAME_TOPIC, Code.WRONG_VALUE}
+
+
+def test_a_source_that_is_an_output_by_default_is_refused(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, with_lines("topic: t", "topic: dev.p.results"))
+    assert (problem.code, problem.message) == (
+        Code.SAME_TOPIC,
+        "the topic `dev.p.results` is written as `outputs.results` already",
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "column", "message", "nearest"),
+    [
+        ("lables.severity == \"page\"", 35, "nothing here is called `lables`; a route sees the fields of the result", "labels"),
+        ("event.x == 1", 35, "nothing here is called `event`; a route sees", None),
+        ("failures > 3", 35, "nothing here is called `failures`; a route sees", None),
+        ("count(state == \"final\", 5m) > 3", 35, "`count` looks back over a span", None),
+        ("key", 35, "a condition is true or false, and this is a text", None),
+        ("rev + 1", 35, "a condition is true or false, and this is a number", None),
+        ("labels.sevrity == \"page\"", 42, "the `labels` of a result has no `sevrity`", "severity"),
+        ("labels[\"sevrity\"] == \"page\"", 42, "the `labels` of a result has no `sevrity`", "severity"),
+        ("answer.verdct == \"stop\"", 42, "the `answer` of a result has no `verdct`", "verdict"),
+        ("has(episode.state)", 47, "the `episode` of a result has no `state`", "status"),
+        ("annotations.summary == \"\"", 47, "the `annotations` of a result has no `summary`", None),
+        ("why.values.failures > 3 && usage.cost < 1 && episode.ends_at == null", None, "", None),
+        ("labels.severity == \"page\" && state in [\"final\", \"resolved\"] || answer.verdict == \"stop\"", None, "", None),
+        ("tenant == \"acme\" || by == null || !simulated", None, "", None),
+    ],
+)  # fmt: skip
+def test_a_route_names_what_a_result_has(
+    tmp_path: Path, where: str, column: int | None, message: str, nearest: str | None
+) -> None:
+    found = problems(tmp_path, f"{ROUTED}outputs:\n  routes: [{{topic: pages, where: '{where}'}}]\n")
+    if column is None:
+        assert found == []
+        return
+    (problem,) = found
+    assert (problem.code, problem.place.line, problem.place.column) == (Code.EXPRESSION, 15, column)
+    assert problem.message.startswith(message)
+    assert problem.nearest == nearest
+
+
+def test_an_answer_that_stands_in_a_file_is_not_guessed_at(tmp_path: Path) -> None:
+    (tmp_path / "answer.json").write_text('{"type": "object", "properties": {"x": {"type": "string"}}}')
+    text = BASE.replace("ask: Well?}", "ask: Well?, answer: {file: answer.json}}")
+    assert problems(tmp_path, f"{text}outputs:\n  routes: [{{topic: pages, where: 'answer.x == \"y\"'}}]\n") == []

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 from jsonschema import Draft202012Validator
-from tests.command_line import penstock
+from tests.command_line import RULES, penstock, written
 
 from penstock.connectors.port import TaskId
 from penstock.operators.dead import dead_letter, refused_output
@@ -102,6 +102,19 @@ def test_the_asyncapi_document_describes_every_topic_and_nothing_in_it_dangles()
     references = list(_references(document))
     assert references
     for reference in references:
+        _resolve(document, reference)
+
+
+def test_the_asyncapi_document_describes_routes_and_what_is_the_case(tmp_path: Path) -> None:
+    routes = "outputs: {latest: open, routes: [{topic: pages, where: 'true'}, {topic: pages, where: 'end'}]}\n"
+    document = penstock("schema", "--asyncapi", written(tmp_path, RULES + routes)).json
+    assert {name: channel["address"] for name, channel in document["channels"].items() if name[0] in "lr"} == {
+        "results": "dev.rules.results",
+        "latest": "open",
+        "route_1": "pages",
+    }
+    assert (messages_of(document, "route_1"), messages_of(document, "latest")) == ({"result"}, {"result", "gone"})
+    for reference in _references(document):
         _resolve(document, reference)
 
 

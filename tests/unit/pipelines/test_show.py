@@ -108,3 +108,10 @@ def test_text_of_a_pipe_is_not_cut_into_columns(capsys: pytest.CaptureFixture[st
 def test_what_people_wrote_is_not_taken_for_markup() -> None:
     (line,) = printed(result(answer={"text": "[bold]x[/bold] [/]"}), width=None)
     assert line.endswith("[bold]x[/bold] [/]")
+
+
+def test_a_tombstone_says_what_is_not_the_case_any_more() -> None:
+    headers = (("ce_id", b"0-9f/gone"), ("ce_subject", b"web-1"), ("ce_time", b"2026-03-02T06:00:56.000Z"))
+    columns = result_columns(Record("open", 0, 0, 0, b"77ab", None, headers))
+    assert columns[:4] == ("2026-03-02 06:00:56", "web-1", "", "gone")
+    assert columns.said.plain == "0-9f"
