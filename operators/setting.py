@@ -29,6 +29,13 @@ class TemplateMark:
     """Marks a field as a sandboxed Jinja template, rendered once per run."""
 
 
+class FileMark:
+    """Marks a field as the path of a file that is read at load. `binary`: it is kept as base64 text."""
+
+    def __init__(self, *, binary: bool = False) -> None:
+        self.binary = binary
+
+
 def _text(value: Any) -> Any:
     if isinstance(value, bool | int | float):
         found = str(value).lower() if isinstance(value, bool) else value
@@ -45,6 +52,10 @@ Value = Annotated[str, ExpressionMark(condition=False), Field(min_length=1, max_
 """An expression over one event whose value is used."""
 AnyExpression = Annotated[str, ExpressionMark(condition=False, aggregates=True), Field(min_length=1, max_length=4096)]
 Template = Annotated[str, TemplateMark()]
+FilePath = Annotated[Text, FileMark(), Field(min_length=1)]
+"""A file of text, relative to the pipeline's."""
+BinaryFilePath = Annotated[Text, FileMark(binary=True), Field(min_length=1)]
+"""A file of bytes, relative to the pipeline's."""
 
 
 def _parsed(parse: Any) -> Any:

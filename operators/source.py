@@ -11,7 +11,7 @@ Everything is compiled once, when the pipeline is built; nothing on a record's p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from types import MappingProxyType
@@ -23,6 +23,7 @@ from penstock.operators.decode import (
     VALUE_BYTES_MAX,
     Encode,
     Event,
+    Format,
     Parse,
     Read,
     each_once,
@@ -30,7 +31,8 @@ from penstock.operators.decode import (
     event_class,
     refused,
 )
-from penstock.operators.decode_formats import FormatSettings, build_format
+from penstock.operators.decode_binary import EVERYTHING, everything
+from penstock.operators.decode_formats import FormatSettings, ReadFile, build_format
 from penstock.operators.decode_text import WHOLE, TextFormat
 from penstock.operators.expression import (
     UNKNOWN,
@@ -46,6 +48,7 @@ from penstock.operators.expression_parse import parse
 from penstock.operators.expression_tree import Member, Name, walk
 from penstock.operators.key_state import Moment
 from penstock.operators.record import DeadLetter, Raw
+from penstock.operators.schemas import Schemas
 from penstock.operators.setting import Condition, Duration, Settings, Text, Value
 from penstock.operators.source_key import (
     SURELY_SHORT,
@@ -179,6 +182,10 @@ class Source:
     """What a prompt shows of the event, before `render_line` (None: nothing). No function: the record's value as it came."""
     keying: Mapping[str, str]
     """How `key` and `time` are read, in words that are equal as long as they mean the same."""
+    binary: bool
+    """Its records are no lines of text."""
+    schemas: Schemas | None
+    """What is known of the registry's schemas, where its records name them: what is decoded must be known."""
 
 
 def build_source(
@@ -187,8 +194,10 @@ def build_source(
     fields: frozenset[str],
     scope: Scope,
     labels: Mapping[str, str] = MappingProxyType({}),
+    read_file: ReadFile = MappingProxyType[str, str]({}).__getitem__,
 ) -> Source:
-    """Compile a source of the file. `fields` are the event's fields that the pipeline's own expressions use.
+    """Compile a source of the file. `fields` are the event's fields that the pipeline's own expressions use; `read_file` gives
+    the content of a file that the settings name.
 
     Raises ExpressionError for an expression of the settings that is none.
     """
@@ -198,8 +207,8 @@ def build_source(
     derived = [(attribute_of(field), compiler.look(text)) for field, text in settings.derive.items()]
     ignores = compiler.condition(settings.ignore) if settings.ignore is not None else None
     hides = compiler.hidden(settings.hide, key_of, time_of) if settings.hide is not None else None
-    form = build_format(settings.format)
-    shown = settings.show or (form.shown and tuple(dict.fromkeys((*form.shown, *settings.derive))))
+    form = build_format(settings.format, read_file)
+    shown = settings.show or _shown_by_default(form, settings.derive)
     parse = form.parse(event_class(fields.union(compiler.fields, settings.derive, shown or ())))
     ahead = settings.watermark.ahead
     return Source(
@@ -212,9 +221,24 @@ def build_source(
         ahead=ahead,
         decode=_decoder(parse, derived, place) if plain is None else _plain_decoder(parse, plain, ahead, place),
         ignores=ignores,
-        line=_line(encoder(shown) if shown else None, hides),
+        line=_line(_encoder(shown), hides),
         keying=_keying(settings, scope),
+        binary=form.binary,
+        schemas=form.schemas,
     )
+
+
+def _shown_by_default(form: Format, derived: Iterable[str]) -> tuple[str, ...] | None:
+    """Where the whole record is shown, what is derived from it is no news."""
+    if form.shown is None or form.shown == (EVERYTHING,):
+        return form.shown
+    return tuple(dict.fromkeys((*form.shown, *derived)))
+
+
+def _encoder(shown: tuple[str, ...] | None) -> Encode | None:
+    if shown is None:
+        return None
+    return everything() if shown == (EVERYTHING,) else encoder(shown)
 
 
 _PLAIN_FIELD = re.compile(r"\s*event\.([A-Za-z_][A-Za-z0-9_]*)\s*")

@@ -117,7 +117,7 @@ class _Compiler:
         scope = Scope(defines=self._spec.define, aggregates=False)
         fields = frozenset(field for condition in self._conditions for field in condition.compiled.fields)
         for name, settings in self._spec.sources.items():
-            yield build_source(name, settings, fields, scope, self._spec.labels)
+            yield build_source(name, settings, fields, scope, self._spec.labels, self._loaded.read_file)
 
     def _uses_moment(self) -> bool:
         return any(condition.compiled.uses_moment for condition in self._conditions)
