@@ -54,7 +54,8 @@ def _not_installed(place: Place, word: str) -> Problem:
 
 def _has_registry(root: Map) -> bool:
     kafka = root.get("kafka")
-    return isinstance(kafka, Map) and kafka.get("registry") is not None
+    registry = kafka.get("registry") if isinstance(kafka, Map) else None
+    return isinstance(registry, Map) or (isinstance(registry, Scalar) and registry.value is not None)
 
 
 def _no_registry(node: Scalar, word: str) -> Problem:
