@@ -37,6 +37,8 @@ class AggregateCall:
     value: Compiled | None = field(compare=False)
     span_ms: int = field(compare=False)
     where: Compiled | None = field(compare=False)
+    build: Callable[[int], Aggregate] | None = field(default=None, compare=False)
+    """What makes one of a span, where it is no function of the language."""
 
 
 class Aggregate(Protocol):
@@ -89,7 +91,7 @@ class Count:
         return self._times[0] + self._span if self._times else None
 
     def dump(self) -> Any:
-        return _steps(self._times)
+        return steps(self._times)
 
     def load(self, dumped: Any) -> None:
         self._times = deque(accumulate(dumped))
@@ -147,7 +149,7 @@ class _OfValues(ABC):
         return self._times[0] + self._span if self._times else None
 
     def dump(self) -> Any:
-        return [_steps(self._times), list(self._values)]
+        return [steps(self._times), list(self._values)]
 
     def load(self, dumped: Any) -> None:
         steps, values = dumped
@@ -210,27 +212,27 @@ class Distinct(_OfValues):
         self._counts: Counter[Any] = Counter()
 
     def _enter(self, value: Any) -> None:
-        self._counts[_typed(value)] += 1
+        self._counts[typed(value)] += 1
 
     def _leave(self, value: Any) -> None:
-        typed = _typed(value)
-        self._counts[typed] -= 1
-        if not self._counts[typed]:
-            del self._counts[typed]
+        known = typed(value)
+        self._counts[known] -= 1
+        if not self._counts[known]:
+            del self._counts[known]
 
     def _result(self) -> Any:
         return len(self._counts)
 
 
-def _typed(value: Any) -> Any:
+def typed(value: Any) -> Any:
     """A hashable value; two are equal if the JSON values are."""
     match value:
         case bool():
             return (bool, value)
         case list():
-            return (list, tuple(map(_typed, value)))
+            return (list, tuple(map(typed, value)))
         case dict():
-            return (dict, frozenset((name, _typed(item)) for name, item in value.items()))
+            return (dict, frozenset((name, typed(item)) for name, item in value.items()))
         case _:
             return value
 
@@ -276,7 +278,7 @@ class _Extreme(ABC):
         return self._count.next_change(now)
 
     def dump(self) -> Any:
-        kept = [[_steps(candidates.times), list(candidates.values)] for candidates in self._candidates.values()]
+        kept = [[steps(candidates.times), list(candidates.values)] for candidates in self._candidates.values()]
         return [self._count.dump(), kept]
 
     def load(self, dumped: Any) -> None:
@@ -347,7 +349,7 @@ def _place(times: deque[int], time: int) -> int:
     return bisect_right(times, time, 0, place)
 
 
-def _steps(times: Iterable[int]) -> list[int]:
+def steps(times: Iterable[int]) -> list[int]:
     """The first time and the differences; `accumulate` undoes it. Small numbers take few bytes in the log."""
     steps, last = [], 0
     for time in times:
@@ -386,4 +388,4 @@ AGGREGATES: Mapping[str, AggregateKind] = {
 
 def new_aggregate(call: AggregateCall) -> Aggregate:
     """An empty one."""
-    return AGGREGATES[call.name].build(call.span_ms)
+    return (call.build or AGGREGATES[call.name].build)(call.span_ms)

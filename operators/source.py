@@ -17,7 +17,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from penstock.operators.decode import (
     VALUE_BYTES_MAX,
@@ -34,6 +34,7 @@ from penstock.operators.decode import (
 from penstock.operators.decode_binary import EVERYTHING, everything
 from penstock.operators.decode_formats import FormatSettings, ReadFile, build_format
 from penstock.operators.decode_text import WHOLE, TextFormat
+from penstock.operators.dedupe import Dedupe, DedupeSettings
 from penstock.operators.expression import (
     UNKNOWN,
     Compiled,
@@ -49,7 +50,7 @@ from penstock.operators.expression_tree import Member, Name, walk
 from penstock.operators.key_state import Moment
 from penstock.operators.record import DeadLetter, Raw
 from penstock.operators.schemas import Schemas
-from penstock.operators.setting import Condition, Duration, Settings, Text, Value
+from penstock.operators.setting import Condition, Settings, Text, Value
 from penstock.operators.source_key import (
     SURELY_SHORT,
     KeyOf,
@@ -61,32 +62,11 @@ from penstock.operators.source_key import (
 )
 from penstock.operators.source_keying import key_text, time_text
 from penstock.operators.source_time import TimeOf, record_time, value_time
+from penstock.operators.source_watermark import WatermarkSettings
 from penstock.operators.timestamp import LATEST_MS, TimeSettings, instant
 
-NEVER = "never"
 Start = Literal["earliest", "latest"] | int
 """Where an input without a position begins; an int is a time in ms since the epoch."""
-
-
-def _idle(value: Any) -> Any:
-    return None if value == NEVER else value
-
-
-Idle = Annotated[
-    Duration | None, BeforeValidator(_idle), WithJsonSchema({"type": "string", "examples": ["1m", NEVER]}),
-]  # fmt: skip
-"""A duration or `never`, which is None."""
-
-
-class WatermarkSettings(Settings):
-    """How disorder and silence of a source are judged."""
-
-    delay: Duration = Field(default=5_000, description="How far behind the newest event an older one is expected.")
-    idle: Idle = Field(default=60_000, description="Silence after which time passes without events, or `never`.")
-    lateness: Duration = Field(default=600_000, description="Further behind the watermark than this, an event is late.")
-    ahead: Duration = Field(
-        default=86_400_000, description="Further after the record's timestamp than this, an event's time is an error."
-    )
 
 
 def _is_start(text: str) -> str:
@@ -138,6 +118,9 @@ class SourceSettings(Settings):
     )
     watermark: WatermarkSettings = Field(default=WatermarkSettings(), description="Disorder and silence.")
     ignore: Condition | None = Field(default=None, description="Events to leave out of triggers and prompts.")
+    dedupe: DedupeSettings | None = Field(
+        default=None, description="Records that tell an event again, to leave out, too."
+    )
     hide: Condition | None = Field(
         default=None, description="Events to leave out of prompts only.", examples=['event.level == "DEBUG"']
     )
@@ -178,6 +161,8 @@ class Source:
     """Never raises for bad data."""
     ignores: Holds | None
     """Leave the event out of triggers and prompts."""
+    dedupe: Dedupe | None
+    """Tells which of the rest are there already."""
     line: Callable[[Raw, Event], bytes | None] | None
     """What a prompt shows of the event, before `render_line` (None: nothing). No function: the record's value as it came."""
     keying: Mapping[str, str]
@@ -195,9 +180,10 @@ def build_source(
     scope: Scope,
     labels: Mapping[str, str] = MappingProxyType({}),
     read_file: ReadFile = MappingProxyType[str, str]({}).__getitem__,
+    dedupe: Dedupe | None = None,
 ) -> Source:
     """Compile a source of the file. `fields` are the event's fields that the pipeline's own expressions use; `read_file` gives
-    the content of a file that the settings name.
+    the content of a file that the settings name; `dedupe` is bound to the pipeline's aggregates, so it is made elsewhere.
 
     Raises ExpressionError for an expression of the settings that is none.
     """
@@ -221,6 +207,7 @@ def build_source(
         ahead=ahead,
         decode=_decoder(parse, derived, place) if plain is None else _plain_decoder(parse, plain, ahead, place),
         ignores=ignores,
+        dedupe=dedupe,
         line=_line(_encoder(shown), hides),
         keying=_keying(settings, scope),
         binary=form.binary,

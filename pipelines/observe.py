@@ -37,6 +37,7 @@ COUNTED: Mapping[str, Counted] = {
     "resolved": Counted("resolved", "trigger", "Episodes that ended."),
     "suppressed": Counted("suppressed", "trigger", "Firings that fell into a cooldown."),
     "ignored": Counted("ignored_events", "source", "Events that `ignore` took out."),
+    "duplicate": Counted("duplicate_events", "source", "Events that `dedupe` found to be there already."),
     "late": Counted("late_events", "source", "Events later than `watermark.lateness` allows."),
     "forgotten": Counted("keys_forgotten", "pipeline", "Keys whose time was over: see `context.forget`."),
     "dead": Counted("dead_letters", "reason", "Records that could not be used, and outputs that were refused."),

@@ -95,7 +95,8 @@ def _classes() -> dict[str, Any]:
         pools.Default().FindFileByName(module.DESCRIPTOR.name).CopyToProto(built_in)
         pool.Add(built_in)
     pool.Add(PRESS)
-    return GetMessageClassesForFiles([PRESS.name], pool)
+    classes: dict[str, Any] = GetMessageClassesForFiles([PRESS.name], pool)
+    return classes
 
 
 CLASSES = _classes()

@@ -184,23 +184,26 @@ def test_a_timestamp_is_an_event_time_as_it_is() -> None:
     assert (key, time) == ("a", 1_795_000_000_123)
 
 
-def test_a_prompt_shows_all_fields_or_those_that_are_named() -> None:
-    for settings, expected in [
-        ({}, {"host": "a", "at": "2026-11-18T11:06:40.123Z", "user": None, "load": 0.1}),
+WHOLE = {"host": "a", "at": "2026-11-18T11:06:40.123Z", "user": None, "load": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, WHOLE),
         ({"show": ["load", "host"]}, {"load": 0.1, "host": "a"}),
-        (
-            {"derive": {"twice": "event.load * 2"}},
-            {"host": "a", "at": "2026-11-18T11:06:40.123Z", "user": None, "load": 0.1},
-        ),
+        ({"derive": {"twice": "event.load * 2"}}, WHOLE),
         ({"derive": {"twice": "event.load * 2"}, "show": ["twice"]}, {"twice": 0.2}),
-        ({"hide": "false"}, {"host": "a", "at": "2026-11-18T11:06:40.123Z", "user": None, "load": 0.1}),
-    ]:
-        made = registered(**settings)
-        _, _, event = outcome(made, framed(7, PAYLOAD))
-        assert made.line is not None
-        line = made.line(raw(PAYLOAD), event)
-        assert line is not None
-        assert orjson.loads(line) == expected
+        ({"hide": "false"}, WHOLE),
+    ],
+)
+def test_a_prompt_shows_all_fields_or_those_that_are_named(settings: dict[str, Any], expected: dict[str, Any]) -> None:
+    made = registered(**settings)
+    _, _, event = outcome(made, framed(7, PAYLOAD))
+    assert made.line is not None
+    line = made.line(raw(PAYLOAD), event)
+    assert line is not None
+    assert orjson.loads(line) == expected
 
 
 def test_a_hidden_event_has_no_line() -> None:
