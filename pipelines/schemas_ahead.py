@@ -18,7 +18,7 @@ from random import Random
 from penstock.connectors.port import Batch, Registry, WallClock
 from penstock.operators.error import Unreachable
 from penstock.operators.record import DeadLetter
-from penstock.operators.schemas import UNKNOWN_SCHEMA, Schema, Schemas
+from penstock.operators.schemas import UNKNOWN_SCHEMA, Schema, Schemas, unknown_schema
 from penstock.operators.source import Source
 from penstock.pipelines.backoff import Backoff
 
@@ -29,6 +29,8 @@ RETRY_LONGEST = 30.0
 SECOND_LOOK_SECONDS = 1.0
 UNKNOWN_SECONDS = 60.0
 UNKNOWN_KEPT_SECONDS = 600.0
+NAMED_MAX = 10
+"""So many schemas that are not there are named in the log at once."""
 
 
 class SchemasAhead:
@@ -51,7 +53,10 @@ class SchemasAhead:
             named = schemas.named(raw.value for raw in batch.records.get(topic, ()))
             if self._wanted(topic, named):
                 async with self._turn:
-                    await self._fetch(topic, self._wanted(topic, named))
+                    try:
+                        await self._fetch(topic, self._wanted(topic, named))
+                    finally:
+                        self.trouble = ""  # also of a task that is given up: whoever waits still will say so again
 
     def _wanted(self, topic: str, named: Iterable[int]) -> list[int]:
         """Those of which nothing is known, or has been unknown for so long that it may have come."""
@@ -65,26 +70,27 @@ class SchemasAhead:
     async def _fetch(self, topic: str, wanted: Iterable[int]) -> None:
         """What is absent counts as unknown only at the second look: other tasks read with what is learned."""
         self._purge()
-        absent = [number for number in wanted if not await self._learned(topic, number, last=False)]
-        if absent:
-            await self._clock.sleep(SECOND_LOOK_SECONDS)
-        for number in absent:
-            await self._learned(topic, number, last=True)
+        absent = [number for number in wanted if not await self._learned(topic, number)]
+        if not absent:
+            return
+        await self._clock.sleep(SECOND_LOOK_SECONDS)
+        unknown = [number for number in absent if not await self._learned(topic, number)]
+        for number in unknown:
+            self._schemas[topic].learn(number, unknown_schema(number))
+            self._unknown[topic, number] = self._clock.monotonic()
+        if unknown:
+            log.warning("%s: the registry has no schema %s; such records are dead letters", topic, _some(unknown))
 
-    async def _learned(self, topic: str, number: int, *, last: bool) -> bool:
-        """Whether there is an answer that stands; that there is no such schema is one if this was the last look."""
+    async def _learned(self, topic: str, number: int) -> bool:
+        """Whether the registry has it. Of a schema that it does not have nothing is learned."""
         schemas = self._schemas[topic]
         answer = await self._answer(schemas, number)
-        is_unknown = isinstance(answer, DeadLetter) and answer.reason == UNKNOWN_SCHEMA
-        self.requests["unknown" if is_unknown else "found"] += 1
-        if is_unknown and not last:
-            return False
-        schemas.learn(number, answer)
-        self._unknown.pop((topic, number), None)
-        if is_unknown:
-            log.warning("%s: the registry has no schema %d; its records are dead letters", topic, number)
-            self._unknown[topic, number] = self._clock.monotonic()
-        return True
+        found = not (isinstance(answer, DeadLetter) and answer.reason == UNKNOWN_SCHEMA)
+        self.requests["found" if found else "unknown"] += 1
+        if found:
+            schemas.learn(number, answer)
+            self._unknown.pop((topic, number), None)
+        return found
 
     async def _answer(self, schemas: Schemas, number: int) -> Schema | DeadLetter:
         while True:
@@ -119,3 +125,8 @@ class SchemasAhead:
             if now - since >= UNKNOWN_KEPT_SECONDS:
                 self._schemas[topic].forget(number)
                 del self._unknown[topic, number]
+
+
+def _some(numbers: list[int]) -> str:
+    more = f" and {len(numbers) - NAMED_MAX} more" if len(numbers) > NAMED_MAX else ""
+    return ", ".join(map(str, numbers[:NAMED_MAX])) + more

@@ -154,6 +154,7 @@ async def test_a_process_that_waits_for_the_registry_ends_at_once_when_it_is_ask
     worker.stop()
     assert (await running).exit_code == 0
     assert doors.clock.monotonic() - before < 2
+    assert unready(worker) == [], "nobody waits any more"
     doors.library.away = False
     again = await doors.started(until_idle=5.0)
     assert (await again.run()).exit_code == 0
@@ -210,6 +211,16 @@ async def test_a_flood_of_wrong_ids_is_not_remembered_for_ever(doors: Doors) -> 
     await ahead.prepare(batch(2))
     assert not schemas.knows(3)
     assert schemas.knows(2)
+
+
+async def test_a_flood_of_wrong_ids_is_one_line_of_the_log(doors: Doors, caplog: pytest.LogCaptureFixture) -> None:
+    ahead = SchemasAhead(doors.pipeline.plan.sources, doors.library, doors.clock, Random(1))
+    await ahead.prepare(batch(*range(100, 150)))
+    [record] = caplog.records
+    assert record.getMessage() == (
+        "doors: the registry has no schema 100, 101, 102, 103, 104, 105, 106, 107, 108, 109 and 40 more; "
+        "such records are dead letters"
+    )
 
 
 async def test_two_tasks_that_need_a_schema_ask_for_it_once(doors: Doors) -> None:
