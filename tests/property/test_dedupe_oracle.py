@@ -27,8 +27,8 @@ def repeating_samples(draw: st.DrawFn) -> list[Sample]:
     """Few ids, close to each other; time goes on, but for the one that is told late."""
     samples, time = [], draw(st.sampled_from(BEGINNINGS))
     ids = draw(st.lists(st.sampled_from(IDS), min_size=1, max_size=3))
-    for offset in range(draw(st.integers(2, 16))):
-        time += SECOND * draw(st.sampled_from([0, 0, 1, 2, 4, 7, -1, -3]))
+    for offset in range(draw(st.integers(2, 20))):
+        time += SECOND * draw(st.sampled_from([0, 0, 1, 1, 2, 4, 7, -1, -3]))
         fields: dict[str, Any] = {"v": draw(st.sampled_from([0, 2]))}
         if draw(st.integers(0, 7)):
             fields["id"] = draw(st.sampled_from(ids))
@@ -48,8 +48,9 @@ def rules() -> st.SearchStrategy[tuple[Rule, ...]]:
 
 @st.composite
 def deduping(draw: st.DrawFn) -> Settings:
-    settings = draw(any_settings(rules()))
-    return replace(settings, within=draw(WITHIN))
+    """Mostly little is late, so that much of what was seen can be forgotten."""
+    settings, soon = draw(any_settings(rules())), st.sampled_from([0, 0, SECOND, 3 * SECOND])
+    return replace(settings, within=draw(WITHIN), delay=draw(soon), lateness=draw(soon))
 
 
 @given(deduping(), repeating_samples(), DEEDS)
