@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, SecretStr, StrictBool, Tag
 
+from penstock.connectors.registry_settings import RegistryChoice
 from penstock.operators.setting import Duration, Settings, Text
 from penstock.operators.tls import TlsSettings
 
@@ -72,3 +73,8 @@ class KafkaSettings(Settings):
         default=True, description="Create missing internal and output topics with the right settings; sources never."
     )
     client: Literal["aiokafka"] = Field(default="aiokafka", description="The library that talks to the brokers.")
+    registry: RegistryChoice | None = Field(
+        default=None,
+        description="The schema registry of sources with `format: avro` or `protobuf`.",
+        examples=["${SCHEMA_REGISTRY_URL:-http://localhost:8081}"],
+    )

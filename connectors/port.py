@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from penstock.operators.event import ChatRequest, Progress, Usage
-from penstock.operators.record import Output, Raw
+from penstock.operators.record import DeadLetter, Output, Raw
+from penstock.operators.schemas import Kind, Schema
 from penstock.state.delta import Bucket, Delta, Entry, Position
 
 MAIN = "main"
@@ -290,6 +291,23 @@ class Model(Protocol):
 
         Raises Unreachable.
         """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Registry(Protocol):
+    """A registry of schemas. An id never changes its meaning, so an answer is good for ever."""
+
+    async def schema(self, number: int, kind: Kind) -> Schema | DeadLetter:
+        """The schema with all that it refers to, or why no record can be read with it: `unknown_schema` where there is none.
+
+        Raises Unreachable where the registry does not say. One attempt: retries are the caller's.
+        """
+        ...
+
+    async def probe(self) -> str:
+        """One cheap request; returns what it says of itself. Raises Unreachable."""
         ...
 
     async def close(self) -> None: ...

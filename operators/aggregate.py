@@ -43,6 +43,8 @@ class AggregateCall:
     span_ms: int = field(compare=False)
     where: Compiled | None = field(compare=False)
     share: Fraction | None = field(default=None, compare=False)
+    build: Callable[[int], Aggregate] | None = field(default=None, compare=False)
+    """What makes one of a span, where it is no function of the language."""
 
 
 class Rate(Count):
@@ -99,27 +101,27 @@ class Distinct(OfValues):
         self._counts: Counter[Any] = Counter()
 
     def _enter(self, value: Any) -> None:
-        self._counts[_typed(value)] += 1
+        self._counts[typed(value)] += 1
 
     def _leave(self, value: Any) -> None:
-        typed = _typed(value)
-        self._counts[typed] -= 1
-        if not self._counts[typed]:
-            del self._counts[typed]
+        known = typed(value)
+        self._counts[known] -= 1
+        if not self._counts[known]:
+            del self._counts[known]
 
     def _result(self) -> Any:
         return len(self._counts)
 
 
-def _typed(value: Any) -> Any:
+def typed(value: Any) -> Any:
     """A hashable value; two are equal if the JSON values are."""
     match value:
         case bool():
             return (bool, value)
         case list():
-            return (list, tuple(map(_typed, value)))
+            return (list, tuple(map(typed, value)))
         case dict():
-            return (dict, frozenset((name, _typed(item)) for name, item in value.items()))
+            return (dict, frozenset((name, typed(item)) for name, item in value.items()))
         case _:
             return value
 
@@ -262,5 +264,7 @@ AGGREGATES: Mapping[str, AggregateKind] = {
 
 def new_aggregate(call: AggregateCall) -> Aggregate:
     """An empty one."""
+    if call.build is not None:
+        return call.build(call.span_ms)
     build = AGGREGATES[call.name].build
     return build(call.span_ms) if call.share is None else build(call.span_ms, call.share)

@@ -18,6 +18,7 @@ import orjson
 
 from penstock.operators.expression import UNKNOWN, attribute_of
 from penstock.operators.record import DeadLetter
+from penstock.operators.schemas import Schemas
 
 VALUE_BYTES_MAX = 1 << 20
 """A larger record is a dead letter: one of them could fill a prompt many times over."""
@@ -28,6 +29,8 @@ REASONS: Mapping[str, str] = {
     "too_large": "The value is larger than 1 MiB.",
     "not_utf8": "The value is not UTF-8 text.",
     "undecodable": "The value is not what `format` says.",
+    "unknown_schema": "The schema registry has no schema with the id that the value names.",
+    "schema": "The schema that the value names cannot be used: of another type, damaged, or with a type that holds itself.",
     "columns": "The CSV row has another number of cells than `columns` names.",
     "keyless": "The key is missing or null.",
     "key_not_utf8": "The record's key is not UTF-8 text.",
@@ -57,6 +60,10 @@ class Format(NamedTuple):
     """Given the event class, which holds the fields that are used and no others."""
     shown: tuple[str, ...] | None
     """The fields that a prompt shows by default; None: the bytes as they came."""
+    binary: bool = False
+    """Its records are no lines of text: no recording of lines holds them."""
+    schemas: Schemas | None = None
+    """What is known of the registry's schemas, where records name them by id."""
 
 
 def event_class(fields: Iterable[str], value_type: Any = Any) -> type[Event]:

@@ -34,6 +34,13 @@ class TemplateMark:
     """Marks a field as a sandboxed Jinja template, rendered once per run."""
 
 
+class FileMark:
+    """Marks a field as the path of a file that is read at load. `binary`: it is kept as base64 text."""
+
+    def __init__(self, *, binary: bool = False) -> None:
+        self.binary = binary
+
+
 def _text(value: Any) -> Any:
     if isinstance(value, bool | int | float):
         found = str(value).lower() if isinstance(value, bool) else value
@@ -68,6 +75,10 @@ AnyExpression = Annotated[str, ExpressionMark(condition=False, aggregates=True),
 ResultCondition = Annotated[str, ExpressionMark(of_result=True), Field(min_length=1, max_length=4096)]
 """A condition over one result record: `state == "final"`."""
 Template = Annotated[str, TemplateMark()]
+FilePath = Annotated[Text, FileMark(), Field(min_length=1)]
+"""A file of text, relative to the pipeline's."""
+BinaryFilePath = Annotated[Text, FileMark(binary=True), Field(min_length=1)]
+"""A file of bytes, relative to the pipeline's."""
 
 
 def _parsed(parse: Any) -> Any:

@@ -11,18 +11,19 @@ Everything is compiled once, when the pipeline is built; nothing on a record's p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from penstock.operators.decode import (
     VALUE_BYTES_MAX,
     Encode,
     Event,
+    Format,
     Parse,
     Read,
     each_once,
@@ -30,8 +31,10 @@ from penstock.operators.decode import (
     event_class,
     refused,
 )
-from penstock.operators.decode_formats import FormatSettings, build_format
+from penstock.operators.decode_binary import EVERYTHING, everything
+from penstock.operators.decode_formats import FormatSettings, ReadFile, build_format
 from penstock.operators.decode_text import WHOLE, TextFormat
+from penstock.operators.dedupe import Dedupe, DedupeSettings
 from penstock.operators.expression import (
     UNKNOWN,
     Compiled,
@@ -46,7 +49,8 @@ from penstock.operators.expression_parse import parse
 from penstock.operators.expression_tree import Member, Name, walk
 from penstock.operators.key_state import Moment
 from penstock.operators.record import DeadLetter, Raw
-from penstock.operators.setting import Condition, Duration, Settings, Text, Value
+from penstock.operators.schemas import Schemas
+from penstock.operators.setting import Condition, Settings, Text, Value
 from penstock.operators.source_key import (
     SURELY_SHORT,
     KeyOf,
@@ -58,32 +62,11 @@ from penstock.operators.source_key import (
 )
 from penstock.operators.source_keying import key_text, time_text
 from penstock.operators.source_time import TimeOf, record_time, value_time
+from penstock.operators.source_watermark import WatermarkSettings
 from penstock.operators.timestamp import LATEST_MS, TimeSettings, instant
 
-NEVER = "never"
 Start = Literal["earliest", "latest"] | int
 """Where an input without a position begins; an int is a time in ms since the epoch."""
-
-
-def _idle(value: Any) -> Any:
-    return None if value == NEVER else value
-
-
-Idle = Annotated[
-    Duration | None, BeforeValidator(_idle), WithJsonSchema({"type": "string", "examples": ["1m", NEVER]}),
-]  # fmt: skip
-"""A duration or `never`, which is None."""
-
-
-class WatermarkSettings(Settings):
-    """How disorder and silence of a source are judged."""
-
-    delay: Duration = Field(default=5_000, description="How far behind the newest event an older one is expected.")
-    idle: Idle = Field(default=60_000, description="Silence after which time passes without events, or `never`.")
-    lateness: Duration = Field(default=600_000, description="Further behind the watermark than this, an event is late.")
-    ahead: Duration = Field(
-        default=86_400_000, description="Further after the record's timestamp than this, an event's time is an error."
-    )
 
 
 def _is_start(text: str) -> str:
@@ -135,6 +118,9 @@ class SourceSettings(Settings):
     )
     watermark: WatermarkSettings = Field(default=WatermarkSettings(), description="Disorder and silence.")
     ignore: Condition | None = Field(default=None, description="Events to leave out of triggers and prompts.")
+    dedupe: DedupeSettings | None = Field(
+        default=None, description="Records that tell an event again, to leave out, too."
+    )
     hide: Condition | None = Field(
         default=None, description="Events to leave out of prompts only.", examples=['event.level == "DEBUG"']
     )
@@ -175,10 +161,16 @@ class Source:
     """Never raises for bad data."""
     ignores: Holds | None
     """Leave the event out of triggers and prompts."""
+    dedupe: Dedupe | None
+    """Tells which of the rest are there already."""
     line: Callable[[Raw, Event], bytes | None] | None
     """What a prompt shows of the event, before `render_line` (None: nothing). No function: the record's value as it came."""
     keying: Mapping[str, str]
     """How `key` and `time` are read, in words that are equal as long as they mean the same."""
+    binary: bool
+    """Its records are no lines of text."""
+    schemas: Schemas | None
+    """What is known of the registry's schemas, where its records name them: what is decoded must be known."""
 
 
 def build_source(
@@ -187,8 +179,11 @@ def build_source(
     fields: frozenset[str],
     scope: Scope,
     labels: Mapping[str, str] = MappingProxyType({}),
+    read_file: ReadFile = MappingProxyType[str, str]({}).__getitem__,
+    dedupe: Dedupe | None = None,
 ) -> Source:
-    """Compile a source of the file. `fields` are the event's fields that the pipeline's own expressions use.
+    """Compile a source of the file. `fields` are the event's fields that the pipeline's own expressions use; `read_file` gives
+    the content of a file that the settings name; `dedupe` is bound to the pipeline's aggregates, so it is made elsewhere.
 
     Raises ExpressionError for an expression of the settings that is none.
     """
@@ -198,8 +193,8 @@ def build_source(
     derived = [(attribute_of(field), compiler.look(text)) for field, text in settings.derive.items()]
     ignores = compiler.condition(settings.ignore) if settings.ignore is not None else None
     hides = compiler.hidden(settings.hide, key_of, time_of) if settings.hide is not None else None
-    form = build_format(settings.format)
-    shown = settings.show or (form.shown and tuple(dict.fromkeys((*form.shown, *settings.derive))))
+    form = build_format(settings.format, read_file)
+    shown = settings.show or _shown_by_default(form, settings.derive)
     parse = form.parse(event_class(fields.union(compiler.fields, settings.derive, shown or ())))
     ahead = settings.watermark.ahead
     return Source(
@@ -212,9 +207,25 @@ def build_source(
         ahead=ahead,
         decode=_decoder(parse, derived, place) if plain is None else _plain_decoder(parse, plain, ahead, place),
         ignores=ignores,
-        line=_line(encoder(shown) if shown else None, hides),
+        dedupe=dedupe,
+        line=_line(_encoder(shown), hides),
         keying=_keying(settings, scope),
+        binary=form.binary,
+        schemas=form.schemas,
     )
+
+
+def _shown_by_default(form: Format, derived: Iterable[str]) -> tuple[str, ...] | None:
+    """Where the whole record is shown, what is derived from it is no news."""
+    if form.shown is None or form.shown == (EVERYTHING,):
+        return form.shown
+    return tuple(dict.fromkeys((*form.shown, *derived)))
+
+
+def _encoder(shown: tuple[str, ...] | None) -> Encode | None:
+    if shown is None:
+        return None
+    return everything() if shown == (EVERYTHING,) else encoder(shown)
 
 
 _PLAIN_FIELD = re.compile(r"\s*event\.([A-Za-z_][A-Za-z0-9_]*)\s*")

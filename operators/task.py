@@ -131,9 +131,9 @@ class Task:
             self._last_read[source.topic] = raw
 
     def _take(self, source: Source, reads: Iterable[tuple[Raw, Read | DeadLetter]]) -> None:
-        """Each record becomes a dead letter, is ignored, late, or kept by its key; then comes whatever its time made due."""
+        """Each becomes a dead letter, is ignored, late, a duplicate, or kept by its key; then comes what its time made due."""
         keys, keep, origin = self._keys, self._keys.keep, self._origins[source.topic]
-        ignores, line_of, lateness = source.ignores, source.line, source.lateness
+        ignores, dedupe, line_of, lateness = source.ignores, source.dedupe, source.line, source.lateness
         for raw, read in reads:
             if type(read) is DeadLetter:
                 self._bury(raw, read)
@@ -149,8 +149,9 @@ class Task:
                 self.counters["late", source.name] += 1
             else:
                 moment = Moment(name, source.name, raw, time, self.plan.labels) if self.plan.uses_moment else None
-                line = raw.value if line_of is None else line_of(raw, event)
-                keep(name, time, event, moment, line, raw, self._watermark)
+                if dedupe is None or dedupe.passes(keys.find(name), event, moment, time, before - lateness):
+                    line = raw.value if line_of is None else line_of(raw, event)
+                    keep(name, time, event, moment, line, raw, self._watermark)
             if keys.next_timer <= self._watermark:
                 keys.advance(self._watermark)
 

@@ -14,13 +14,14 @@ import typer
 from rich.table import Table
 from ruamel.yaml import YAML
 
+from penstock.connectors.kafka_settings import KafkaSettings
 from penstock.connectors.port import Broker
-from penstock.operators.error import Misused, PenstockError
+from penstock.operators.error import Misused, PenstockError, Unreachable
 from penstock.operators.expression import TYPE_ERROR, UNKNOWN
 from penstock.pipelines.against import Comparison, compare
 from penstock.pipelines.brokers import Wanted, known_broker, member_name, open_broker
 from penstock.pipelines.compile import Pipeline, compile_pipeline
-from penstock.pipelines.endpoints import opened_models, probed
+from penstock.pipelines.endpoints import opened_models, opened_registry, probed
 from penstock.pipelines.load import Loaded
 from penstock.pipelines.loading import usable
 from penstock.pipelines.problem import has_errors, problems_to_json
@@ -135,11 +136,14 @@ def _print_comparison(comparison: Comparison, *, json: bool) -> None:
 
 
 def _connect(loaded: Loaded, url: str, *, quiet: bool) -> None:
-    """Ask the broker and every model server; ends the process with 3 where one is not as needed. `quiet`: not on stdout."""
+    """Ask broker, schema registry and every model server; ends the process with 3 where one is not as needed.
+
+    `quiet`: not on stdout.
+    """
     assert loaded.spec is not None, "a file without errors"
     pipeline = compile_pipeline(loaded)
     broker = open_broker(url, Wanted(pipeline.layout, loaded.spec.kafka, member_name()))
-    told = asyncio.run(_answers(url, broker, pipeline))
+    told = asyncio.run(_answers(url, broker, pipeline, loaded.spec.kafka))
     for answer in told:
         is_error = isinstance(answer, PenstockError)
         typer.echo(f"penstock: {answer}" if is_error else answer, err=is_error or quiet)
@@ -147,12 +151,21 @@ def _connect(loaded: Loaded, url: str, *, quiet: bool) -> None:
         raise typer.Exit(max(error.exit_code for error in errors))
 
 
-async def _answers(url: str, broker: Broker, pipeline: Pipeline) -> list[str | PenstockError]:
+async def _answers(url: str, broker: Broker, pipeline: Pipeline, kafka: KafkaSettings) -> list[str | PenstockError]:
     """What each says of itself, or an error that says what to do."""
     async with opened_models(pipeline.models) as models:
         answers = await probed(models)
     named = [f"model {name}: {said}" if isinstance(said, str) else said for name, said in answers.items()]
-    return [await _of_broker(url, broker), *named]
+    return [await _of_broker(url, broker), *await _of_registry(kafka), *named]
+
+
+async def _of_registry(kafka: KafkaSettings) -> list[str | PenstockError]:
+    """Nothing where the file names none."""
+    async with opened_registry(kafka) as registry:
+        try:
+            return [] if registry is None else [f"schema registry: {await registry.probe()}"]
+        except Unreachable as error:
+            return [error]
 
 
 async def _of_broker(url: str, broker: Broker) -> str | PenstockError:

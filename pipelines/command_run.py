@@ -24,7 +24,7 @@ from penstock.operators.error import Rejected
 from penstock.pipelines.brokers import Wanted, make_missing_sources, member_name, open_broker
 from penstock.pipelines.collector import spare_collector
 from penstock.pipelines.compile import Pipeline
-from penstock.pipelines.endpoints import limits_of, opened_models
+from penstock.pipelines.endpoints import limits_of, opened_models, opened_registry
 from penstock.pipelines.fail_on import judged
 from penstock.pipelines.load import Loaded
 from penstock.pipelines.loading import usable
@@ -95,8 +95,9 @@ async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
         await patiently(partial(_start, broker, pipeline.layout), clock, Random())
         models = await stack.enter_async_context(opened_models(pipeline.models))
         await patiently(partial(find_models, pipeline.plan, models), clock, Random())
+        registry = await stack.enter_async_context(opened_registry(spec.kafka))
         settings = _settings(pipeline, options, member)
-        worker = Worker(pipeline.plan, pipeline.layout, broker, models, clock, settings)
+        worker = Worker(pipeline.plan, pipeline.layout, broker, models, clock, settings, registry=registry)
         stop_on_signals(worker)
         if options.listen is not None:
             address = await stack.enter_async_context(serve(worker, options.listen))

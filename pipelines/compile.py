@@ -11,6 +11,7 @@ from penstock.operators.agent import AgentPlan
 from penstock.operators.agent_plan import build_agent
 from penstock.operators.aggregate import AggregateCall
 from penstock.operators.condition import Condition, Definitions
+from penstock.operators.dedupe import Dedupe, DedupeSettings, dedupe_call
 from penstock.operators.error import Rejected
 from penstock.operators.expression import Scope, compile_expression
 from penstock.operators.model import ModelSettings
@@ -119,11 +120,22 @@ class _Compiler:
         named.update(name for template in templates for name in template.values)
         return tuple((name, self._bind(text, True)) for name, text in self._spec.define.items() if name in named)
 
+    def _dedupe(self, name: str, settings: DedupeSettings) -> Dedupe:
+        by = self._bind(settings.by, aggregates=False).compiled
+        others = len(self._spec.sources) > 1
+        where = self._bind(f'source == "{name}"', aggregates=False).compiled if others else None
+        self._calls.append(dedupe_call(name, settings, by, where))
+        return Dedupe(name, len(self._calls) - 1, by.evaluate)
+
     def _sources(self) -> Iterable[Source]:
+        """Every event has the fields that any part of the pipeline asks for, so what asks is bound before."""
+        settled = self._spec.sources.items()
+        dedupes = {name: self._dedupe(name, each.dedupe) for name, each in settled if each.dedupe is not None}
         scope = Scope(defines=self._spec.define, aggregates=False)
         fields = frozenset(field for condition in self._conditions for field in condition.compiled.fields)
-        for name, settings in self._spec.sources.items():
-            yield build_source(name, settings, fields, scope, self._spec.labels)
+        labels, read_file = self._spec.labels, self._loaded.read_file
+        for name, settings in settled:
+            yield build_source(name, settings, fields, scope, labels, read_file, dedupes.get(name))
 
     def _uses_moment(self) -> bool:
         return any(condition.compiled.uses_moment for condition in self._conditions)

@@ -1,4 +1,4 @@
-"""The model clients of a pipeline, one per entry of `models:`."""
+"""The clients of a pipeline: one per entry of `models:`, and one for its schema registry."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from penstock.connectors.port import Model
+from penstock.connectors.kafka_settings import KafkaSettings
+from penstock.connectors.port import Model, Registry
+from penstock.connectors.registry import HttpRegistry
+from penstock.connectors.registry_settings import registry_settings
 from penstock.connectors.tls import tls_context
 from penstock.connectors.vllm import VllmModel
 from penstock.operators.error import Unreachable
@@ -55,3 +58,16 @@ async def opened_models(models: Mapping[str, ModelSettings]) -> AsyncIterator[di
     finally:
         for client in clients.values():
             await client.close()
+
+
+@asynccontextmanager
+async def opened_registry(kafka: KafkaSettings) -> AsyncIterator[Registry | None]:
+    """The client of the file's schema registry, closed at the end; None where the file names none."""
+    if kafka.registry is None:
+        yield None
+        return
+    registry = HttpRegistry(registry_settings(kafka.registry))
+    try:
+        yield registry
+    finally:
+        await registry.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from penstock.connectors.port import Batch, Limits
@@ -18,6 +18,9 @@ FETCH_WAIT = 0.5
 LAST_FETCH_SECONDS = 10.0
 
 
+Prepare = Callable[[Batch], Awaitable[None]]
+
+
 class Inputs(Protocol):
     """The reading half of a `TaskLog`."""
 
@@ -29,12 +32,23 @@ class Inputs(Protocol):
 class Fetching:
     """One fetch is always under way, unless a batch waits to be taken. `ring` is called when there is something to take.
 
-    A fetch is not cancelled (aiokafka's `getmany` does not survive it) before the inputs are given up for good.
+    A fetch is not cancelled (aiokafka's `getmany` does not survive it) before the inputs are given up for good. What comes
+    after it may be: `prepare` makes a batch ready to be fed, and takes as long as that takes.
     """
 
-    def __init__(self, log: Inputs, topics: Iterable[str], ring: Callable[[], None], most: int = RECORDS_MAX) -> None:
+    def __init__(
+        self,
+        log: Inputs,
+        topics: Iterable[str],
+        ring: Callable[[], None],
+        most: int = RECORDS_MAX,
+        prepare: Prepare | None = None,
+    ) -> None:
         """`most` bounds the records of one fetch, and may change."""
-        self._log, self._ring, self.most = log, ring, most
+        self._log, self._ring, self.most, self._prepare = log, ring, most, prepare
+        self._ending = False
+        self.preparing = False
+        """A batch was read, and cannot be fed yet."""
         self._topics = frozenset(topics)
         self._paused: frozenset[str] = frozenset()
         self._portion = RECORDS_FIRST
@@ -42,8 +56,17 @@ class Fetching:
 
     def begin(self) -> None:
         limits = Limits(records=min(self._portion, self.most), wait=FETCH_WAIT)
-        self._fetch = asyncio.get_running_loop().create_task(self._log.fetch(limits))
+        fetch = self._log.fetch(limits) if self._prepare is None else self._prepared(limits, self._prepare)
+        self._fetch = asyncio.get_running_loop().create_task(fetch)
         ring_at_end(self._ring, self._fetch)
+
+    async def _prepared(self, limits: Limits, prepare: Prepare) -> Batch:
+        batch = await self._log.fetch(limits)
+        if not self._ending:
+            self.preparing = True
+            await prepare(batch)
+            self.preparing = False
+        return batch
 
     @property
     def ready(self) -> bool:
@@ -80,7 +103,9 @@ class Fetching:
 
     async def end(self) -> None:
         """Wait for the fetch under way, but not for ever; what it brings, also an error, is of no interest any more."""
+        self._ending = True
         if self._fetch is not None:
-            await asyncio.wait([self._fetch], timeout=LAST_FETCH_SECONDS)
+            if not self.preparing:
+                await asyncio.wait([self._fetch], timeout=LAST_FETCH_SECONDS)
             self._fetch.cancel()
             await asyncio.gather(self._fetch, return_exceptions=True)

@@ -19,6 +19,7 @@ from penstock.pipelines.attachment import file_named
 from penstock.pipelines.document import Map, Node, Scalar, key_place, matching, plain_value
 from penstock.pipelines.lint_expression import expression_problems
 from penstock.pipelines.lint_forget import forget_problems
+from penstock.pipelines.lint_format import format_problems
 from penstock.pipelines.lint_outputs import output_topic_problems, route_problems
 from penstock.pipelines.lint_template import template_problems
 from penstock.pipelines.output_settings import checked_topic
@@ -30,7 +31,7 @@ Rule = Callable[[Map], Iterator[Problem]]
 def lint(root: Map, files: Mapping[str, str]) -> list[Problem]:
     """Every problem of every rule; `files` are the contents of the files that the document refers to."""
     problems = [problem for rule in RULES for problem in rule(root)]
-    return [*problems, *_schema_files(root, files)]
+    return [*problems, *_schema_files(root, files), *format_problems(root, files)]
 
 
 def _names(root: Map, section: str) -> list[str]:
@@ -113,6 +114,14 @@ def _key_over_http(root: Map) -> Iterator[Problem]:
             yield Problem(Code.KEY_OVER_HTTP, node.place, message, severity="warning", expected="https")
 
 
+def _registry_over_http(root: Map) -> Iterator[Problem]:
+    for _, node in _texts(root, "kafka.registry.url"):
+        has_password = any(matching(root, "kafka.registry.password"))
+        if has_password and node.text.startswith("http://") and not _is_loopback(node.text):
+            message = "the password of the schema registry travels unencrypted to another host"
+            yield Problem(Code.KEY_OVER_HTTP, node.place, message, severity="warning", expected="https")
+
+
 def _is_loopback(url: str) -> bool:
     try:
         host = urlsplit(url).hostname or ""
@@ -160,4 +169,5 @@ RULES: tuple[Rule, ...] = (
     route_problems,
     _topic_names,
     _key_over_http,
+    _registry_over_http,
 )

@@ -32,6 +32,7 @@ LENGTHS = {
     "season": "a season",
 }
 """Fields of triggers that are durations, and what they are."""
+OF_SOURCES = {"sources.*.dedupe.within": "a memory of duplicates"}
 
 
 def forget_problems(root: Map) -> Iterator[Problem]:
@@ -47,11 +48,12 @@ def forget_problems(root: Map) -> Iterator[Problem]:
 
 
 def _fields(root: Map, limit: int) -> Iterator[Problem]:
-    for field, what in LENGTHS.items():
-        for _, node in matching(root, f"triggers.*.{field}"):
+    patterns = {**{f"triggers.*.{field}": what for field, what in LENGTHS.items()}, **OF_SOURCES}
+    for pattern, what in patterns.items():
+        for path, node in matching(root, pattern):
             length = _duration(node)
             if length is not None and length > limit:
-                yield _problem(node.place, f"{what} of {duration_text(length)}", length, limit, f"`{field}`")
+                yield _problem(node.place, f"{what} of {duration_text(length)}", length, limit, f"`{path[-1]}`")
 
 
 def _default_cooldowns(root: Map, limit: int) -> Iterator[Problem]:

@@ -37,6 +37,7 @@ COUNTED: Mapping[str, Counted] = {
     "resolved": Counted("resolved", "trigger", "Episodes that ended."),
     "suppressed": Counted("suppressed", "trigger", "Firings that fell into a cooldown."),
     "ignored": Counted("ignored_events", "source", "Events that `ignore` took out."),
+    "duplicate": Counted("duplicate_events", "source", "Events that `dedupe` found to be there already."),
     "late": Counted("late_events", "source", "Events later than `watermark.lateness` allows."),
     "forgotten": Counted("keys_forgotten", "pipeline", "Keys whose time was over: see `context.forget`."),
     "dead": Counted("dead_letters", "reason", "Records that could not be used, and outputs that were refused."),
@@ -60,6 +61,7 @@ class WorkerCollector(Collector):
         yield from self._tasks()
         yield from self._inputs()
         yield from self._endpoints()
+        yield from self._registry()
 
     def _build(self) -> Metric:
         process = self._worker.process
@@ -119,6 +121,20 @@ class WorkerCollector(Collector):
                 tokens.add_metric([endpoint.name, kind], getattr(ledger, f"{kind}_tokens"))
         yield from (calls, tokens)
 
+    def _registry(self) -> Iterator[Metric]:
+        schemas = self._worker.process.schemas
+        if schemas is None:
+            return
+        yield GaugeMetricFamily(
+            "penstock_registry_waiting", "1 while records wait for the schema registry.", value=bool(schemas.trouble)
+        )
+        requests = CounterMetricFamily(
+            "penstock_registry_requests", "Requests for schemas by how they went.", labels=["outcome"]
+        )
+        for outcome in ("found", "unknown", "failed"):
+            requests.add_metric([outcome], schemas.requests[outcome])
+        yield requests
+
 
 def _watermark(session: Session) -> float:
     return (session.core.watermark or 0) / 1000
@@ -164,7 +180,16 @@ def registry_of(worker: Worker) -> CollectorRegistry:
 
 
 def unready(worker: Worker) -> list[str]:
-    """Why this process should get no traffic, or be looked at: a sentence per task that is not open."""
+    """Why this process should get no traffic, or be looked at: a sentence per task that is not open, and one for a registry
+    for which all of them wait."""
+    schemas = worker.process.schemas
+    return [
+        *([schemas.trouble] if schemas is not None and schemas.trouble else []),
+        *_not_open(worker),
+    ]
+
+
+def _not_open(worker: Worker) -> list[str]:
     return [
         f"task {keeper.task.partition}: {keeper.trouble or 'being opened'}"
         for keeper in worker.keepers
@@ -173,7 +198,7 @@ def unready(worker: Worker) -> list[str]:
 
 
 def application(worker: Worker) -> web.Application:
-    """The three pages. `/livez` answers while the event loop turns; `/readyz` is 503 while a task of ours is not open."""
+    """The three pages. `/livez` answers while the event loop turns; `/readyz` is 503 while there is an `unready` reason."""
     registry = registry_of(worker)
 
     async def livez(_: web.Request) -> web.Response:

@@ -12,6 +12,7 @@ from penstock.operators.plan import Plan
 from penstock.pipelines.admission import Admission
 from penstock.pipelines.fetching import RECORDS_MAX
 from penstock.pipelines.meters import Meters
+from penstock.pipelines.schemas_ahead import SchemasAhead
 
 
 @dataclass(slots=True)
@@ -35,5 +36,7 @@ class Process:
     """What was counted, as far as it is committed: what is done again after a loss does not count twice."""
     trial: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a task feeds a record that may end the process: no other record may be suspected of it."""
+    schemas: SchemasAhead | None = None
+    """Where sources read records whose schemas are in a registry."""
     tasks: int = 0
     """How many are open: they share the commits that are allowed per second."""

@@ -73,7 +73,8 @@ class Session:
         self._bell = Bell()
         self.core = Task(process.plan, log.task.partition)
         self._saving = Saving(self.core, log, process, self._bell.ring)
-        self._fetching = Fetching(log, process.layout.inputs, self._bell.ring, process.batch)
+        prepare = None if process.schemas is None else process.schemas.prepare
+        self._fetching = Fetching(log, process.layout.inputs, self._bell.ring, process.batch, prepare)
         self._heard: deque[Heard] = deque()
         self._ending: Ending | None = None
         self._answers_until = 0.0
@@ -91,8 +92,8 @@ class Session:
 
     @property
     def paused(self) -> frozenset[str]:
-        """Inputs that back-pressure holds."""
-        return self._fetching.paused
+        """Inputs that back-pressure holds: all of them while records wait for their schemas."""
+        return frozenset(self._process.layout.inputs) if self._fetching.preparing else self._fetching.paused
 
     def ask_to_end(self, ending: Ending, seconds: float = 0.0) -> None:
         """`seconds`: how long a released task may wait for the answers that are under way."""
@@ -281,7 +282,8 @@ class Session:
 
     def _everything_read(self) -> bool:
         inputs, progress = self._process.layout.inputs, self.progress
-        return not self._fetching.ready and all(topic in progress and progress[topic].caught_up for topic in inputs)
+        waiting = self._fetching.ready or self._fetching.preparing
+        return not waiting and all(topic in progress and progress[topic].caught_up for topic in inputs)
 
     def _next_tick(self) -> int:
         return self._ticked_at + TICK_MS
@@ -307,7 +309,7 @@ class Session:
             self.quiet_since = self._process.clock.monotonic()
 
     def _notice_standstill(self) -> None:
-        """Protocol rule 15. An input that back-pressure holds does not count: it waits for models, on purpose."""
+        """Protocol rule 15. An input that back-pressure holds does not count: it waits for models or schemas, on purpose."""
         lag = sum(self.progress[topic].lag for topic in self.progress.keys() - self.paused)
         busy = lag > 0 or self.core.dirty or self._saving.in_flight
         seconds = self._standstill.seconds(self._process.clock.monotonic(), self._log.seq, busy=busy)

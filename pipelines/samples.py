@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from penstock.operators.error import Misused
+from penstock.operators.error import Misused, Rejected
 from penstock.operators.event import Arrived, Ask, CallLost, Effect, Ended, Progress
 from penstock.operators.plan import Plan
 from penstock.operators.record import Raw
@@ -16,14 +16,26 @@ from penstock.pipelines.recording import as_records, recorded_at, recorded_value
 
 
 def source_of(plan: Plan, name: str | None) -> Source:
-    """The source that a recording is of. Raises Misused where the name is wrong, or missing and needed."""
+    """The source that a recording is of. Raises Misused where the name is wrong, or missing and needed,
+    Rejected where its records are no lines."""
     names = ", ".join(source.name for source in plan.sources)
     if name is None and len(plan.sources) > 1:
         raise Misused("there are several sources", where="--source", remedy=f"name one of: {names}")
     for source in plan.sources:
         if name in (None, source.name):
-            return source
+            return _of_lines(source)
     raise Misused(f"there is no source {name!r}", where="--source", remedy=f"name one of: {names}")
+
+
+def _of_lines(source: Source) -> Source:
+    if source.binary:
+        raise Rejected(
+            "its records are no lines of text, and a recording is a file of lines",
+            where=f"source {source.name}",
+            remedy="write what its records say as JSON lines, and name a file in which its `format` is json, such as "
+            f"with --set sources.{source.name}.format=json",
+        )
+    return source
 
 
 def sample_records(source: Source, path: Path) -> Iterator[Raw]:

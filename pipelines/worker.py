@@ -16,7 +16,18 @@ from random import Random
 from typing import assert_never
 
 from penstock.connectors.failpoint import failpoint
-from penstock.connectors.port import Asked, Assignment, Broker, Given, Layout, Model, Taken, TaskId, WallClock
+from penstock.connectors.port import (
+    Asked,
+    Assignment,
+    Broker,
+    Given,
+    Layout,
+    Model,
+    Registry,
+    Taken,
+    TaskId,
+    WallClock,
+)
 from penstock.operators.error import PenstockError, Unreachable
 from penstock.operators.key_state import Counts
 from penstock.operators.plan import Plan
@@ -28,6 +39,7 @@ from penstock.pipelines.keeper import Keeper
 from penstock.pipelines.meters import Meters
 from penstock.pipelines.process import Process
 from penstock.pipelines.run import Ending
+from penstock.pipelines.schemas_ahead import SchemasAhead
 
 log = logging.getLogger("penstock.worker")
 
@@ -96,7 +108,9 @@ class Worker:
         clock: WallClock,
         options: WorkerOptions,
         random: Random | None = None,
+        registry: Registry | None = None,
     ) -> None:
+        """`registry` is needed where a source reads records whose schemas are in one; it is the caller's, too."""
         self._options, self._clock, self._random = options, clock, random or Random()
         meters = Meters()
         admission = Admission(
@@ -105,6 +119,7 @@ class Worker:
         self.process = Process(
             plan, layout, broker, admission, clock, owner=options.owner, build=options.build, started=clock.now(),
             bounded=options.bounded, batch=options.batch, meters=meters,
+            schemas=None if registry is None else SchemasAhead(plan.sources, registry, clock, self._random),
         )  # fmt: skip
         self._kept: dict[TaskId, Kept] = {}
         self._stop = asyncio.Event()

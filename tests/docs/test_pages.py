@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+from tests.binary_records import descriptor_set
 from tests.command_line import commands
 
 from penstock.pipelines import meters, observe
@@ -30,6 +31,12 @@ REST = {
     "agents": {"any": {"ask": "What is it?"}},
 }
 """What a block leaves out because it is about something else."""
+BESIDE = {
+    "reading.avsc": b'{"type": "record", "name": "Reading", "fields": [{"name": "machine", "type": "string"}]}',
+    "press.desc": descriptor_set(),
+    "secrets/registry": b"secret",
+}
+"""Files that the pages' files refer to."""
 
 
 def blocks(page: Path) -> Iterator[tuple[str, str]]:
@@ -61,6 +68,9 @@ FILES, COMMANDS = dict(files_shown()), dict(commands_shown())
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_section_of_a_file_that_a_page_shows_loads_without_a_problem(name: str, tmp_path: Path) -> None:
+    for path, content in BESIDE.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(content)
     file = tmp_path / "pipeline.yaml"
     with file.open("w", encoding="utf-8") as out:
         YAML(typ="safe", pure=True).dump({**REST, **FILES[name]}, out)

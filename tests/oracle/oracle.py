@@ -32,14 +32,15 @@ class Incoming:
 
 @dataclass(frozen=True)
 class Settings:
-    """`delay` and `lateness` of the source (ms), the triggers, whether the input is over after its last record, and how long a
-    key is remembered (ms; None: for ever)."""
+    """`delay` and `lateness` of the source (ms), the triggers, whether the input is over after its last record, how long a
+    key is remembered (ms; None: for ever), and within how many ms an event with the same `id` is a duplicate (None: never)."""
 
     delay: int
     lateness: int
     rules: tuple[Rule, ...]
     bounded: bool
     forget: int | None = None
+    within: int | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Outcome:
     suppressed: dict[str, int] = field(default_factory=dict)
     late: int = 0
     ignored: int = 0
+    duplicates: int = 0
     dead: int = 0
 
 
@@ -139,8 +141,44 @@ def _lives(steps: Sequence[Step], forget: int | None) -> Iterator[Life]:
     yield Life(lived, None)
 
 
+@dataclass
+class Memory:
+    """The records that a key has kept since it was forgotten last, and N after the last of them."""
+
+    kept: list[Incoming] = field(default_factory=list)
+    last: Instant = -inf
+
+    def tells(self, record: Incoming, within: int | None) -> bool:
+        """Whether the same was kept close by."""
+        if within is None or "id" not in record.fields:
+            return False
+        return any(
+            "id" in each.fields
+            and _same(each.fields["id"], record.fields["id"])
+            and abs(each.time - record.time) <= within
+            for each in self.kept
+        )
+
+
+def _same(one: Any, other: Any) -> bool:
+    """As JSON: `true` is not 1, at any depth."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def _memory(memories: dict[str, Memory], key: str, watermark: Instant, forget: int | None) -> Memory:
+    memory = memories.get(key)
+    if memory is None or (forget is not None and watermark > memory.last + forget):
+        memory = memories[key] = Memory()
+    return memory
+
+
 def _steps(settings: Settings, records: Sequence[Incoming], outcome: Outcome) -> Iterator[Step]:
     largest: Instant = -inf
+    memories: dict[str, Memory] = {}
     for record in records:
         if record.dead:
             outcome.dead += 1
@@ -150,7 +188,13 @@ def _steps(settings: Settings, records: Sequence[Incoming], outcome: Outcome) ->
         late = record.time < before - settings.lateness
         outcome.ignored += record.ignored
         outcome.late += late and not record.ignored
-        keeps = not late and not record.ignored
+        memory = _memory(memories, record.key, before, settings.forget)
+        duplicate = not late and not record.ignored and memory.tells(record, settings.within)
+        outcome.duplicates += duplicate
+        keeps = not late and not record.ignored and not duplicate
+        if keeps:
+            memory.kept.append(record)
+            memory.last = max(memory.last, record.time, largest - settings.delay)
         kept = Kept(record.time, record.fields, record.cause) if keeps else None
         yield Step(before, largest - settings.delay, record.key, kept)
     if settings.bounded:

@@ -90,6 +90,7 @@ def file_of(settings: Settings) -> str:
         "name: oracle",
         "sources:",
         f"  in: {{topic: {TOPIC}, key: event.key, time: {{at: event.t, unit: ms}}, ignore: event.skip == true,",
+        *([] if settings.within is None else [f"       dedupe: {{by: event.id, within: {settings.within}ms}},"]),
         f"       watermark: {{delay: {settings.delay}ms, idle: never, lateness: {settings.lateness}ms}}}}",
         "define:",
         f"  failed: '{FAILED.text}'",
@@ -187,6 +188,7 @@ def observed(worker: Worker) -> Outcome:
     counters = worker.counters
     outcome.suppressed = {planned.name: counters["suppressed", planned.name] for planned in worker.plan.triggers}
     outcome.late, outcome.ignored = counters["late", "in"], counters["ignored", "in"]
+    outcome.duplicates = counters["duplicate", "in"]
     outcome.dead = sum(count for (what, *_), count in counters.items() if what == "dead")
     return outcome
 

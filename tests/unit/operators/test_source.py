@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from ruamel.yaml import YAML
+from tests.binary_records import descriptor_set
 
 from penstock.operators.decode import REASONS, VALUE_BYTES_MAX
 from penstock.operators.expression import UNKNOWN, ExpressionError, Scope, attribute_of
@@ -15,13 +17,19 @@ from penstock.operators.record import DeadLetter, Record
 from penstock.operators.source import Source, SourceSettings, build_source
 from penstock.operators.source_key import KEY_BYTES_MAX
 
+BESIDE = {
+    "reading.avsc": '{"type": "record", "name": "Reading", "fields": []}',
+    "press.desc": b64encode(descriptor_set()).decode(),
+}
+"""Files that examples of the page refer to; bytes as base64."""
 AT = 1_795_166_047_000
 """2026-11-20T09:14:07Z in ms: the timestamp of every record here."""
 
 
 def source(fields: Iterable[str] = (), **settings: Any) -> Source:
     parsed = SourceSettings.model_validate({"topic": "auth-log", **settings})
-    return build_source("auth", parsed, frozenset(fields), Scope(defines={}, aggregates=False), {"env": "test"})
+    scope = Scope(defines={}, aggregates=False)
+    return build_source("auth", parsed, frozenset(fields), scope, {"env": "test"}, BESIDE.__getitem__)
 
 
 def record(value: bytes | None, key: bytes | None = b"k", timestamp: int = AT) -> Record:
@@ -287,7 +295,8 @@ def test_a_text_line_shows_its_text_and_derived_fields_but_no_group_twice() -> N
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"format": "avro"}, "avro and protobuf come with 0.3"),
+        ({"format": "xml"}, "expected json, text, avro, protobuf"),
+        ({"format": {"avro": {}}}, "Field required"),
         ({"format": "csv"}, r"\{csv: \{columns"),
         ({"format": {"text": [], "csv": {}}}, "Extra inputs|Field required"),
         ({"format": "text", "derive": {"text": "1"}}, "whole line"),

@@ -69,6 +69,13 @@ def test_the_base_of_these_tests_is_fine(tmp_path: Path) -> None:
         ("triggers:", "context: {forget: 1m}\ntriggers:\n  o: {every: 1h}", Code.FORGETS_TOO_SOON, 10, 14),
         ("agent: ask}", "agent: ask, for: 2m}\ncontext: {forget: 1m}", Code.FORGETS_TOO_SOON, 9, 48),
         ("agent: ask}", "agent: ask, for: 1m}\ncontext: {forget: 1m}", None, 0, 0),
+        (
+            "key: event.host",
+            "key: event.host, dedupe: {by: event.id, within: 2m}}\ncontext: {forget: 1m",
+            Code.FORGETS_TOO_SOON,
+            4,
+            65,
+        ),
         ("agent: ask}", "agent: ask, keep_firing_for: 2m}\ncontext: {forget: 1m}", Code.FORGETS_TOO_SOON, 9, 60),
         (
             "triggers:",

@@ -9,7 +9,7 @@ import pytest
 from tests.command_line import RULES, failures, recording, written
 from tests.stage import WATCH
 
-from penstock.operators.error import Misused
+from penstock.operators.error import Misused, Rejected
 from penstock.operators.expression import UNKNOWN
 from penstock.operators.plan import Plan
 from penstock.pipelines.compile import compile_pipeline
@@ -33,6 +33,12 @@ def test_one_of_several_sources_has_to_be_named(tmp_path: Path) -> None:
     second = RULES.replace("triggers:", "  web: {topic: web, key: event.host}\ntriggers:")
     with pytest.raises(Misused, match="name one of: auth, web"):
         source_of(plan_of(tmp_path, second), None)
+
+
+def test_a_source_whose_records_are_no_lines_cannot_be_of_a_recording(tmp_path: Path) -> None:
+    binary = RULES.replace("topic:", "format: avro, topic:", 1) + 'kafka: {registry: "http://localhost:8081"}\n'
+    with pytest.raises(Rejected, match=r"no lines of text.*--set sources\.auth\.format=json"):
+        source_of(plan_of(tmp_path, binary), None)
 
 
 def test_every_run_asks_once_and_its_failure_is_the_end_of_it(tmp_path: Path) -> None:
