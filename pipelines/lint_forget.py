@@ -24,6 +24,8 @@ LENGTHS = {
     "for": "a wait",
     "keep_firing_for": "a wait",
     "debounce": "a wait",
+    "within": "a sequence",
+    "sequence.*.within": "a wait",
 }
 """Fields of triggers that are durations, and what they are."""
 
@@ -39,10 +41,10 @@ def forget_problems(root: Map) -> Iterator[Problem]:
 
 def _fields(root: Map, limit: int) -> Iterator[Problem]:
     for field, what in LENGTHS.items():
-        for _, node in matching(root, f"triggers.*.{field}"):
+        for path, node in matching(root, f"triggers.*.{field}"):
             length = _duration(node)
             if length is not None and length > limit:
-                yield _problem(node.place, f"{what} of {duration_text(length)}", length, limit, f"`{field}`")
+                yield _problem(node.place, f"{what} of {duration_text(length)}", length, limit, f"`{path[-1]}`")
 
 
 def _default_cooldowns(root: Map, limit: int) -> Iterator[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -165,6 +166,10 @@ def live(worker: Worker, deeds: Sequence[Deed], *, bounded: bool) -> None:
         worker.restart()
 
 
+NOTED = ("late_for_trigger", "partials_dropped")
+"""Counters of kinds of triggers that the oracle keeps, too."""
+
+
 def observed(worker: Worker) -> Outcome:
     """What left the product, in the words of the oracle."""
     outcome = Outcome()
@@ -186,6 +191,7 @@ def observed(worker: Worker) -> Outcome:
     assert not ends, "something ended that never began"
     counters = worker.counters
     outcome.suppressed = {planned.name: counters["suppressed", planned.name] for planned in worker.plan.triggers}
+    outcome.noted = Counter({name: count for name, count in counters.items() if name[0] in NOTED})
     outcome.late, outcome.ignored = counters["late", "in"], counters["ignored", "in"]
     outcome.dead = sum(count for (what, *_), count in counters.items() if what == "dead")
     return outcome
