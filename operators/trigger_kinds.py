@@ -18,8 +18,8 @@ class TriggerKind(NamedTuple):
 KINDS: Mapping[str, TriggerKind] = {
     "each": TriggerKind(trigger_each.EachSettings, trigger_each.build),
     "when": TriggerKind(trigger_when.WhenSettings, trigger_when.build),
-    "sequence": TriggerKind(trigger_sequence.SequenceSettings, trigger_sequence.build),
     "every": TriggerKind(trigger_every.EverySettings, trigger_every.build),
+    "sequence": TriggerKind(trigger_sequence.SequenceSettings, trigger_sequence.build),
 }
 
 TRIGGERS: Mapping[str, type[TriggerSettings]] = {word: kind.settings for word, kind in KINDS.items()}

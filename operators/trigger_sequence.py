@@ -81,7 +81,7 @@ class SequenceSettings(CooldownSettings):
     """Fires when events of a key satisfy the steps one after the other; others may come between."""
 
     sequence: tuple[Item, ...] = Field(
-        min_length=1,
+        json_schema_extra={"minItems": 1},  # pydantic would count only the items that are right
         description="The steps, in order.",
         examples=[[{"as": "guess", "where": "failed", "times": 2}, {"as": "entry", "where": "accepted"}]],
     )

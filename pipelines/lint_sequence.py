@@ -56,6 +56,8 @@ def sequence_problems(root: Map) -> Iterator[Problem]:
 def _order(root: Map, path: Path, items: Sequence) -> Iterator[Problem]:
     """A `not` stands between two steps or after the last one, and alone."""
     before: Node | None = None
+    if not items.items:
+        yield Problem(Code.WRONG_VALUE, key_place(root, path), "the sequence is empty", expected="a step, with `where`")
     for number, item in enumerate(items.items):
         if not _is_not(item):
             before = item

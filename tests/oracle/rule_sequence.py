@@ -71,9 +71,7 @@ class InSequence(Rule):
     @property
     def wanted(self) -> list[tuple[int, Takes]]:
         """Every event that a match has, as (item, what it has to be)."""
-        return [
-            (at, item) for at, item in enumerate(self.items) if isinstance(item, Takes) for _ in range(item.times)
-        ]
+        return [(at, item) for at, item in enumerate(self.items) if isinstance(item, Takes) for _ in range(item.times)]
 
     @property
     def last(self) -> Never | None:
@@ -176,7 +174,7 @@ class _Story:
         if at < self.quiet_until:
             self.outcome.suppressed[self.rule.name] += 1
             return
-        self.quiet_until = at + self.rule.cooldown
+        self.quiet_until = at + self.rule.cooldown if self.rule.cooldown else -inf
         formulas = [item.where if isinstance(item, Takes) else item.what for item in self.rule.items]
         event = self.taken[match[-1]].event
         values = named_values(formulas, Sight([event], event.time))
@@ -268,7 +266,9 @@ class _Story:
         wanted, end = self.rule.wanted, len(self.taken) - 1
         item = wanted[len(beginning)][0]
         guard = self.rule.items[item - 1]
-        since = max(index for index in range(len(beginning)) if wanted[index][0] < item) if isinstance(guard, Never) else 0
+        since = (
+            max(index for index in range(len(beginning)) if wanted[index][0] < item) if isinstance(guard, Never) else 0
+        )
         killed = isinstance(guard, Never) and self._comes(guard, beginning[: since + 1], beginning[-1] + 1, end)
         broken = self.rule.strict and beginning[-1] < end
         return not killed and not broken and now <= self.taken[beginning[0]].at + self.rule.within

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from tests.oracle.formula import Both, Captured, Compare, Field, Formula, Has, Literal, Named, Not
@@ -32,7 +32,7 @@ from tests.property.oracle_world import (
 
 A, B, C = (Compare(Field("x"), "==", Literal(letter)) for letter in "abc")
 SIMPLE: SearchStrategy[Formula] = st.sampled_from(
-    [A, A, B, B, C, Named("failed", FAILED), Named("loud", LOUD), Has("v"), Not(A), Both(A, "||", B), Literal(True)]
+    [A, A, A, B, B, C, Named("failed", FAILED), Named("loud", LOUD), Has("v"), Not(A), Both(A, "||", B), Literal(True)]
 )
 
 
@@ -47,15 +47,16 @@ def conditions(names: list[str]) -> SearchStrategy[Formula]:
 
 @st.composite
 def any_items(draw: st.DrawFn, length: int) -> tuple[Takes | Never, ...]:
+    """Half of them end with a `not`."""
     items: list[Takes | Never] = []
     names: list[str] = []
     for number in range(length):
         if number and draw(st.integers(0, 2)) == 0:
             items.append(Never(draw(conditions(names)), draw(st.just(0) | SECONDS)))
-        name = draw(st.sampled_from([None, "p", "q", "r"][: 1 + 3 * (number < 3)]).filter(lambda one: one not in names))
+        name = draw(st.sampled_from([None, "pqr"[number]]))
         items.append(Takes(draw(conditions(names)), name, draw(st.sampled_from([1, 1, 1, 2, 3]))))
         names += [] if name is None else [name]
-    if draw(st.integers(0, 2)) == 0:
+    if draw(st.booleans()):
         items.append(Never(draw(conditions(names)), draw(SECONDS)))
     return tuple(items)
 
@@ -64,7 +65,7 @@ def any_items(draw: st.DrawFn, length: int) -> tuple[Takes | Never, ...]:
 def any_sequence(draw: st.DrawFn, name: str) -> InSequence:
     return InSequence(
         name,
-        draw(any_items(draw(st.sampled_from([1, 2, 2, 2, 3])))),
+        draw(any_items(draw(st.sampled_from([1, 1, 2, 2, 2, 3])))),
         draw(st.sampled_from([1, 3, 5, 9, 20])) * SECOND,
         draw(COOLDOWNS),
         strict=draw(st.sampled_from([False, False, False, True])),
@@ -116,17 +117,16 @@ def crowded_rules() -> SearchStrategy[tuple[Rule, ...]]:
 
 
 @given(any_settings(any_rules()), any_samples(), DEEDS)
-def test_sequences_agree_with_the_search(settings: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
-    agree(settings, samples, deeds)
+def test_sequences_agree_with_the_search(setup: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
+    agree(setup, samples, deeds)
 
 
 @given(any_settings(any_rules()), lettered_samples(), DEEDS)
-def test_they_agree_where_most_events_mean_something(
-    settings: Settings, samples: list[Sample], deeds: list[Deed]
-) -> None:
-    agree(settings, samples, deeds)
+def test_they_agree_where_most_events_mean_something(setup: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
+    agree(setup, samples, deeds)
 
 
+@settings(max_examples=settings().max_examples // 20)  # each takes a second: the search is slow on purpose
 @given(any_settings(crowded_rules()), crowds(), DEEDS)
-def test_they_agree_on_what_is_given_up(settings: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
-    agree(settings, samples, deeds)
+def test_they_agree_on_what_is_given_up(setup: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
+    agree(setup, samples, deeds)

@@ -74,8 +74,8 @@ def test_a_version_like_a_date_is_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", sorted(TRIGGERS))
 def test_the_kind_word_decides_the_settings(tmp_path: Path, word: str) -> None:
-    value = "1h" if word == "every" else "count(event.a == 1, 1m) > 2" if word == "when" else "event.a == 1"
-    found = spec(tmp_path, HEAD + f"triggers:\n  r: {{{word}: '{value}', agent: none}}\n")
+    values = {"every": "1h", "when": "'count(event.a == 1, 1m) > 2'", "sequence": "[{where: event.a == 1}]"}
+    found = spec(tmp_path, HEAD + f"triggers:\n  r: {{{word}: {values.get(word, 'event.a == 1')}, agent: none}}\n")
     assert type(found.triggers["r"]) is TRIGGERS[word]
 
 
@@ -112,7 +112,7 @@ def test_a_field_of_another_kind_of_trigger_is_unknown(tmp_path: Path) -> None:
         ("each: event.a == 1, for: 5m", 'unknown field "for" of `each`: it goes with `when`'),
         ("each: event.a == 1, keep_firing_for: 5m", 'unknown field "keep_firing_for" of `each`: it goes with `when`'),
         ("when: event.a == 1, debounce: 5m", 'unknown field "debounce" of `when`: it goes with `each`'),
-        ("every: 1h, cooldown: 5m", 'unknown field "cooldown" of `every`: it goes with `each` and `when`'),
+        ("every: 1h, cooldown: 5m", 'unknown field "cooldown" of `every`: it goes with `each`, `when` and `sequence`'),
     ],
 )
 def test_a_modifier_of_another_kind_says_which_kind_has_it(tmp_path: Path, trigger: str, message: str) -> None:
