@@ -9,10 +9,12 @@ from penstock.operators.expression_error import ExpressionError
 from penstock.operators.expression_parse import parse
 from penstock.operators.expression_tree import Call, Duration, walk
 from penstock.operators.setting import ExpressionMark
+from penstock.operators.source import WatermarkSettings
 from penstock.operators.trigger import CooldownSettings
 from penstock.operators.trigger_kinds import TRIGGERS
 from penstock.operators.unit import duration_ms, duration_text
-from penstock.pipelines.document import Map, Node, Scalar, key_place, matching, node_at
+from penstock.pipelines.document import Map, Node, Scalar, key_place, matching, node_at, place_of
+from penstock.pipelines.lint_sequence import ends_with_not
 from penstock.pipelines.problem import Code, Place, Problem
 from penstock.pipelines.scalar_place import place_in
 from penstock.pipelines.shape import parts
@@ -37,6 +39,7 @@ def forget_problems(root: Map) -> Iterator[Problem]:
         yield from _fields(root, limit)
         yield from _default_cooldowns(root, limit)
         yield from _spans(root, limit)
+        yield from _late_events(root, limit)
 
 
 def _fields(root: Map, limit: int) -> Iterator[Problem]:
@@ -62,6 +65,19 @@ def _default_cooldown(trigger: Node) -> int:
     kinds = (settings for word, settings in TRIGGERS.items() if word in trigger.entries)
     settings = next((settings for settings in kinds if issubclass(settings, CooldownSettings)), None)
     return 0 if settings is None else int(settings.model_fields["cooldown"].default)
+
+
+def _late_events(root: Map, limit: int) -> Iterator[Problem]:
+    """What did not come by an instant would be told again: of an event of that time that comes when the key is forgotten."""
+    forget = node_at(root, ("context", "forget"))
+    waits = [path[1] for path, items in matching(root, "triggers.*.sequence") if ends_with_not(items)]
+    for path, _ in matching(root, "sources.*") if waits and forget is not None else ():
+        written = node_at(root, (*path, "watermark", "lateness"))
+        lateness = _duration(written) if written is not None else WatermarkSettings().lateness
+        if lateness is not None and lateness > limit:
+            of_source = f"the `lateness` of source `{path[1]}`, {duration_text(lateness)}"
+            what = f"{of_source}, which the `not` of trigger `{waits[0]}` needs,"
+            yield _problem(place_of(root, ("context", "forget")), what, lateness, limit, "`lateness`")
 
 
 def _spans(root: Map, limit: int) -> Iterator[Problem]:

@@ -43,6 +43,11 @@ def _named(root: Map, path: Path) -> Iterator[tuple[str, int]]:
             yield name.text, number
 
 
+def ends_with_not(items: Node) -> bool:
+    """The items of a sequence."""
+    return isinstance(items, Sequence) and bool(items.items) and _is_not(items.items[-1])
+
+
 def sequence_problems(root: Map) -> Iterator[Problem]:
     for path, items in matching(root, f"triggers.*.{SEQUENCE}"):
         if isinstance(items, Sequence):

@@ -55,6 +55,8 @@ class Firing:
     """Where its episode ended."""
     forgotten: bool = False
     """It ended because its key was forgotten."""
+    told: Any = None
+    """What its annotation `told` says, as JSON."""
 
 
 @dataclass

@@ -51,13 +51,16 @@ class InSequence(Rule):
     cooldown: int = 0
     strict: bool = False
     arrival: bool = False
+    shows: bool = False
+    """A template asks for the fields `x` and `v` of every step."""
 
     @property
     def text(self) -> str:
         words = field_text("within", self.within) + ("strict: true, " if self.strict else "")
         fire = "fire: arrival, " if self.arrival else ""
         items = ", ".join(item.text for item in self.items)
-        return f"sequence: [{items}], {words}{fire}cooldown: {self.cooldown}ms"
+        told = 'annotations: {told: \'{{ [steps, "x", "v"] | tojson }}\'}, ' if self.shows else ""
+        return f"sequence: [{items}], {words}{fire}{told}cooldown: {self.cooldown}ms"
 
     @property
     def lasts(self) -> int:
@@ -178,7 +181,20 @@ class _Story:
         formulas = [item.where if isinstance(item, Takes) else item.what for item in self.rule.items]
         event = self.taken[match[-1]].event
         values = named_values(formulas, Sight([event], event.time))
-        self.outcome.firings.append(Firing(self.rule.name, self.key, at, cause, values, ended))
+        told = [self._steps(match), "x", "v"] if self.rule.shows else None
+        self.outcome.firings.append(Firing(self.rule.name, self.key, at, cause, values, ended, told=told))
+
+    def _steps(self, match: Tuple) -> dict[str, list[Any]]:
+        named = [(item.name, self.taken[place].event) for (_, item), place in zip(self.rule.wanted, match, strict=True)]
+        names = {name for name, _ in named if name is not None}
+        return {
+            name: [
+                {field: event.fields[field] for field in "xv" if field in event.fields}
+                for each, event in named
+                if each == name
+            ]
+            for name in names
+        }
 
     # --- which tuples there are -------------------------------------------------------------------------------------
 

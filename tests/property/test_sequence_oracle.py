@@ -6,6 +6,7 @@ Events of one time, disorder, events behind the watermark and late ones, restart
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -70,6 +71,7 @@ def any_sequence(draw: st.DrawFn, name: str) -> InSequence:
         draw(COOLDOWNS),
         strict=draw(st.sampled_from([False, False, False, True])),
         arrival=draw(st.sampled_from([False, False, True])),
+        shows=draw(st.booleans()),
     )
 
 
@@ -82,6 +84,13 @@ def any_rules(draw: st.DrawFn) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
+def any_setup(any_rules: SearchStrategy[tuple[Rule, ...]]) -> SearchStrategy[Settings]:
+    """A key is remembered for as long as an event of it may come."""
+    return any_settings(any_rules).map(
+        lambda setup: setup if setup.forget is None else replace(setup, forget=max(setup.forget, setup.lateness))
+    )
+
+
 @st.composite
 def lettered_samples(draw: st.DrawFn, most: int = 14) -> list[Sample]:
     """Time goes on, with equal times and some disorder; every event has its letter."""
@@ -92,6 +101,25 @@ def lettered_samples(draw: st.DrawFn, most: int = 14) -> list[Sample]:
         told = Incoming(draw(st.sampled_from("kkkkz")), time, fields, f"{TOPIC}/{PARTITION}@{offset}")
         samples.append(Sample(json.dumps({"key": told.key, "t": time} | fields).encode(), told))
     return samples
+
+
+@st.composite
+def echoes(draw: st.DrawFn) -> list[Sample]:
+    """Few times, which come again when other keys have moved the watermark far beyond them."""
+    samples = []
+    for offset in range(draw(st.integers(3, 12))):
+        key = draw(st.sampled_from("kkz"))
+        time = SECOND * draw(st.integers(0, 3) if key == "k" else st.integers(5, 20))
+        fields = {"x": draw(st.sampled_from("aaab")), "v": draw(st.integers(0, 3))}
+        told = Incoming(key, time, fields, f"{TOPIC}/{PARTITION}@{offset}")
+        samples.append(Sample(json.dumps({"key": key, "t": time} | fields).encode(), told))
+    return samples
+
+
+def patient_rules() -> SearchStrategy[tuple[Rule, ...]]:
+    """A wait for what does not come."""
+    items = st.tuples(st.just(Takes(A, "p")), st.builds(Never, st.sampled_from([B, C]), SECONDS))
+    return st.tuples(st.builds(InSequence, st.just("s"), items, st.just(SECOND), COOLDOWNS, shows=st.booleans()))
 
 
 @st.composite
@@ -113,20 +141,28 @@ def crowded_rules() -> SearchStrategy[tuple[Rule, ...]]:
         (Takes(A, "p"), Never(C), Takes(B, "q")),
     ]
     withins = st.sampled_from([100, 9 * SECOND])
-    return st.tuples(st.builds(InSequence, st.just("s"), st.sampled_from(items), withins, arrival=st.booleans()))
+    whens = st.booleans()
+    return st.tuples(st.builds(InSequence, st.just("s"), st.sampled_from(items), withins, arrival=whens, shows=whens))
 
 
-@given(any_settings(any_rules()), any_samples(), DEEDS)
+@given(any_setup(any_rules()), any_samples(), DEEDS)
 def test_sequences_agree_with_the_search(setup: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
     agree(setup, samples, deeds)
 
 
-@given(any_settings(any_rules()), lettered_samples(), DEEDS)
+@given(any_setup(any_rules()), lettered_samples(), DEEDS)
 def test_they_agree_where_most_events_mean_something(setup: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
     agree(setup, samples, deeds)
 
 
+@given(any_setup(patient_rules() | any_rules()), echoes(), DEEDS)
+def test_they_agree_on_events_far_behind_the_watermark(
+    setup: Settings, samples: list[Sample], deeds: list[Deed]
+) -> None:
+    agree(setup, samples, deeds)
+
+
 @settings(max_examples=settings().max_examples // 20)  # each takes a second: the search is slow on purpose
-@given(any_settings(crowded_rules()), crowds(), DEEDS)
+@given(any_setup(crowded_rules()), crowds(), DEEDS)
 def test_they_agree_on_what_is_given_up(setup: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
     agree(setup, samples, deeds)

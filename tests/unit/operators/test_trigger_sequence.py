@@ -208,9 +208,10 @@ def test_a_step_reads_what_an_earlier_one_took() -> None:
     assert [result["why"]["fired_by"] for result in told(worker)] == ["in/0@2"]
 
 
-def test_of_a_step_that_takes_several_the_last_one_is_read() -> None:
+@pytest.mark.parametrize("shown", ["", ", annotations: {all: '{{ steps }}'}"])
+def test_of_a_step_that_takes_several_the_last_one_is_read(shown: str) -> None:
     twice = "sequence: [{as: p, where: 'event.v < 9', times: 2}, {as: q, where: 'event.v == 10 * p.v'}], within: 9s"
-    worker = fed(twice, [(0, {"v": 1}), (1, {"v": 2}), (2, {"v": 10}), (3, {"v": 20}), (9, {})])
+    worker = fed(twice + shown, [(0, {"v": 1}), (1, {"v": 2}), (2, {"v": 10}), (3, {"v": 20}), (9, {})])
     assert [result["why"]["fired_by"] for result in told(worker)] == ["in/0@3"]
 
 

@@ -132,6 +132,17 @@ def test_nothing_in_it_lasts_longer_than_its_key_is_remembered(
     assert (problem.code, problem.place.line) == (Code.FORGETS_TOO_SOON, line)
 
 
+def test_a_not_at_the_end_needs_a_key_to_be_remembered_for_as_long_as_an_event_of_it_may_come(tmp_path: Path) -> None:
+    steps, agent = (GUESS, "{not: event.ok, within: 1m}"), "a\ncontext: {forget: 5m}"
+    (problem,) = problems(tmp_path, *steps, more="strict: false", agent=agent)
+    assert (problem.code, problem.place.line, problem.place.column) == (Code.FORGETS_TOO_SOON, 14, 19)
+    assert (
+        "the `lateness` of source `s`, 10m, which the `not` of trigger `t` needs, is longer than `forget`"
+        in problem.message
+    )
+    assert problems(tmp_path, GUESS, ENTRY, more="within: 1m", agent=agent) == []
+
+
 def test_a_template_names_steps_that_its_trigger_has(tmp_path: Path) -> None:
     assert problems(tmp_path, GUESS, ENTRY, ask="{{ steps.guess[0].ip }} {{ steps | tojson }}") == []
     (problem,) = problems(tmp_path, GUESS, ENTRY, ask="{{ steps.gues }}")
