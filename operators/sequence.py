@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from penstock.operators.key_state import Moment
 from penstock.operators.run import RecordCause
+from penstock.operators.watermark import NEVER
 
 PARTIALS_MAX = 64
 
@@ -160,7 +161,6 @@ class Pattern:
         match = [partial for partial in waiting if partial.since == since][-1]
         return Outcome(tuple(partial for partial in partials if partial.number > match.upto), match)
 
-    def open_until(self, partials: Partials) -> int | None:
-        """The last instant at which an event can still belong to one of them; None: there is none that lacks one."""
-        began = max((partial.began for partial in partials if not self._waits(partial)), default=None)
-        return None if began is None else began + self.within
+    def open_until(self, partials: Partials) -> int:
+        """The last instant at which an event can still belong to one of them; NEVER: there is none that lacks one."""
+        return max((partial.began + self.within for partial in partials if not self._waits(partial)), default=NEVER)

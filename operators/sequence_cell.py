@@ -11,6 +11,7 @@ from penstock.operators.key_state import Moment
 from penstock.operators.record import Record
 from penstock.operators.run import RecordCause, carried
 from penstock.operators.sequence import Event, Partial, Partials, Seen
+from penstock.operators.watermark import NEVER
 
 
 class SequenceCell(NamedTuple):
@@ -22,9 +23,9 @@ class SequenceCell(NamedTuple):
 
     partials: Partials = ()
     taken: int = 0
-    quiet_until: int | None = None
-    done: int | None = None
-    last: int | None = None
+    quiet_until: int = NEVER
+    done: int = NEVER
+    last: int = NEVER
     waiting: tuple[Seen, ...] = ()
     passing: tuple[int, ...] = ()
 

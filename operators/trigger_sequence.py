@@ -33,7 +33,7 @@ from penstock.operators.setting import Condition as ConditionText
 from penstock.operators.setting import Settings, Text, Wait
 from penstock.operators.trigger import Bind, CooldownSettings, Fired, Suppressed, Transition, Trigger
 from penstock.operators.unit import duration_text
-from penstock.operators.watermark import END_OF_TIME, NEVER
+from penstock.operators.watermark import END_OF_TIME
 
 Moved = tuple[SequenceCell | None, Transition | None]
 
@@ -146,8 +146,8 @@ class InOrder(Trigger):
     def fed(self, key: KeyState, cell: SequenceCell | None, time: int, watermark: int, due: int | None) -> Moved:
         cell = cell or EMPTY
         passed = bisect_left(cell.passing, watermark)
-        last = cell.last if not passed else max(cell.passing[passed - 1], NEVER if cell.last is None else cell.last)
-        if last is not None and time < last:
+        last = max((cell.last, *cell.passing[passed - 1 : passed]))
+        if time < last:
             key.counters["late_for_trigger", self.name] += 1
             return cell, None
         cell = cell._replace(last=last, passing=cell.passing[passed:])
@@ -210,7 +210,7 @@ class InOrder(Trigger):
                 break
             if cell.waiting and cell.waiting[0].time == instant:
                 first = cell.waiting[0]
-                cell = cell._replace(waiting=cell.waiting[1:], last=first.time)
+                cell = cell._replace(waiting=cell.waiting[1:], last=max(cell.last, first.time))
                 cell, transition = self._take(key, cell, first)
             else:
                 cell, transition = self._settle(cell, instant)
@@ -227,7 +227,7 @@ class InOrder(Trigger):
         )
 
     def _fire(self, cell: SequenceCell, fired: Fired) -> tuple[SequenceCell, Transition | None]:
-        if cell.quiet_until is not None and fired.at < cell.quiet_until:
+        if fired.at < cell.quiet_until:
             return cell, Suppressed()
         return (cell._replace(quiet_until=fired.at + self.cooldown) if self.cooldown else cell), fired
 
@@ -260,8 +260,8 @@ class InOrder(Trigger):
 
     def _rests_at(self, cell: SequenceCell) -> int:
         """The deadline at which whatever comes is later than all that a cell knows to which nothing is to come."""
-        known = [self._pattern.open_until(cell.partials), cell.last, cell.quiet_until, *cell.passing[-1:]]
-        return max((instant for instant in known if instant is not None), default=NEVER) + self.disorder + 1
+        known = max(self._pattern.open_until(cell.partials), cell.last, cell.quiet_until, *cell.passing[-1:])
+        return known + self.disorder + 1
 
     def dump(self, cell: SequenceCell | None) -> Any:
         return None if cell is None else self._kept.dump(cell)

@@ -187,8 +187,8 @@ def observed(worker: Worker) -> Outcome:
         values = tuple(sorted(result["why"]["values"].items()))
         cause, end = result["why"]["fired_by"], result["end"]
         told = json.loads(result["annotations"].get("told", "null"))
-        over = ends.pop(result["run"], (None, False))
-        outcome.firings.append(Firing(trigger, result["key"], at, cause, values, end, *over, told))
+        ends_at, forgotten = ends.pop(result["run"], (None, False))
+        outcome.firings.append(Firing(trigger, result["key"], at, cause, values, end, ends_at, forgotten, told))
     assert not ends, "something ended that never began"
     counters = worker.counters
     outcome.suppressed = {planned.name: counters["suppressed", planned.name] for planned in worker.plan.triggers}

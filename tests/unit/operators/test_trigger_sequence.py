@@ -136,6 +136,11 @@ def test_an_event_behind_the_watermark_is_taken_at_once_unless_it_is_older_than_
     assert played.marks == "··········"
 
 
+def test_one_that_means_nothing_to_any_step_was_taken_too() -> None:
+    """The watermark passes seconds 5 and 7 at once."""
+    assert play_records(A_B, [(5, "a"), (7, "x"), (20, "x"), (6, "b")], length=21, delay="10s").marks == "·" * 21
+
+
 def test_one_that_is_too_old_is_counted() -> None:
     worker = fed(A_B, [(5, {"x": "x"}), (9, {}), (2, {"x": "a"}), (10, {})])
     assert worker.counters["late_for_trigger", "t"] == 1
