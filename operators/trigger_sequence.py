@@ -144,19 +144,22 @@ class InOrder(Trigger):
     # --- taking events ------------------------------------------------------------------------------------------
 
     def fed(self, key: KeyState, cell: SequenceCell | None, time: int, watermark: int, due: int | None) -> Moved:
+        """What means nothing to any step was taken, too, once W has passed it: nothing older is."""
         cell = cell or EMPTY
         passed = bisect_left(cell.passing, watermark)
         last = max((cell.last, *cell.passing[passed - 1 : passed]))
         if time < last:
             key.counters["late_for_trigger", self.name] += 1
             return cell, None
-        cell = cell._replace(last=last, passing=cell.passing[passed:])
+        waiting, passing = cell.waiting, cell.passing[passed:]
         seen = self._seen(key, time, time)
         if seen is None:
-            place = bisect_right(cell.passing, time)
-            return cell._replace(passing=(*cell.passing[:place], time, *cell.passing[place:])), None
-        place = bisect_right(cell.waiting, time, key=_time_of)
-        return cell._replace(waiting=(*cell.waiting[:place], seen, *cell.waiting[place:])), None
+            place = bisect_right(passing, time)
+            passing = (*passing[:place], time, *passing[place:])
+        else:
+            place = bisect_right(waiting, time, key=_time_of)
+            waiting = (*waiting[:place], seen, *waiting[place:])
+        return cell._replace(last=last, waiting=waiting, passing=passing), None
 
     def _seen(self, key: KeyState, at: int, time: int) -> Seen | None:
         """What is kept of the event just fed; None: it means nothing to any step."""

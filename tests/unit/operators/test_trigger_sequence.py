@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.oracle.timeline import play, play_records
 from penstock.operators.record import Record
 from penstock.operators.run import RecordCause, run_id
 from penstock.operators.task import Task
+from penstock.pipelines.sampling import tally_sample
 from penstock.state.delta import Position
 
 A, B, C = (f"where: 'event.x == \"{letter}\"'" for letter in "abc")
@@ -325,3 +327,10 @@ def test_a_source_that_is_gone_from_the_file_is_named_by_its_topic() -> None:
     stand.reopen(plan_of(text.replace("  auth: {topic: auth,", "  flow: {topic: flow,")))
     stand.feed(stand.event(9, "flow", x="x"))
     assert [result["why"]["fired_by"] for result in stand.results(stand.cut())] == ["auth/3@1"]
+
+
+def test_a_look_at_a_recording_leaves_out_what_means_something_within_a_match_only(tmp_path: Path) -> None:
+    sample = tmp_path / "sample.jsonl"
+    sample.write_text('{"host": "h", "t": 1, "v": 1}\n{"host": "h", "t": 2, "v": 50}\n')
+    tally = tally_sample(plan_of(f"{STAND}\n  t: {{{PROBE}, agent: none}}\n"), sample, None)
+    assert tally.expressions == {"triggers.t[0]: event.v <= 2": {True: 1, False: 1}}
