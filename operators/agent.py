@@ -32,12 +32,14 @@ from penstock.operators.prompt import first_messages, repair_messages
 from penstock.operators.record import Output
 from penstock.operators.result import ResultPlan, result_outputs
 from penstock.operators.run import (
+    NO_STEPS,
     CallEntry,
     Degradation,
     Firing,
     Phase,
     Run,
     State,
+    Steps,
     call_id,
     carried,
     question_id,
@@ -92,17 +94,17 @@ class RunPlan(Protocol):
         ...
 
 
-def open_run(firing: Firing, plan: RunPlan, context: Context, now: int) -> Run:
+def open_run(firing: Firing, plan: RunPlan, context: Context, now: int, steps: Steps = NO_STEPS) -> Run:
     """A run of what the key's context shows at `now` (N of the key, ms), of events up to the firing's own time.
 
-    Pins those events: unpin when it has an outcome.
+    `steps` are for the question alone. Pins those events: unpin when it has an outcome.
     """
     firing = msgspec.structs.replace(firing, values=carried(firing.values))
     results = plan.results
     run = Run(firing=firing, view=context.view(now, firing.at), version=results.version, definition=results.definition)
     if firing.agent is None:
         return run
-    question = plan.agents[firing.agent].ask.render(template_scope(firing))
+    question = plan.agents[firing.agent].ask.render(template_scope(firing, steps))
     if isinstance(question, TemplateFailure):
         run.unaskable = question.reason
     else:

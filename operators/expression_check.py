@@ -40,18 +40,26 @@ class Scope:
     `defines`: the file's named expressions, name to text. `aggregates`: it may look back over spans (`when`, `until`).
     `roots`: where paths begin. `event` is the event, `record.time` is `moment.time`, any other root `x` is `moment.x`.
     `advice` is what to say of a name that is none: where to look, `{name}` stands for it.
+    `captures`: steps of a sequence that come before, in their order; `coming`: those that do not.
     """
 
     defines: Mapping[str, str] = field(default_factory=dict)
     aggregates: bool = False
     roots: frozenset[str] = TRIGGER_ROOTS
     advice: str = "a field of the event is written `event.{name}`"
+    captures: tuple[str, ...] = ()
+    coming: frozenset[str] = frozenset()
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Names that are no definitions."""
+        return self.roots.union(self.captures)
 
 
 def defines_named(tree: Node, scope: Scope) -> tuple[str, ...]:
     """The definitions that stand in the text itself, each once, in the order of the text."""
     names = (node.name for node in walk(tree) if isinstance(node, Name))
-    return tuple(dict.fromkeys(name for name in names if name in scope.defines and name not in scope.roots))
+    return tuple(dict.fromkeys(name for name in names if name in scope.defines and name not in scope.known))
 
 
 def expand(tree: Node, scope: Scope) -> Node:
@@ -61,14 +69,14 @@ def expand(tree: Node, scope: Scope) -> Node:
 
 class _Expander:
     def __init__(self, scope: Scope) -> None:
-        self._scope = scope
+        self._scope, self._known = scope, scope.known
         self._nodes = 0
         self._within: list[str] = []
 
     def expanded(self, node: Node, depth: int) -> Node:
         if depth > DEPTH_MAX:
             raise too_deep(node.place)
-        if isinstance(node, Name) and node.name not in self._scope.roots:
+        if isinstance(node, Name) and node.name not in self._known:
             return self._definition(node, depth)
         self._nodes += 1
         if self._nodes > NODES_MAX:
@@ -105,7 +113,10 @@ class _Expander:
             return ExpressionError(f"`{name}` is a function; write {_form(name)}", node.place)
         if name in _LATER:
             return ExpressionError(f"`{name}` is not built yet; version {_LATER[name]} will have it", node.place)
-        known = sorted({*self._scope.roots, *self._scope.defines})
+        if name in self._scope.coming:
+            message = f"`{name}` is no step before this one, and only of those an event can be read here"
+            return ExpressionError(message, node.place, nearest(name, self._scope.captures))
+        known = sorted({*self._known, *self._scope.defines})
         message = f"nothing here is called `{name}`; {self._scope.advice.format(name=name)}"
         return ExpressionError(message, node.place, nearest(name, known))
 
@@ -133,7 +144,7 @@ class _Expander:
             return ExpressionError(
                 f"CEL's `{name}` is no part of this language; lists are searched by `in`", node.place
             )
-        if name in self._scope.defines or name in self._scope.roots:
+        if name in self._scope.defines or name in self._known:
             return ExpressionError(f"`{name}` is no function", node.place)
         aggregates = AGGREGATES if self._scope.aggregates and not node.method else ()
         return ExpressionError(

@@ -59,7 +59,8 @@ Evaluate = Callable[[Any, Sequence[Any], Any], Any]
 """(event, spans, moment) to a JSON value or an Unknown. Of a condition, only `is True` counts as true.
 
 `event` has one attribute per field (`attribute_of`), UNKNOWN where it is missing. `spans` holds the present value of each
-of `Compiled.aggregates`, in their order. `moment` has `key source record time labels`; None will do unless `uses_moment`.
+of `Compiled.aggregates`, in their order; in a sequence, which has none, the event of each of the scope's `captures`.
+`moment` has `key source record time labels`; None will do unless `uses_moment`.
 """
 
 
@@ -68,7 +69,8 @@ class Compiled:
     """An expression, ready to be evaluated.
 
     `kind` is that of its value as far as the text alone tells. `fields` are all the event's fields that it needs,
-    `own_fields` those that `evaluate` reads itself, outside of aggregates. `aggregates` holds each aggregate once.
+    `own_fields` those that `evaluate` reads of the event itself, outside of aggregates. `aggregates` holds each aggregate once.
+    `captured` are the fields that it reads of events of earlier steps, as (step, field).
     `defines` are the definitions that the text itself names. `uses_moment`: it or one of its aggregates asks about the
     record; `own_moment`: `evaluate` itself does. `rising`: while it is not true, only an event can make it true, never the
     passing of time.
@@ -86,6 +88,7 @@ class Compiled:
     rising: bool
     identity: str
     """Canonical text with definitions written out: equal identity, equal meaning."""
+    captured: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def uses_event(self) -> bool:
@@ -123,7 +126,9 @@ def compile_tree(
         text=text,
         evaluate=to_function(code.python, compiler.names, _ATTRIBUTES | scope.roots),
         kind=code.kind,
-        fields=frozenset(compiler.fields).union(*(part.fields for part in parts)),
+        fields=frozenset(compiler.fields).union(
+            (field for _, field in compiler.captured), *(part.fields for part in parts)
+        ),
         own_fields=frozenset(compiler.fields),
         aggregates=aggregates,
         defines=defines,
@@ -131,6 +136,7 @@ def compile_tree(
         own_moment=compiler.uses_moment,
         rising=_rising(tree),
         identity=canonical(tree),
+        captured=frozenset(compiler.captured),
     )
 
 
@@ -141,6 +147,7 @@ class _Compiler:
         self._scope, self._within = scope, within
         self.names: dict[str, Any] = dict(NAMES)
         self.fields: set[str] = set()
+        self.captured: set[tuple[str, str]] = set()
         self.aggregates: dict[AggregateCall, int] = {}
         self.uses_moment = False
         self._locals = 0
@@ -196,6 +203,8 @@ class _Compiler:
         match node.name:
             case "event" | "record" as whole:
                 raise ExpressionError(_WHOLE[whole], node.place)
+            case step if step in self._scope.captures:
+                raise ExpressionError(f"a step's event is read field by field; write {step}.user", node.place)
             case "key" | "source" as name:
                 return self._of_moment(f"moment.{name}", "text", Doubt.NONE)
             case "labels":
@@ -208,6 +217,8 @@ class _Compiler:
             case Name(name="event"):
                 self.fields.add(node.name)
                 return Code(quote(f"event.{attribute_of(node.name)}"), "any", Doubt.MISSING)
+            case Name(name=step) if step in self._scope.captures:
+                return self._of_step(step, node.name)
             case Name(name="labels"):
                 return self._of_moment("moment.labels.get(L, UNKNOWN)", "text", Doubt.MISSING, node.name)
             case Name(name="record"):
@@ -218,6 +229,12 @@ class _Compiler:
                 value = self._container(of, f"has no field `{node.name}`", node.place, "map")
                 template = "t.get(L, UNKNOWN) if type(t := A) is dict else select(t, L)"
                 return Code(quote(template, t=self._fresh(), A=value.python, L=constant(node.name)), "any")
+
+    def _of_step(self, step: str, field: str) -> Code:
+        """A field of the event that an earlier step took."""
+        self.captured.add((step, field))
+        place = constant(self._scope.captures.index(step))
+        return Code(quote(f"spans[S].{attribute_of(field)}", S=place), "any", Doubt.MISSING)
 
     def _of_record(self, node: Member) -> Code:
         if node.name == _HEADERS:

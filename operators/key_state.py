@@ -16,12 +16,18 @@ Counts = Counter[tuple[str, ...]]
 
 
 class Moment:
-    """What an expression can know about the event being fed besides the event itself. Built only where one asks."""
+    """What an expression can know about the event being fed besides the event itself. Built only where one asks.
 
-    __slots__ = ("key", "labels", "record", "source", "time")
+    `generation` tells how often the record's topic was made anew.
+    """
 
-    def __init__(self, key: str, source: str, record: Raw, time: int, labels: Mapping[str, str]) -> None:
+    __slots__ = ("generation", "key", "labels", "record", "source", "time")
+
+    def __init__(
+        self, key: str, source: str, record: Raw, time: int, labels: Mapping[str, str], generation: int = 0
+    ) -> None:
         self.key, self.source, self.record, self.time, self.labels = key, source, record, time, labels
+        self.generation = generation
 
 
 class KeyState:

@@ -32,7 +32,7 @@ class Occasions:
         self.ended = False
 
     def firing(self, key: KeyState, planned: PlannedTrigger, fired: Fired, raw: Raw | None) -> Firing:
-        """`raw` is the record that was fed when it fired; it is the cause unless the trigger was due by time."""
+        """`raw` is the record that was fed when it fired; it is the cause unless the trigger was due by time or names one."""
         cause, told = self._cause(fired, raw)
         values = known_values(planned.values, key) if fired.values is None else fired.values
         labels = {**self._plan.labels, **planned.labels}
@@ -52,12 +52,17 @@ class Occasions:
         )
         if not planned.annotations:
             return firing
-        return msgspec.structs.replace(firing, annotations=annotate(planned.annotations, template_scope(firing)))
+        return msgspec.structs.replace(
+            firing, annotations=annotate(planned.annotations, template_scope(firing, fired.steps))
+        )
 
     def _cause(self, fired: Fired, raw: Raw | None) -> tuple[Cause, str]:
         """What the id follows from, and how results name it."""
         if fired.due is not None:
             return TimerCause(fired.due), f"timer@{fired.due}"
-        assert raw is not None  # what no instant made due, a record did
-        cause = RecordCause(raw.topic, self._generation_of(raw.topic), raw.partition, raw.offset)
-        return cause, f"{self._source_of[raw.topic]}/{raw.partition}@{raw.offset}"
+        cause = fired.record
+        if cause is None:
+            assert raw is not None  # what no instant made due, a record did
+            cause = RecordCause(raw.topic, self._generation_of(raw.topic), raw.partition, raw.offset)
+        source = self._source_of.get(cause.topic, cause.topic)
+        return cause, f"{source}/{cause.partition}@{cause.offset}"

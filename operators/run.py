@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -165,10 +166,21 @@ def _digest(parts: list[Any]) -> str:
     return blake2b(msgspec.msgpack.encode(parts), digest_size=ID_BYTES).hexdigest()
 
 
-def template_scope(firing: Firing) -> dict[str, Any]:
+Steps = Mapping[str, Sequence[Mapping[str, Any]]]
+"""The events that each step of a sequence took, as maps of what was kept of them."""
+NO_STEPS: Steps = MappingProxyType({})
+
+
+def template_scope(firing: Firing, steps: Steps = NO_STEPS) -> dict[str, Any]:
     """What `ask` and `annotations` can name."""
     trigger = {"name": firing.trigger, "condition": firing.condition, "time": iso_text(firing.at)}
-    return {"trigger": trigger, "key": firing.key, "values": firing.values, "labels": firing.labels}
+    return {
+        "trigger": trigger,
+        "key": firing.key,
+        "values": firing.values,
+        "labels": firing.labels,
+        "steps": dict(steps),
+    }
 
 
 def carried(value: Any) -> Any:

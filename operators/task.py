@@ -134,6 +134,8 @@ class Task:
         """Each becomes a dead letter, is ignored, late, a duplicate, or kept by its key; then comes what its time made due."""
         keys, keep, origin = self._keys, self._keys.keep, self._origins[source.topic]
         ignores, dedupe, line_of, lateness = source.ignores, source.dedupe, source.line, source.lateness
+        labels, uses_moment = self.plan.labels, self.plan.uses_moment
+        generation = self._generation_of(source.topic) if uses_moment else 0
         for raw, read in reads:
             if type(read) is DeadLetter:
                 self._bury(raw, read)
@@ -148,7 +150,7 @@ class Task:
             elif time < before - lateness:
                 self.counters["late", source.name] += 1
             else:
-                moment = Moment(name, source.name, raw, time, self.plan.labels) if self.plan.uses_moment else None
+                moment = Moment(name, source.name, raw, time, labels, generation) if uses_moment else None
                 if dedupe is None or dedupe.passes(keys.find(name), event, moment, time, before - lateness):
                     line = raw.value if line_of is None else line_of(raw, event)
                     keep(name, time, event, moment, line, raw, self._watermark)
@@ -192,7 +194,7 @@ class Task:
             case Fired():
                 self.counters["fired", planned.name] += 1
                 firing = self._occasions.firing(key, planned, transition, raw)
-                run = open_run(firing, self.plan, key.context, key.now)
+                run = open_run(firing, self.plan, key.context, key.now, transition.steps)
                 key.cells[index] = planned.trigger.opened(key.cells[index], run.id)
                 self._runs.open(run)
             case _:

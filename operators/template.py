@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ class _DataEnvironment(ImmutableSandboxedEnvironment):
 _ENVIRONMENT = _DataEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
 VALUES = "values"
 """The name under which templates find the pipeline's definitions."""
+STEPS = "steps"
+"""The name under which they find the events that the steps of a sequence took."""
 
 
 class TemplateError(ValueError):
@@ -41,9 +43,12 @@ class TemplateFailure:
 
 
 class Template:
-    """`names` are the variables that it needs, `values` the members of `values` that it names outright."""
+    """`names` are the variables that it needs, `values` and `steps` the members of these that it names outright.
 
-    __slots__ = ("_template", "names", "text", "values")
+    `members` are all names under which it may look into anything.
+    """
+
+    __slots__ = ("_template", "members", "names", "steps", "text", "values")
 
     def __init__(self, text: str) -> None:
         """Raises TemplateError."""
@@ -55,6 +60,8 @@ class Template:
         self.text = text
         self.names = frozenset(meta.find_undeclared_variables(tree))
         self.values = frozenset(_members(tree, VALUES))
+        self.steps = frozenset(_members(tree, STEPS))
+        self.members = frozenset(_all_members(tree))
 
     def render(self, scope: Mapping[str, Any]) -> str | TemplateFailure:
         """The text for these values (JSON values only). What goes wrong is the fault of file or data: a value, no exception."""
@@ -68,6 +75,14 @@ def annotate(templates: Mapping[str, Template], scope: Mapping[str, Any]) -> dic
     """Render annotations. One that fails shows its reason: an annotation is no cause to lose a result."""
     rendered = {name: template.render(scope) for name, template in templates.items()}
     return {name: text if isinstance(text, str) else f"({text.reason})" for name, text in rendered.items()}
+
+
+def _all_members(tree: nodes.Template) -> Iterator[str]:
+    """`x.member`, and every text, because `x["member"]` and `x | map(attribute="member.inner")` look there, too."""
+    yield from (part.attr for part in tree.find_all(nodes.Getattr))
+    for part in tree.find_all(nodes.Const):
+        if isinstance(part.value, str):
+            yield part.value.partition(".")[0]
 
 
 def _members(tree: nodes.Template, name: str) -> list[str]:

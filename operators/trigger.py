@@ -8,13 +8,14 @@ dump to builtins and load again; a cell of None means that there is nothing to r
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from pydantic import BeforeValidator, Field
 
 from penstock.operators.condition import Condition, Definitions
 from penstock.operators.key_state import KeyState
+from penstock.operators.run import NO_STEPS, RecordCause, Steps
 from penstock.operators.setting import Duration, Settings, Template, Text
 
 NO_AGENT = "none"
@@ -83,12 +84,15 @@ FireOnWatermark = Annotated[
 class Fired(NamedTuple):
     """The trigger fires with event time `at` (ms). `due`: it fires because time passed, and this is when; else the record.
 
-    `values`: what its definitions were at the event that it tells of; None: that is the present one.
+    `values`: what its definitions were at the event that it tells of; None: that is the present one. `record`: the record
+    that did it, where that is not the one being fed. `steps` are the events that it tells of, for templates.
     """
 
     at: int
     due: int | None
     values: dict[str, Any] | None = None
+    record: RecordCause | None = None
+    steps: Steps = NO_STEPS
 
 
 class Resolved(NamedTuple):
@@ -104,8 +108,14 @@ class Suppressed(NamedTuple):
 
 Transition = Fired | Resolved | Suppressed
 
-Bind = Callable[[str, bool], Condition]
-"""Compiles an expression of the file (text, whether aggregates are allowed) and binds it to the pipeline's aggregates."""
+
+class Bind(Protocol):
+    """Compiles an expression of the file and binds it to the pipeline's aggregates, if it may have any.
+
+    `captures`: the steps before, whose events it may read.
+    """
+
+    def __call__(self, text: str, aggregates: bool, captures: tuple[str, ...] = ()) -> Condition: ...
 
 
 class Trigger(ABC):
@@ -123,6 +133,8 @@ class Trigger(ABC):
     """It fires with an event only, never because time passed."""
     reads_last: ClassVar[bool] = True
     """When time passes, its expressions may be read of the key's last event."""
+    reads_record: ClassVar[bool] = False
+    """It notes where events came from: `key.moment` is there whenever it is fed."""
 
     idle_unless: frozenset[int] | None = None
     """While its cell is None, an event changes nothing for it unless one of these aggregates took it; None: it always looks."""
@@ -132,8 +144,16 @@ class Trigger(ABC):
     """The text that results quote as the reason."""
     conditions: tuple[Condition, ...] = ()
     """Every expression that it evaluates: for `values`, and to know which fields to decode."""
+
+    # Whoever plans it sets these.
+    name: str = ""
+    """What the file calls it."""
     definitions: Definitions = ()
-    """What its results report: those that `conditions` and templates name. Whoever plans it sets them."""
+    """What its results report: those that `conditions` and templates name."""
+    shown: frozenset[str] | None = None
+    """Names under which its templates may look for fields of `steps`; None: they do not name `steps`."""
+    disorder: int = 0
+    """No event comes this far (ms) behind N without being late: `delay` and `lateness` of the sources together."""
 
     @abstractmethod
     def fed(

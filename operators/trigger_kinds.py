@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from penstock.operators import trigger_absence, trigger_anomaly, trigger_cron, trigger_each, trigger_every, trigger_when
+from penstock.operators import (
+    trigger_absence,
+    trigger_anomaly,
+    trigger_cron,
+    trigger_each,
+    trigger_every,
+    trigger_sequence,
+    trigger_when,
+)
 from penstock.operators.trigger import Trigger, TriggerSettings
 
 
@@ -18,6 +26,7 @@ class TriggerKind(NamedTuple):
 KINDS: Mapping[str, TriggerKind] = {
     "each": TriggerKind(trigger_each.EachSettings, trigger_each.build),
     "when": TriggerKind(trigger_when.WhenSettings, trigger_when.build),
+    "sequence": TriggerKind(trigger_sequence.SequenceSettings, trigger_sequence.build),
     "absence": TriggerKind(trigger_absence.AbsenceSettings, trigger_absence.build),
     "anomaly": TriggerKind(trigger_anomaly.AnomalySettings, trigger_anomaly.build),
     "every": TriggerKind(trigger_every.EverySettings, trigger_every.build),

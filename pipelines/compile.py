@@ -19,7 +19,7 @@ from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.result import LatestPlan, ResultPlan
 from penstock.operators.result_route import RESULT_SCOPE, Route
 from penstock.operators.source import Source, build_source
-from penstock.operators.template import Template
+from penstock.operators.template import STEPS, Template
 from penstock.operators.trigger import Trigger, TriggerSettings
 from penstock.operators.trigger_kinds import KINDS
 from penstock.pipelines.definition import Reviver
@@ -61,8 +61,9 @@ class _Compiler:
 
     def pipeline(self) -> Pipeline:
         triggers = tuple(self._trigger(name, settings) for name, settings in self._spec.triggers.items())
-        sources = tuple(self._sources())
+        sources = tuple(self._sources(triggers))
         by_time = self._read_by_time(triggers)
+        reads_record = any(planned.trigger.reads_record for planned in triggers)
         plan = Plan(
             name=self._spec.name,
             namespace=self._spec.namespace,
@@ -77,7 +78,7 @@ class _Compiler:
             context=self._spec.context,
             results=self._results(),
             dead_topic=self._spec.output_topics.dead,
-            uses_moment=self._uses_moment(),
+            uses_moment=reads_record or self._uses_moment(),
             keeps_event=tuple(sorted({field for condition in by_time for field in condition.compiled.own_fields})),
             keeps_moment=any(condition.compiled.own_moment for condition in by_time),
             routes=tuple(
@@ -87,8 +88,9 @@ class _Compiler:
         )
         return Pipeline(plan, self._layout(sources), self._spec.models)
 
-    def _bind(self, text: str, aggregates: bool) -> Condition:
-        compiled = compile_expression(text, Scope(defines=self._spec.define, aggregates=aggregates))
+    def _bind(self, text: str, aggregates: bool, captures: tuple[str, ...] = ()) -> Condition:
+        scope = Scope(defines=self._spec.define, aggregates=aggregates, captures=captures)
+        compiled = compile_expression(text, scope)
         for call in compiled.aggregates:
             if call.identity not in self._slot_of:
                 self._slot_of[call.identity] = len(self._calls)
@@ -103,7 +105,11 @@ class _Compiler:
         agent = self._spec.agent_of(name)
         annotations = {label: Template(text) for label, text in settings.annotations.items()}
         asked = [] if agent is None else [self._agents[agent].ask]
-        trigger.definitions = self._values(trigger, [*annotations.values(), *asked])
+        templates = [*annotations.values(), *asked]
+        trigger.name, trigger.disorder = name, self._disorder()
+        trigger.definitions = self._values(trigger, templates)
+        showing = [template.members for template in templates if STEPS in template.names]
+        trigger.shown = frozenset().union(*showing) if showing else None
         return PlannedTrigger(
             name=name,
             identity=f"{name}:{_meaning(settings, trigger)}",
@@ -120,6 +126,10 @@ class _Compiler:
         named.update(name for template in templates for name in template.values)
         return tuple((name, self._bind(text, True)) for name, text in self._spec.define.items() if name in named)
 
+    def _disorder(self) -> int:
+        watermarks = [source.watermark for source in self._spec.sources.values()]
+        return max(watermark.delay + watermark.lateness for watermark in watermarks)
+
     def _dedupe(self, name: str, settings: DedupeSettings) -> Dedupe:
         by = self._bind(settings.by, aggregates=False).compiled
         others = len(self._spec.sources) > 1
@@ -127,12 +137,13 @@ class _Compiler:
         self._calls.append(dedupe_call(name, settings, by, where))
         return Dedupe(name, len(self._calls) - 1, by.evaluate)
 
-    def _sources(self) -> Iterable[Source]:
+    def _sources(self, triggers: Iterable[PlannedTrigger]) -> Iterable[Source]:
         """Every event has the fields that any part of the pipeline asks for, so what asks is bound before."""
         settled = self._spec.sources.items()
         dedupes = {name: self._dedupe(name, each.dedupe) for name, each in settled if each.dedupe is not None}
         scope = Scope(defines=self._spec.define, aggregates=False)
-        fields = frozenset(field for condition in self._conditions for field in condition.compiled.fields)
+        shown = [planned.trigger.shown or () for planned in triggers]
+        fields = frozenset().union(*(condition.compiled.fields for condition in self._conditions), *shown)
         labels, read_file = self._spec.labels, self._loaded.read_file
         for name, settings in settled:
             yield build_source(name, settings, fields, scope, labels, read_file, dedupes.get(name))

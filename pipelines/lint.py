@@ -21,6 +21,7 @@ from penstock.pipelines.lint_expression import expression_problems
 from penstock.pipelines.lint_forget import forget_problems
 from penstock.pipelines.lint_format import format_problems
 from penstock.pipelines.lint_outputs import output_topic_problems, route_problems
+from penstock.pipelines.lint_sequence import sequence_problems
 from penstock.pipelines.lint_template import template_problems
 from penstock.pipelines.output_settings import checked_topic
 from penstock.pipelines.problem import Code, Problem, nearest_name
@@ -158,6 +159,7 @@ def _fallback(root: Map, path: tuple[str | int, ...], agent: Node, shape: Answer
 
 RULES: tuple[Rule, ...] = (
     expression_problems,
+    sequence_problems,
     template_problems,
     forget_problems,
     _unresolved,

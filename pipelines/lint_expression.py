@@ -12,6 +12,7 @@ from penstock.operators.result_route import RESULT_SCOPE
 from penstock.operators.setting import ExpressionMark
 from penstock.operators.source import SourceSettings, build_source
 from penstock.pipelines.document import Map, Path, Scalar, key_place, matching
+from penstock.pipelines.lint_sequence import Captures, captures_at
 from penstock.pipelines.problem import Code, Problem
 from penstock.pipelines.scalar_place import place_in
 from penstock.pipelines.shape import parts
@@ -35,7 +36,10 @@ def expression_problems(root: Map) -> Iterator[Problem]:
         for part in parts(Spec, root)
         if (mark := part.mark(ExpressionMark)) is not None and isinstance(part.node, Scalar) and _is_text(part.node)
     }
-    outcomes = {path: _compiled(path, node.text, mark, defines) for path, (node, mark) in fields.items()}
+    outcomes = {
+        path: _compiled(path, node.text, mark, defines, captures_at(root, path))
+        for path, (node, mark) in fields.items()
+    }
     broken = {str(path[1]) for path, found in outcomes.items() if path[0] == DEFINE and _is_own(path, found)}
     for path, found in outcomes.items():
         if isinstance(found, ExpressionError) and (_is_own(path, found) or found.define not in broken):
@@ -58,8 +62,11 @@ def _defines(root: Map) -> dict[str, str]:
     }
 
 
-def _compiled(path: Path, text: str, mark: ExpressionMark, defines: Mapping[str, str]) -> Compiled | ExpressionError:
-    scope = RESULT_SCOPE if mark.of_result else Scope(defines=defines, aggregates=mark.aggregates)
+def _compiled(
+    path: Path, text: str, mark: ExpressionMark, defines: Mapping[str, str], captures: Captures
+) -> Compiled | ExpressionError:
+    of_event = Scope(defines=defines, aggregates=mark.aggregates, captures=captures.before, coming=captures.coming)
+    scope = RESULT_SCOPE if mark.of_result else of_event
     try:
         compiled = compile_expression(text, scope)
         if path[0] == "sources" and not mark.condition:

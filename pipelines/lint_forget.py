@@ -14,11 +14,13 @@ from penstock.operators.expression_tree import Call, Duration, walk
 from penstock.operators.schedule import Schedule
 from penstock.operators.scheduled import ScheduleSettings
 from penstock.operators.setting import ExpressionMark
+from penstock.operators.source_watermark import WatermarkSettings
 from penstock.operators.trigger import CooldownSettings
 from penstock.operators.trigger_anomaly import SEASON_MS
 from penstock.operators.trigger_kinds import TRIGGERS
 from penstock.operators.unit import duration_ms, duration_text
 from penstock.pipelines.document import Map, Node, Scalar, key_place, matching, node_at, place_of
+from penstock.pipelines.lint_sequence import ends_with_not
 from penstock.pipelines.problem import Code, Place, Problem
 from penstock.pipelines.scalar_place import place_in
 from penstock.pipelines.shape import parts
@@ -30,6 +32,8 @@ LENGTHS = {
     "keep_firing_for": "a wait",
     "debounce": "a wait",
     "season": "a season",
+    "within": "a sequence",
+    "sequence.*.within": "a wait",
 }
 """Fields of triggers that are durations, and what they are."""
 OF_SOURCES = {"sources.*.dedupe.within": "a memory of duplicates"}
@@ -45,6 +49,7 @@ def forget_problems(root: Map) -> Iterator[Problem]:
         yield from _default_seasons(root, limit)
         yield from _spans(root, limit)
         yield from _kept(root, limit)
+        yield from _late_events(root, limit)
 
 
 def _fields(root: Map, limit: int) -> Iterator[Problem]:
@@ -100,6 +105,19 @@ def _default_seasons(root: Map, limit: int) -> Iterator[Problem]:
         if seasonal and isinstance(trigger, Map) and "season" not in trigger.entries and limit < SEASON_MS:
             what = f"the season of trigger `{path[-1]}`, which is {duration_text(SEASON_MS)} unless it says otherwise,"
             yield _problem(key_place(root, path), what, SEASON_MS, limit, "`season`")
+
+
+def _late_events(root: Map, limit: int) -> Iterator[Problem]:
+    """What did not come by an instant would be told again: of an event of that time that comes when the key is forgotten."""
+    forget = node_at(root, ("context", "forget"))
+    waits = [path[1] for path, items in matching(root, "triggers.*.sequence") if ends_with_not(items)]
+    for path, _ in matching(root, "sources.*") if waits and forget is not None else ():
+        written = node_at(root, (*path, "watermark", "lateness"))
+        lateness = _duration(written) if written is not None else WatermarkSettings().lateness
+        if lateness is not None and lateness > limit:
+            of_source = f"the `lateness` of source `{path[1]}`, {duration_text(lateness)}"
+            what = f"{of_source}, which the `not` of trigger `{waits[0]}` needs,"
+            yield _problem(place_of(root, ("context", "forget")), what, lateness, limit, "`lateness`")
 
 
 def _spans(root: Map, limit: int) -> Iterator[Problem]:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from penstock.operators.run import Firing, template_scope
 from penstock.operators.setting import TemplateMark
 from penstock.operators.template import Template, TemplateError
-from penstock.pipelines.document import Map, Path, Scalar, matching
+from penstock.pipelines.document import Map, Node, Path, Scalar, matching
+from penstock.pipelines.lint_sequence import step_names
 from penstock.pipelines.not_yet import later_sentence
 from penstock.pipelines.problem import Code, Place, Problem, nearest_name
 from penstock.pipelines.scalar_place import place_in
@@ -20,14 +21,14 @@ SCOPE: frozenset[str] = frozenset(
     template_scope(Firing(run="", trigger="", agent=None, key="", at=0, cause="", condition=""))
 )
 """What a template can name, as a run hands it over."""
-LATER: dict[str, str] = {"answer": "0.3", "steps": "0.3", "tables": "0.3", "tenant": "0.5"}
+LATER: dict[str, str] = {"answer": "0.3", "tables": "0.3", "tenant": "0.5"}
 """What templates will be able to name, and since when."""
 
 
 def template_problems(root: Map) -> Iterator[Problem]:
     for part in parts(Spec, root):
         if part.mark(TemplateMark) is not None and isinstance(part.node, Scalar) and isinstance(part.node.value, str):
-            yield from _problems(part.node, _values(root, part.path))
+            yield from _problems(part.node, _values(root, part.path), _steps(root, part.path))
 
 
 def _values(root: Map, path: Path) -> list[str]:
@@ -39,7 +40,21 @@ def _values(root: Map, path: Path) -> list[str]:
     return [*(defines.entries if isinstance(defines, Map) else ()), *told]
 
 
-def _problems(node: Scalar, defines: Iterable[str]) -> Iterator[Problem]:
+def _steps(root: Map, path: Path) -> list[str]:
+    """Steps whose events a template at this path may be shown: those of its trigger, or of those that ask its agent."""
+    if path[0] == "triggers":
+        return step_names(root, str(path[1]))
+    triggers = [at[1] for at, trigger in matching(root, "triggers.*") if _asks(trigger, str(path[1]))]
+    return [name for trigger in triggers for name in step_names(root, str(trigger))]
+
+
+def _asks(trigger: Node, agent: str) -> bool:
+    """None named means the only one."""
+    named = trigger.get("agent") if isinstance(trigger, Map) else None
+    return not isinstance(named, Scalar) or named.text == agent
+
+
+def _problems(node: Scalar, defines: Iterable[str], steps: list[str]) -> Iterator[Problem]:
     try:
         template = Template(node.text)
     except TemplateError as error:
@@ -55,6 +70,11 @@ def _problems(node: Scalar, defines: Iterable[str]) -> Iterator[Problem]:
     for name in sorted(template.values - set(defines)):
         place = _place(node, rf"\bvalues\s*(\.\s*|\[\s*['\"]){re.escape(name)}\b")
         yield _unknown(place, name, f"`values.{name}` is not defined", list(defines))
+    for name in sorted(template.steps - set(steps)):
+        place = _place(node, rf"\bsteps\s*(\.\s*|\[\s*['\"]){re.escape(name)}\b")
+        yield _unknown(
+            place, name, f"no step is called `{name}`", steps, otherwise="a sequence with a step of this name"
+        )
 
 
 def _place(node: Scalar, pattern: str) -> Place:
@@ -63,8 +83,10 @@ def _place(node: Scalar, pattern: str) -> Place:
     return node.place if found is None else place_in(node, found.start("name"))
 
 
-def _unknown(place: Place, name: str, message: str, names: list[str]) -> Problem:
-    expected = f"one of {', '.join(names)}" if names else "a name under `define:`"
+def _unknown(
+    place: Place, name: str, message: str, names: list[str], otherwise: str = "a name under `define:`"
+) -> Problem:
+    expected = f"one of {', '.join(names)}" if names else otherwise
     return Problem(Code.TEMPLATE, place, message, expected=expected, nearest=nearest_name(name, names))
 
 

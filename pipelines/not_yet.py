@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from penstock.operators.trigger_kinds import TRIGGERS
-from penstock.pipelines.document import Map, Node, Path, Scalar, key_place, matching, place_of, without
+from penstock.pipelines.document import Map, Node, Path, Scalar, key_place, matching, node_at, place_of, without
 from penstock.pipelines.problem import Code, Problem, nearest_name
+from penstock.pipelines.shape import fields_of
+from penstock.pipelines.trigger_choice import kind_word
 
 THIS_VERSION = "0.1"
 
@@ -66,7 +68,7 @@ LATER: tuple[Later, ...] = (
     *_fields("outputs.dead.", "0.6", "payload"),
 )
 
-LATER_KINDS: dict[str, str] = dict.fromkeys(("sequence", "semantic", "after", "any", "all"), "0.3")
+LATER_KINDS: dict[str, str] = dict.fromkeys(("semantic", "after", "any", "all"), "0.3")
 
 
 class Kept(NamedTuple):
@@ -81,10 +83,17 @@ def without_later(root: Map) -> Kept:
     kept, problems = _known_kinds(root)
     for later in LATER:
         for path, node in list(matching(kept, later.pattern)):
-            if later.means(node):
+            if later.means(node) and not _is_built(kept, path):
                 problems.append(_later(kept, path, node, later))
                 kept = _map(without(kept, path))
     return Kept(kept, problems)
+
+
+def _is_built(root: Map, path: Path) -> bool:
+    """A word of triggers that this trigger's kind has already; others will have it later."""
+    trigger = node_at(root, path[:2]) if path[0] == "triggers" else None
+    settings = TRIGGERS.get(kind_word(trigger.entries) or "") if isinstance(trigger, Map) else None
+    return settings is not None and path[-1] in fields_of(settings)
 
 
 def _map(node: Node) -> Map:

@@ -39,6 +39,8 @@ COUNTED: Mapping[str, Counted] = {
     "ignored": Counted("ignored_events", "source", "Events that `ignore` took out."),
     "duplicate": Counted("duplicate_events", "source", "Events that `dedupe` found to be there already."),
     "late": Counted("late_events", "source", "Events later than `watermark.lateness` allows."),
+    "late_for_trigger": Counted("late_for_trigger", "trigger", "Events older than the last one that a sequence took."),
+    "partials_dropped": Counted("partials_dropped", "trigger", "Beginnings of sequences that were too many."),
     "forgotten": Counted("keys_forgotten", "pipeline", "Keys whose time was over: see `context.forget`."),
     "dead": Counted("dead_letters", "reason", "Records that could not be used, and outputs that were refused."),
     "failed": Counted("failed_results", "agent", "Results without an answer."),

@@ -69,6 +69,8 @@ def _conditions(plan: Plan) -> dict[str, ValueOf]:
     found: dict[str, ValueOf] = {}
     for planned in plan.triggers:
         for place, condition in enumerate(planned.trigger.conditions):
+            if condition.compiled.captured:  # it means something beside the events of a match only
+                continue
             suffix = f"[{place}]" if len(planned.trigger.conditions) > 1 else ""
             found[f"triggers.{planned.name}{suffix}: {condition.text}"] = condition.value
         for name, condition in planned.values:

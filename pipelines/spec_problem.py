@@ -136,9 +136,8 @@ def _problem(
 
 
 def _missing(root: Map, path: Path) -> Problem:
-    owner = f"`{path[-2]}`" if len(path) > 1 else "the file"
     place = key_place(root, path[:-1]) if len(path) > 1 else root.place
-    return Problem(Code.MISSING_FIELD, place, f"{owner} lacks `{path[-1]}`")
+    return Problem(Code.MISSING_FIELD, place, f"{_name(path[:-1])} lacks `{path[-1]}`")
 
 
 def _unknown(root: Map, path: Path, names: Listed[str]) -> Problem:
@@ -168,7 +167,11 @@ def _of_other_kinds(root: Map, path: Path) -> str:
     if path[:-2] != ("triggers",) or not isinstance(trigger, Map):
         return ""
     kinds = [f"`{word}`" for word, settings in TRIGGERS.items() if path[-1] in fields_of(settings)]
-    return f" of `{kind_word(trigger.entries)}`: it goes with {' and '.join(kinds)}" if kinds else ""
+    return f" of `{kind_word(trigger.entries)}`: it goes with {_listed(kinds)}" if kinds else ""
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _wrong(root: Map, path: Path, found: Listed[ErrorDetails]) -> Problem:

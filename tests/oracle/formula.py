@@ -9,7 +9,7 @@ import json
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
 from typing import Any
@@ -35,10 +35,12 @@ class Kept:
 
 @dataclass(frozen=True)
 class Sight:
-    """What a formula sees: the kept events of one key in feed order, the last one fed, and N (ms)."""
+    """What a formula sees: the kept events of one key in feed order, the last one fed, and N (ms); in a sequence, what the
+    steps before took."""
 
     events: Sequence[Kept]
     now: int
+    captures: Mapping[str, Kept] = field(default_factory=dict)
 
     @property
     def event(self) -> Kept:
@@ -75,6 +77,21 @@ class Field(Formula):
 
     def value(self, sight: Sight) -> Any:
         return sight.event.fields.get(self.name, UNKNOWN)
+
+
+@dataclass(frozen=True)
+class Captured(Formula):
+    """A field of the (last) event that an earlier step of a sequence took."""
+
+    step: str
+    name: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.step}.{self.name}"
+
+    def value(self, sight: Sight) -> Any:
+        return sight.captures[self.step].fields.get(self.name, UNKNOWN)
 
 
 @dataclass(frozen=True)

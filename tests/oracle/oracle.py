@@ -7,6 +7,7 @@ product means that two quite different programs read the rules in the same way.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -55,14 +56,20 @@ class Firing:
     """Where its episode ended."""
     forgotten: bool = False
     """It ended because its key was forgotten."""
+    told: Any = None
+    """What its annotation `told` says, as JSON."""
 
 
 @dataclass
 class Outcome:
-    """`firings` per (trigger, key) in the order in which they happen; `suppressed` per trigger."""
+    """`firings` per (trigger, key) in the order in which they happen; `suppressed` per trigger.
+
+    `noted`: what kinds of triggers count besides, by (what, trigger).
+    """
 
     firings: list[Firing] = field(default_factory=list)
     suppressed: dict[str, int] = field(default_factory=dict)
+    noted: Counter[tuple[str, ...]] = field(default_factory=Counter)
     late: int = 0
     ignored: int = 0
     duplicates: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -166,6 +167,10 @@ def live(worker: Worker, deeds: Sequence[Deed], *, bounded: bool) -> None:
         worker.restart()
 
 
+NOTED = ("late_for_trigger", "partials_dropped")
+"""Counters of kinds of triggers that the oracle keeps, too."""
+
+
 def observed(worker: Worker) -> Outcome:
     """What left the product, in the words of the oracle."""
     outcome = Outcome()
@@ -182,11 +187,13 @@ def observed(worker: Worker) -> Outcome:
         at = milliseconds(headers[f"{result['run']}/{result['rev']}"]["ce_time"].decode())
         values = tuple(sorted(result["why"]["values"].items()))
         cause, end = result["why"]["fired_by"], result["end"]
-        over = ends.pop(result["run"], (None, False))
-        outcome.firings.append(Firing(trigger, result["key"], at, cause, values, end, *over))
+        told = json.loads(result["annotations"].get("told", "null"))
+        ends_at, forgotten = ends.pop(result["run"], (None, False))
+        outcome.firings.append(Firing(trigger, result["key"], at, cause, values, end, ends_at, forgotten, told))
     assert not ends, "something ended that never began"
     counters = worker.counters
     outcome.suppressed = {planned.name: counters["suppressed", planned.name] for planned in worker.plan.triggers}
+    outcome.noted = Counter({name: count for name, count in counters.items() if name[0] in NOTED})
     outcome.late, outcome.ignored = counters["late", "in"], counters["ignored", "in"]
     outcome.duplicates = counters["duplicate", "in"]
     outcome.dead = sum(count for (what, *_), count in counters.items() if what == "dead")

@@ -172,3 +172,16 @@ def test_the_reference_lists_every_function_and_aggregate(name: str) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_example_of_every_function_compiles(name: str) -> None:
     assert compile_expression(FUNCTIONS[name].example, Scope()).kind == FUNCTIONS[name].gives
+
+
+def test_an_earlier_step_is_read_field_by_field_and_what_it_lacks_is_unknown() -> None:
+    scope = Scope(captures=("first_one", "p"), coming=frozenset({"q"}))
+    compiled = compile_expression('event.v > p.v && !has(p["a-b"])', scope)
+    assert compiled.captured == {("p", "v"), ("p", "a-b")}
+    assert compiled.own_fields == {"v"}
+    assert compiled.fields == {"v", "a-b"}
+    now, before, lacking = event(v=2), event(v=1, **{"a-b": UNKNOWN}), event(v=UNKNOWN, **{"a-b": 1})
+    assert compiled.evaluate(now, [lacking, before], None) is True
+    assert compiled.evaluate(now, [before, lacking], None) is False
+    assert compile_expression("event.v > p.v", scope).evaluate(now, [before, lacking], None) is UNKNOWN
+    assert not compiled.uses_moment

@@ -63,3 +63,9 @@ def test_an_annotation_that_fails_shows_why_and_the_others_are_there() -> None:
     shown = annotate({"good": Template("{{ key }}"), "bad": Template("{{ nobody }}")}, SCOPE)
     assert shown["good"] == "LabSZ"
     assert shown["bad"] == "(the template '{{ nobody }}' cannot be rendered: 'nobody' is undefined)"
+
+
+def test_a_template_knows_under_which_names_it_may_look_for_fields() -> None:
+    template = Template('{{ steps.p[0].ip }} {{ steps["q"] | map(attribute="geo.city") | join(", ") }} {{ values.n }}')
+    assert template.steps == {"p", "q"}
+    assert {"ip", "geo"} <= template.members

