@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    WithJsonSchema,
+)
 
 from penstock.operators.unit import duration_ms, duration_text, share, size_bytes
 
@@ -37,6 +46,17 @@ def _text(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_text)]
+
+
+def text_or_list(value: Any) -> str | None:
+    """Tells the two apart."""
+    return "<text>" if isinstance(value, str) else "<list>" if isinstance(value, list | tuple) else None
+
+
+TextOrTexts = Annotated[
+    Annotated[Text, Tag("<text>")] | Annotated[tuple[Text, ...], Field(min_length=1), Tag("<list>")],
+    Discriminator(text_or_list, custom_error_type="names", custom_error_message="expected a name or a list of names"),
+]
 Condition = Annotated[str, ExpressionMark(), Field(min_length=1, max_length=4096)]
 """A condition over one event, without history."""
 SpanCondition = Annotated[str, ExpressionMark(aggregates=True), Field(min_length=1, max_length=4096)]

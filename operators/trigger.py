@@ -15,7 +15,7 @@ from pydantic import Field
 
 from penstock.operators.condition import Condition, Definitions
 from penstock.operators.key_state import KeyState
-from penstock.operators.setting import Duration, Settings, Template, Text
+from penstock.operators.setting import Duration, Settings, Template, Text, TextOrTexts, Value
 
 NO_AGENT = "none"
 """`agent: none`: the firing itself is the result, no model is called."""
@@ -28,6 +28,12 @@ class TriggerSettings(Settings):
     """Fields (None unless the file has them) that kinds took up after they were in use. Where a file has none of them, a
     trigger means what it meant before, and finds what it remembered."""
 
+    from_: TextOrTexts | None = Field(
+        default=None,
+        alias="from",
+        description="The source, or the sources, whose events it sees. Default: all.",
+        examples=["auth", ["logs", "deploys"]],
+    )
     labels: dict[str, Text] = Field(default={}, description="Added to every result of this trigger.")
     annotations: dict[str, Template] = Field(
         default={},
@@ -39,11 +45,31 @@ class TriggerSettings(Settings):
         description="Which agent reasons; `none` for a result without a model call. Default: the only agent.",
     )
 
+    @property
+    def sources(self) -> frozenset[str] | None:
+        """Those whose events it sees, by name; None: all."""
+        named = (self.from_,) if isinstance(self.from_, str) else self.from_
+        return None if named is None else frozenset(named)
+
+    @property
+    def apart(self) -> str | None:
+        """The expression that keeps a key's events apart; None: there is none."""
+        return None
+
 
 class CooldownSettings(TriggerSettings):
-    """Kinds that can be told to stay quiet for a while after a firing."""
+    """Kinds that watch what happens: they can stay quiet for a while after a firing, and watch parts of a key for themselves."""
 
     cooldown: Duration = Field(default=0, description="No further firing for this key within this time of event time.")
+    by: Value | None = Field(
+        default=None,
+        description="Watches the events of each value of this expression for themselves, as if each were a key.",
+        examples=["event.ip"],
+    )
+
+    @property
+    def apart(self) -> str | None:
+        return self.by
 
 
 class Fired(NamedTuple):
@@ -116,6 +142,11 @@ class Trigger(ABC):
 
     def deadline(self, key: KeyState, cell: Any) -> int | None:
         """The next instant (N or watermark in ms, inclusive) at which `passed` must be called; None: not by time alone."""
+        return None
+
+    def forgets(self, cell: Any) -> int | None:
+        """Where it asks for no deadline: the N from which on the cell (not None) means no more than None; None: only an event can
+        tell. Groups are dropped by it: a kind whose cells outlive their use keeps every group as long as its key."""
         return None
 
     def would_fire(self, key: KeyState, cell: Any) -> bool:

@@ -27,6 +27,13 @@ OUTPUT_TOPICS = (
     "outputs.results", "outputs.partials", "outputs.partials.topic", "outputs.partials.preview", "outputs.dead",
     "outputs.dead.topic",
 )  # fmt: skip
+_REFERENCES: tuple[tuple[str, str, list[str]], ...] = (
+    ("triggers.*.agent", "agents", [NO_AGENT]),
+    ("agents.*.models.*", "models", []),
+    ("triggers.*.from", "sources", []),
+    ("triggers.*.from.*", "sources", []),
+)
+"""(where a name stands, the section that it is from, what else it may be)."""
 Rule = Callable[[Map], Iterator[Problem]]
 
 
@@ -48,8 +55,8 @@ def _texts(root: Map, pattern: str) -> Iterator[tuple[tuple[str | int, ...], Sca
 
 
 def _unresolved(root: Map) -> Iterator[Problem]:
-    """`agent:` and `models:` name things that exist."""
-    for pattern, section, also in (("triggers.*.agent", "agents", [NO_AGENT]), ("agents.*.models.*", "models", [])):
+    """`agent:`, `models:` and `from:` name things that exist."""
+    for pattern, section, also in _REFERENCES:
         names = [*_names(root, section), *also]
         for _, node in _texts(root, pattern):
             if node.text not in names:
