@@ -8,16 +8,18 @@ So what a key holds is what is going on, however many values it has seen.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from penstock.operators.aggregate import new_aggregate
-from penstock.operators.condition import count_doubt
+from penstock.operators.condition import Condition, count_doubt
+from penstock.operators.context import Context
 from penstock.operators.expression import Unknown
 from penstock.operators.grouping import ONLY, Grouping, group_name
 from penstock.operators.groups import Groups, Name
-from penstock.operators.key_state import Counts, Group, KeyState, Moment
+from penstock.operators.key_state import Counts, Group, KeyState
 from penstock.operators.plan import Plan
 from penstock.operators.record import Raw
 from penstock.operators.unsaved import Unsaved
@@ -27,18 +29,8 @@ GROUPS_AT_ONCE = 1_000
 """So many are armed in a few milliseconds."""
 
 
-class Fed(NamedTuple):
-    """An event that is being fed."""
-
-    time: int
-    watermark: int
-    event: Any
-    moment: Moment | None
-    raw: Raw
-
-
 class Glance(NamedTuple):
-    """A state that the event is part of: which of its triggers were due anyway, which of its aggregates took the event."""
+    """A state whose triggers look at the event: which of them were due anyway, which of its aggregates took the event."""
 
     state: KeyState
     due: frozenset[int]
@@ -67,6 +59,10 @@ class _Shape:
             for slot, call in enumerate(grouping.slots)
         )
         self.first_slot = grouping.first_slot
+        self.stranger: Group | None = None
+        """Stands for groups that are not there, one after the other."""
+        self.skips = False
+        """An event that no aggregate takes changes nothing for a group that remembers nothing, nor for one that is not there."""
 
 
 class GroupWatch:
@@ -81,6 +77,9 @@ class GroupWatch:
             _Shape(place, grouping, Watch(plan.triggers_of(place), unsaved, on_transition))
             for place, grouping in enumerate(plan.groupings)
         )
+        self._numbers = tuple((shape.place, len(shape.watch.triggers)) for shape in self._shapes)
+        for shape in self._shapes:
+            shape.skips = shape.watch.may_rest and not self._fires_empty(plan, shape)
         watches: dict[int | None, Watch] = {None: of_keys, **{shape.place: shape.watch for shape in self._shapes}}
         watchers = {place: iter(watch.watchers) for place, watch in watches.items()}
         in_order = [(planned.grouping, next(watchers[planned.grouping])) for planned in plan.triggers]
@@ -88,7 +87,13 @@ class GroupWatch:
             (place, tuple(watcher for _, watcher in stretch))
             for place, stretch in groupby(in_order, lambda each: each[0])
         )
-        self._numbers = tuple((shape.place, len(shape.watch.triggers)) for shape in self._shapes)
+
+    def _fires_empty(self, plan: Plan, shape: _Shape) -> bool:
+        """Some condition holds where nothing was counted. Those of triggers that may rest ask for aggregates only."""
+        key = KeyState("", Context(plan.context), [], 0, Counter())
+        key.now = 0
+        group = self.groups().new(key, (ONLY, shape.place))
+        return any(planned.trigger.would_fire(group, None) for _, planned in shape.watch.triggers)
 
     def groups(self) -> Groups:
         """Of a new key."""
@@ -97,85 +102,120 @@ class GroupWatch:
     # --- an event -----------------------------------------------------------------------------------------------
 
     def take(
-        self, key: KeyState, groups: Groups, fed: Fed, values: tuple[Any, ...] | None
+        self, key: KeyState, groups: Groups, time: int, raw: Raw, values: tuple[Any, ...] | None
     ) -> tuple[Glances, tuple[Any, ...] | None]:
-        """Add the event to its group in every grouping; returns the values of the fact with what their aggregates took.
+        """The key's last event, of event time `time`, goes to its group in every grouping. Returns those groups that have to
+        look, and the values of the fact with what their aggregates took.
 
         Call it when N of the key is that of the event and every instant before the event's time has passed.
         """
         glances: Glances = {}
         for shape in self._shapes:
-            if shape.topics is not None and fed.raw.topic not in shape.topics:
+            if shape.topics is not None and raw.topic not in shape.topics:
                 continue
-            name = self._name(shape, fed)
+            name = ONLY if shape.by is None else self._name(shape.by, key)
             if name is None:
                 continue
-            group = groups.get_or_new(key, (name, shape.place))
-            due = shape.watch.would_fire(group, fed.time) if group.deadline == fed.time else NOTHING
-            group.now = group.last = key.now
-            group.event, group.moment = fed.event, fed.moment
-            if shape.keeps_last:
-                self._unsaved.heard.setdefault(key.name, set()).add(group.place)
-            taken = self._add(shape, group, fed)
+            taken = self._taken(shape, key)
+            group = groups.find((name, shape.place))
+            if not taken and shape.skips and (group is None or group.resting):
+                if group is not None:
+                    self._hear(shape, key, group)
+                continue
+            if group is None:
+                group = groups.get_or_new(key, (name, shape.place)) if taken else self._stranger(shape, key, name)
+            due = shape.watch.would_fire(group, time) if group.deadline == time else NOTHING
+            group.now = key.now
+            self._hear(shape, key, group)
             glances[shape.place] = Glance(group, due, taken[::2], group.fresh)
             if taken:
+                self._add(group, time, taken)
                 values = (*(values or ()), *_in_facts(shape, name, taken))
         return glances, values
 
-    def _name(self, shape: _Shape, fed: Fed) -> str | None:
-        if shape.by is None:
-            return ONLY
-        value = shape.by.evaluate(fed.event, (), fed.moment)
+    def _stranger(self, shape: _Shape, key: KeyState, name: str) -> Group:
+        """A group that is not there. It is made one of the key's only if it remembers something after its look."""
+        group = shape.stranger
+        if group is None:
+            group = shape.stranger = self.groups().new(key, (name, shape.place))
+        group.name, group.context, group.group = key.name, key.context, name
+        group.fresh = True
+        return group
+
+    @staticmethod
+    def _add(group: Group, time: int, taken: Sequence[Any]) -> None:
+        group.last = group.now
+        for at in range(0, len(taken), 2):
+            group.slots[taken[at]].add(time, taken[at + 1], group.now)
+
+    def _name(self, by: Condition, key: KeyState) -> str | None:
+        """Of the group that the key's last event belongs to; None: that is unknown, and counted."""
+        value = by.evaluate(key.event, (), key.moment)
         if value.__class__ is Unknown:
-            count_doubt(self._counters, shape.by.text, value)
+            count_doubt(self._counters, by.text, value)
             return None
         return group_name(value)
 
-    def _add(self, shape: _Shape, group: Group, fed: Fed) -> list[Any]:
-        """Aggregates take their part of the event; returns slot, value, slot, value, …"""
+    def _hear(self, shape: _Shape, key: KeyState, group: Group) -> None:
+        group.event, group.moment = key.event, key.moment
+        if shape.keeps_last:
+            self._unsaved.heard.setdefault(key.name, set()).add(group.place)
+
+    def _taken(self, shape: _Shape, key: KeyState) -> list[Any]:
+        """What aggregates take of the key's last event: slot, value, slot, value, …"""
         taken: list[Any] = []
+        event, moment = key.event, key.moment
         for slot, identity, where, value_of in shape.slots:
-            held = True if where is None else where(fed.event, (), fed.moment)
-            if held is not True:
-                if held is not False:
-                    self._doubt(identity, held)
-                continue
-            value = None if value_of is None else value_of(fed.event, (), fed.moment)
-            if value.__class__ is Unknown:
-                self._doubt(identity, value)
-                continue
-            group.slots[slot].add(fed.time, value, group.now)
-            taken += (slot, value)
+            held = True if where is None else where(event, (), moment)
+            if held is True:
+                value = None if value_of is None else value_of(event, (), moment)
+                if value.__class__ is not Unknown:
+                    taken += (slot, value)
+                    continue
+                held = value
+            if held is not False:
+                self._doubt(identity, held)
         return taken
 
     def _doubt(self, identity: str, value: Any) -> None:
         if value.__class__ is Unknown:
             count_doubt(self._counters, identity, value)
 
-    def look(self, key: KeyState, groups: Groups, glances: Glances, fed: Fed) -> bool:
+    def look(self, key: KeyState, groups: Groups, glances: Glances, time: int, watermark: int, raw: Raw) -> bool:
         """Instants of other groups that N has reached, then every trigger that the event is for, in the order of the file.
 
         Returns whether one that looks at the whole key did.
         """
-        struck = self._pass_others(key, groups, glances)
+        struck = self._pass_others(key, groups, glances) if groups.timers.next <= key.now else ()
         looked: set[int | None] = set()
-        for place, watchers in self._stretches:
+        for place, watchers in self._stretches if glances else ():
             glance = glances.get(place)
             if glance is None:
                 continue
             glance.state.fresh = glance.fresh
-            if self._of_keys.look(glance.state, watchers, fed.time, fed.watermark, glance.due, glance.taken, fed.raw):
+            if self._of_keys.look(glance.state, watchers, time, watermark, glance.due, glance.taken, raw):
                 looked.add(place)
             glance.state.fresh = False
-        for shape in self._shapes:
-            glance = glances.get(shape.place)
-            group = None if glance is None else glance.state
-            if isinstance(group, Group) and (shape.place in looked or group.place in struck):
-                self._arm(groups, group)
+        for place, (group, *_) in glances.items():
+            if isinstance(group, Group) and self._stays(groups, group):
+                if place in looked or group.place in struck:
+                    self._arm(groups, group)
+                self._shapes[group.grouping].watch.rest(group)
         return None in looked
 
+    def _stays(self, groups: Groups, group: Group) -> bool:
+        """It is one of the key's, or becomes one: a stranger whose cells are all None has no past, and need have none."""
+        shape = self._shapes[group.grouping]
+        if group is not shape.stranger:
+            return True
+        if group.cells.count(None) == len(group.cells):
+            return False
+        groups.add(group)
+        shape.stranger = None
+        return True
+
     def _pass_others(self, key: KeyState, groups: Groups, glances: Glances) -> set[Name]:
-        """Returns those groups of the event whose timers came up: they look at the event instead."""
+        """Returns those groups whose timers came up and that look at the event instead."""
         own = {glance.state.place for glance in glances.values() if isinstance(glance.state, Group)}
         struck: set[Name] = set()
         while (timer := groups.timers.take(key.now)) is not None:

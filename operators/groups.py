@@ -47,10 +47,16 @@ class Groups:
     def get_or_new(self, key: KeyState, name: Name) -> Group:
         group = self._groups.get(name)
         if group is None:
-            grouping, triggers = self._groupings[name[1]]
-            slots = [new_aggregate(call) for call in grouping.slots]
-            group = self._groups[name] = Group(key, name[1], name[0], slots, triggers)
+            group = self._groups[name] = self.new(key, name)
         return group
+
+    def new(self, key: KeyState, name: Name) -> Group:
+        """One that is not among them."""
+        grouping, triggers = self._groupings[name[1]]
+        return Group(key, name[1], name[0], [new_aggregate(call) for call in grouping.slots], triggers)
+
+    def add(self, group: Group) -> None:
+        self._groups[group.place] = group
 
     def drop(self, group: Group) -> None:
         """Its timers stay where they are: whoever takes them finds nobody."""

@@ -66,14 +66,15 @@ class KeyState:
 class Group(KeyState):
     """A part of a key that the triggers of one grouping see as if it were the whole. Name, context and N are the key's.
 
-    `now` is as of the last time that it was looked at. `grouping` is the place of its grouping in the plan.
+    `now` is as of the last time that it was looked at, `last` as of the last event that an aggregate took. `grouping` is the
+    place of its grouping in the plan.
     """
 
     __slots__ = ("group", "grouping")
 
     def __init__(self, key: KeyState, grouping: int, group: str, slots: list[Aggregate], triggers: int) -> None:
         super().__init__(key.name, key.context, slots, triggers, key.counters)
-        self.now = self.last = key.now
+        self.now = key.now
         self.grouping = grouping
         self.group: str = group
 

@@ -14,7 +14,7 @@ from penstock.operators.aggregate import new_aggregate
 from penstock.operators.condition import count_doubt
 from penstock.operators.context import Context
 from penstock.operators.expression import Unknown
-from penstock.operators.group_watch import Fed, Glance, GroupWatch
+from penstock.operators.group_watch import Glance, GroupWatch
 from penstock.operators.grouping import ONLY
 from penstock.operators.key_state import Counts, GroupedKey, KeyState, Moment
 from penstock.operators.plan import Plan
@@ -135,7 +135,7 @@ class Keys:
             elif held is not False:
                 self._doubt(slot, held)
         if self._group_watch is not None:
-            self._keep_grouped(key, Fed(time, watermark, event, moment, raw), line, due, values)
+            self._keep_grouped(self._group_watch, key, time, watermark, line, raw, due, values)
             return
         unsaved.facts.append((key.name, time, now - time, line, values))
         if key.resting and values is None:
@@ -146,21 +146,30 @@ class Keys:
             self._rearm(key)
 
     def _keep_grouped(
-        self, key: KeyState, fed: Fed, line: bytes | None, due: frozenset[int], values: tuple[Any, ...] | None
+        self,
+        watch: GroupWatch,
+        key: KeyState,
+        time: int,
+        watermark: int,
+        line: bytes | None,
+        raw: Raw,
+        due: frozenset[int],
+        values: tuple[Any, ...] | None,
     ) -> None:
         """The rest of `keep` where some triggers see the key in groups."""
         groups = key.groups
-        assert self._group_watch is not None
-        assert groups is not None
-        glances, everything = self._group_watch.take(key, groups, fed, values)
-        self._unsaved.facts.append((key.name, fed.time, key.now - fed.time, line, everything))
+        assert groups is not None, "the plan has groupings"
+        glances, everything = watch.take(key, groups, time, raw, values)
+        self._unsaved.facts.append((key.name, time, key.now - time, line, everything))
         if self._watchers and (values is not None or not key.resting):
             glances[None] = Glance(key, due, () if values is None else values[::2], key.fresh)
-        if self._group_watch.look(key, groups, glances, fed):
+        elif not glances and groups.timers.next > key.now:
+            return
+        if watch.look(key, groups, glances, time, watermark, raw):
             self._find_deadlines(key)
         else:
             groups.find_deadlines(key)
-        key.resting = self._may_rest and key.cells.count(None) == len(key.cells)
+        self._watch.rest(key)
         self._arm(key)
 
     def _add(

@@ -53,6 +53,10 @@ class Watch:
             self._replace(state, place, planned, cell, transition, raw)
         return looked
 
+    def rest(self, state: KeyState) -> None:
+        """After all of them looked: need none look again before an aggregate takes an event?"""
+        state.resting = self.may_rest and state.cells.count(None) == len(state.cells)
+
     def would_fire(self, state: KeyState, time: int) -> frozenset[int]:
         """Those that asked for the instant `time`, at which an event stands, and fire there with or without it."""
         due = self._due_at(state, time, by_watermark=False)

@@ -54,6 +54,8 @@ class Firing:
     """Where its episode ended."""
     forgotten: bool = False
     """It ended because its key was forgotten."""
+    part: str = ""
+    """What part of the key it is about, as JSON; nothing without `by`."""
 
 
 @dataclass
@@ -71,7 +73,7 @@ class Outcome:
 class Step:
     """What one record does to time, for every key: W before and after it. `kept` is the event, for `key` alone.
 
-    `ended`: it is no record, but the end of a bounded input.
+    `others`: how far events of the key that a rule does not see take N. `ended`: it is no record, but the end of a bounded input.
     """
 
     before: Instant
@@ -79,6 +81,12 @@ class Step:
     key: str = ""
     kept: Kept | None = None
     ended: bool = False
+    others: Instant = -inf
+
+    @property
+    def reached(self) -> Instant:
+        """N is not before it."""
+        return max(self.after, self.others)
 
 
 @dataclass(frozen=True)

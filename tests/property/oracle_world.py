@@ -182,7 +182,7 @@ def observed(worker: Worker) -> Outcome:
         values = tuple(sorted(result["why"]["values"].items()))
         cause, end = result["why"]["fired_by"], result["end"]
         over = ends.pop(result["run"], (None, False))
-        outcome.firings.append(Firing(trigger, result["key"], at, cause, values, end, *over))
+        outcome.firings.append(Firing(trigger, result["key"], at, cause, values, end, *over, _part(result)))
     assert not ends, "something ended that never began"
     counters = worker.counters
     outcome.suppressed = {planned.name: counters["suppressed", planned.name] for planned in worker.plan.triggers}
@@ -191,9 +191,13 @@ def observed(worker: Worker) -> Outcome:
     return outcome
 
 
+def _part(result: dict[str, Any]) -> str:
+    return json.dumps(result["by"], sort_keys=True) if result["why"]["by"] is not None else ""
+
+
 def by_key(outcome: Outcome) -> Outcome:
-    """Order across triggers and keys is not promised; within one of each it is."""
-    outcome.firings.sort(key=lambda firing: (firing.trigger, firing.key))
+    """Order across triggers, keys and their parts is not promised; within one of each it is."""
+    outcome.firings.sort(key=lambda firing: (firing.trigger, firing.key, firing.part))
     return outcome
 
 
