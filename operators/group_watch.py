@@ -58,7 +58,7 @@ class _Shape:
             )
             for slot, call in enumerate(grouping.slots)
         )
-        self.first_slot = grouping.first_slot
+        self.first_slot, self.slot_names = grouping.first_slot, grouping.slot_names
         self.stranger: Group | None = None
         """Stands for groups that are not there, one after the other."""
         self.skips = False
@@ -270,19 +270,20 @@ class GroupWatch:
         for number, group in enumerate(list(groups), start=1):
             self._begin_anew(group, anew)
             group.now, group.last = key.now, key.last
-            self._shapes[group.grouping].watch.look_late(group, returned)
+            if returned:
+                self._shapes[group.grouping].watch.look_late(group, returned)
             self._arm(groups, group)
             if number % GROUPS_AT_ONCE == 0:
                 yield
 
     def _begin_anew(self, group: Group, identities: Collection[str]) -> None:
-        grouping = self._groupings[group.grouping]
-        for place, planned in self._shapes[group.grouping].watch.triggers:
+        shape = self._shapes[group.grouping]
+        for place, planned in shape.watch.triggers:
             if planned.identity in identities:
                 group.cells[place] = None
-        for slot, name in enumerate(grouping.slot_names):
+        for slot, name in enumerate(shape.slot_names):
             if name in identities:
-                group.slots[slot] = new_aggregate(grouping.slots[slot])
+                group.slots[slot] = new_aggregate(self._groupings[group.grouping].slots[slot])
 
     def episode(self, groups: Groups, name: str, trigger: str) -> str | None:
         """The run whose episode the trigger of this name would end for the group `name`."""

@@ -304,7 +304,8 @@ class Keys:
             self._begin_anew(key, *anew)
             if self._watch.sleepless or key.cells != nothing or key.groups:
                 key.now = max(key.now, watermark)
-                self._watch.look_late(key, takeover.returned)
+                if takeover.returned:
+                    self._watch.look_late(key, takeover.returned)
                 yield from self._arm_groups(key, takeover)
                 self._rearm(key)
             if self._forget is not None:

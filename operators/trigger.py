@@ -28,12 +28,6 @@ class TriggerSettings(Settings):
     """Fields (None unless the file has them) that kinds took up after they were in use. Where a file has none of them, a
     trigger means what it meant before, and finds what it remembered."""
 
-    from_: TextOrTexts | None = Field(
-        default=None,
-        alias="from",
-        description="The source, or the sources, whose events it sees. Default: all.",
-        examples=["auth", ["logs", "deploys"]],
-    )
     labels: dict[str, Text] = Field(default={}, description="Added to every result of this trigger.")
     annotations: dict[str, Template] = Field(
         default={},
@@ -43,6 +37,12 @@ class TriggerSettings(Settings):
     agent: Text | None = Field(
         default=None,
         description="Which agent reasons; `none` for a result without a model call. Default: the only agent.",
+    )
+    from_: TextOrTexts | None = Field(
+        default=None,
+        alias="from",
+        description="The source, or the sources, whose events it sees. Default: all.",
+        examples=["auth", ["logs", "deploys"]],
     )
 
     @property

@@ -181,8 +181,9 @@ def observed(worker: Worker) -> Outcome:
         at = milliseconds(headers[f"{result['run']}/{result['rev']}"]["ce_time"].decode())
         values = tuple(sorted(result["why"]["values"].items()))
         cause, end = result["why"]["fired_by"], result["end"]
-        over = ends.pop(result["run"], (None, False))
-        outcome.firings.append(Firing(trigger, result["key"], at, cause, values, end, *over, _part(result)))
+        ends_at, forgotten = ends.pop(result["run"], (None, False))
+        firing = Firing(trigger, result["key"], at, cause, values, end, ends_at, forgotten, _part(result))
+        outcome.firings.append(firing)
     assert not ends, "something ended that never began"
     counters = worker.counters
     outcome.suppressed = {planned.name: counters["suppressed", planned.name] for planned in worker.plan.triggers}

@@ -6,6 +6,7 @@ Whatever the batches, the commits, the snapshots and the restarts between two re
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,12 +39,13 @@ FEW = Compare(Span("count", Literal(True), 3 * SECOND), "<", Literal(2))
 AGAIN = Both(Compare(Field("x"), "==", Literal("b")), "&&", FEW)
 
 
+PARTS: list[list[Any]] = [["a", "b"], [1, 1.0, True], [None, "null", 2**53], [["a", 1], ["a", 1.0], {"b": 0, "a": 1}]]
+
+
 @st.composite
 def parted_samples(draw: st.DrawFn) -> list[Sample]:
     """Two or three parts take turns; time goes on, mostly. Null is a part, 1 is 1.0 and `true` is not; some have none."""
-    few = draw(
-        st.sampled_from([["a", "b"], [1, 1.0, True], [None, "null", 2**53], [["a", 1], ["a", 1.0], {"b": 0, "a": 1}]])
-    )
+    few = draw(st.sampled_from(PARTS))
     samples, time = [], 0
     for offset in range(draw(st.integers(4, 16))):
         time += SECOND * draw(st.sampled_from([0, 0, 1, 1, 2, 3, -1]))
