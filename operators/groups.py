@@ -62,6 +62,11 @@ class Groups:
         """Its timers stay where they are: whoever takes them finds nobody."""
         self._groups.pop(group.place, None)
 
+    def own_deadlines_found(self, key: KeyState) -> None:
+        """What the key says are those of the triggers that look at the whole of it."""
+        self.own_deadline, self.own_watermark_deadline = key.deadline, key.watermark_deadline
+        self.find_deadlines(key)
+
     def find_deadlines(self, key: KeyState) -> None:
         """The earliest of its own and of its groups'."""
         key.deadline = _earliest(self.own_deadline, self.timers.next)

@@ -54,7 +54,8 @@ class Keys:
         self._unsaved = unsaved
         self._on_end = on_end
         self._watch = Watch(plan.triggers_of(None), unsaved, on_transition)
-        self._look, self._watchers, self._may_rest = self._watch.look, self._watch.watchers, self._watch.may_rest
+        self._look, self._find_deadlines = self._watch.look, self._watch.find_deadlines
+        self._watchers, self._may_rest = self._watch.watchers, self._watch.may_rest
         grouped = bool(plan.groupings)
         self._group_watch = GroupWatch(plan, self._watch, unsaved, on_transition, counters) if grouped else None
         self._slots = tuple(
@@ -167,6 +168,7 @@ class Keys:
             return
         if watch.look(key, groups, glances, time, watermark, raw):
             self._find_deadlines(key)
+            groups.own_deadlines_found(key)
         else:
             groups.find_deadlines(key)
         self._watch.rest(key)
@@ -198,11 +200,12 @@ class Keys:
         groups, now = key.groups, max(key.now, instant)
         if self._group_watch is None or groups is None:
             self._watch.pass_instant(key, instant, now, by_watermark=by_watermark)
-            self._watch.find_deadlines(key)
+            self._find_deadlines(key)
             return
         if instant == (groups.own_watermark_deadline if by_watermark else groups.own_deadline):
             self._watch.pass_instant(key, instant, now, by_watermark=by_watermark)
             self._find_deadlines(key)
+            groups.own_deadlines_found(key)
         key.now = now
         self._group_watch.pass_instant(key, groups, instant, by_watermark=by_watermark)
         groups.find_deadlines(key)
@@ -277,12 +280,6 @@ class Keys:
         self._find_deadlines(key)
         self._arm(key)
 
-    def _find_deadlines(self, key: KeyState) -> None:
-        self._watch.find_deadlines(key)
-        if key.groups is not None:
-            key.groups.own_deadline, key.groups.own_watermark_deadline = key.deadline, key.watermark_deadline
-            key.groups.find_deadlines(key)
-
     def _arm(self, key: KeyState) -> None:
         for deadline in (key.deadline, key.watermark_deadline):
             if deadline is not None:
@@ -306,8 +303,9 @@ class Keys:
                 key.now = max(key.now, watermark)
                 if takeover.returned:
                     self._watch.look_late(key, takeover.returned)
+                self._find_deadlines(key)
                 yield from self._arm_groups(key, takeover)
-                self._rearm(key)
+                self._arm(key)
             if self._forget is not None:
                 self._arm_end(key, key.last + self._forget, watermark)
             if number % KEYS_AT_ONCE == 0:
@@ -316,6 +314,7 @@ class Keys:
     def _arm_groups(self, key: KeyState, takeover: Takeover) -> Iterator[None]:
         if self._group_watch is not None and key.groups is not None:
             yield from self._group_watch.arm_all(key, key.groups, takeover.returned, takeover.anew)
+            key.groups.own_deadlines_found(key)
 
     def _arm_end(self, key: KeyState, over: int, watermark: int) -> None:
         """Of a definition that forgets sooner than the one before, all keys may be over: that is done here, in steps."""
