@@ -103,8 +103,8 @@ Bind = Callable[[str, bool], Condition]
 class Trigger(ABC):
     """One trigger of one pipeline.
 
-    `key` is a key, or a group of one where the file says `by` or `from`: a trigger cannot tell, and need not. What it remembers of
-    it is in the cell alone.
+    `key` is a key, or a group of one where the file says `by` or `from`: a trigger cannot tell, and need not. What it remembers
+    of it is in the cell alone.
 
     Every transition may change the cell, so a caller saves the cell whenever something is returned, and whenever
     `fed` or `passed` says so through `key.cells` (a cell is replaced, never mutated in place).
