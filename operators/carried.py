@@ -17,7 +17,12 @@ import msgspec
 CARRIED_MS = 7 * 86_400_000
 """How long (processing time) what no definition knows is carried through."""
 EVENT_CELL = "event"
-"""The cell that holds a key's last event, where a condition may read it when time passes. No trigger has this identity."""
+"""The cell that holds a key's last event, where a condition may read it when time passes. No trigger has this identity.
+
+For the last event of a group it is followed by a blank and what its grouping is.
+"""
+_GROUP = "\0"
+"""Before the name of a group, in the name of a cell. Neither identities nor canonical JSON have this character."""
 
 _encode = msgspec.msgpack.encode
 
@@ -29,17 +34,34 @@ class Tail(NamedTuple):
     taken: list[Any]
 
 
-class Parts:
-    """What one key carries, by identity; cells are encoded."""
+def cell_name(identity: str, group: str) -> str:
+    """What the log calls the cell of a trigger, or the last event, of a group; without a name (`ONLY`), of a key."""
+    return f"{identity}{_GROUP}{group}" if group else identity
 
-    __slots__ = ("aggregates", "cells")
+
+def cell_parts(name: str) -> tuple[str, str]:
+    """Identity and group of a cell."""
+    identity, _, group = name.partition(_GROUP)
+    return identity, group
+
+
+def is_event(identity: str) -> bool:
+    """It is that of a last event."""
+    return identity == EVENT_CELL or identity.startswith(f"{EVENT_CELL} ")
+
+
+class Parts:
+    """What one key carries, by identity; cells by group, too, and last events by their whole names. Cells are encoded."""
+
+    __slots__ = ("aggregates", "cells", "events")
 
     def __init__(self) -> None:
         self.aggregates: dict[str, Tail] = {}
-        self.cells: dict[str, bytes] = {}
+        self.cells: dict[str, dict[str, bytes]] = {}
+        self.events: dict[str, bytes] = {}
 
     def __bool__(self) -> bool:
-        return bool(self.aggregates or self.cells)
+        return bool(self.aggregates or self.cells or self.events)
 
 
 class Carried:
@@ -53,17 +75,29 @@ class Carried:
     def __bool__(self) -> bool:
         return bool(self._parts)
 
-    def keep_cell(self, key: str, identity: str, dumped: Any) -> None:
-        """What a trigger remembers; None: nothing any more."""
-        if dumped is not None:
-            self._of(key, identity).cells[identity] = _encode(dumped)
-        elif key in self._parts:
-            self._parts[key].cells.pop(identity, None)
+    def keep_cell(self, key: str, name: str, dumped: Any) -> None:
+        """What a trigger remembers, or a last event; None: nothing any more."""
+        identity, group = cell_parts(name)
+        if dumped is None:
+            self._drop_cell(key, identity, group)
+        elif is_event(identity):
+            self._parts.setdefault(key, Parts()).events[name] = _encode(dumped)
+        else:
+            self._of(key, identity).cells.setdefault(identity, {})[group] = _encode(dumped)
+
+    def _drop_cell(self, key: str, identity: str, group: str) -> None:
+        parts = self._parts.get(key)
+        groups = None if parts is None else parts.cells.get(identity)
+        if parts is None or groups is None:
+            return
+        groups.pop(group, None)
+        if not groups:
+            del parts.cells[identity]
             self._drop_if_empty(key)
 
     def keep_aggregate(self, key: str, identity: str, base: Any, taken: Iterable[Any] = ()) -> None:
         """The whole of an aggregate; one that holds nothing need not be kept."""
-        tail = Tail(None if _is_empty(base) else _encode(base), list(taken))
+        tail = Tail(None if is_empty(base) else _encode(base), list(taken))
         if tail.base is not None or tail.taken:
             self._of(key, identity).aggregates[identity] = tail
 
@@ -79,11 +113,11 @@ class Carried:
         return self._parts.setdefault(key, Parts())
 
     def miss(self, key: str, known: Collection[str] = ()) -> None:
-        """The key took in an event, which went by all aggregates but the `known` ones."""
+        """The key took in an event, which went by all aggregates and last events but the `known` ones."""
         parts = self._parts.get(key)
         if parts is not None:
             parts.aggregates = {identity: tail for identity, tail in parts.aggregates.items() if identity in known}
-            parts.cells.pop(EVENT_CELL, None)
+            parts.events = {name: cell for name, cell in parts.events.items() if cell_parts(name)[0] in known}
             self._drop_if_empty(key)
 
     def _drop_if_empty(self, key: str) -> None:
@@ -101,15 +135,18 @@ class Carried:
 
     def identities(self) -> set[str]:
         """Of everything that may be carried, for whichever key."""
-        return self._kept - self._forgotten - {EVENT_CELL}
+        return self._kept - self._forgotten
 
-    def has_cell(self, key: str, trigger: str) -> bool:
-        """Whether a former meaning of this trigger remembers something."""
-        return any(identity.startswith(f"{trigger}:") for identity in self._left(key).cells)
+    def has_cell(self, key: str, trigger: str, group: str = "") -> bool:
+        """Whether a former meaning of this trigger remembers something of the key, or of a group of it."""
+        cells = self._left(key).cells.items()
+        return any(identity.startswith(f"{trigger}:") and group in groups for identity, groups in cells)
 
     def cells(self, key: str) -> Mapping[str, msgspec.Raw]:
         """For the key's image."""
-        return {identity: msgspec.Raw(cell) for identity, cell in self._left(key).cells.items()}
+        parts = self._left(key)
+        cells = {cell_name(each, name): cell for each, groups in parts.cells.items() for name, cell in groups.items()}
+        return {name: msgspec.Raw(cell) for name, cell in {**cells, **parts.events}.items()}
 
     def aggregates(self, key: str) -> Mapping[str, tuple[msgspec.Raw | None, list[Any]]]:
         """For the key's image."""
@@ -133,6 +170,8 @@ class Carried:
 _NOTHING = Parts()
 
 
-def _is_empty(dumped: Any) -> bool:
-    """No image, or one of lists that hold nothing."""
-    return dumped is None or (isinstance(dumped, list) and all(part is not None and _is_empty(part) for part in dumped))
+def is_empty(dumped: Any) -> bool:
+    """Of the content of an aggregate: no image, or one of lists that hold nothing, or of no groups."""
+    if isinstance(dumped, dict):
+        return not dumped
+    return dumped is None or (isinstance(dumped, list) and all(part is not None and is_empty(part) for part in dumped))

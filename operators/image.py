@@ -10,14 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from penstock.operators.aggregate import new_aggregate
-from penstock.operators.carried import EVENT_CELL, Carried
-from penstock.operators.decode import event_class
-from penstock.operators.expression import Unknown, attribute_of
-from penstock.operators.key_state import KeyState, Moment
+from penstock.operators.carried import EVENT_CELL, Carried, cell_parts
+from penstock.operators.group_image import GroupImages
+from penstock.operators.key_state import KeyState
 from penstock.operators.keys import Keys
+from penstock.operators.last_event import LastEvents
 from penstock.operators.latest import Latest
 from penstock.operators.plan import Plan
-from penstock.operators.record import Record
 from penstock.operators.unsaved import Unsaved
 from penstock.state.delta import Delta, Fact
 
@@ -36,13 +35,15 @@ class Images:
 
     def __init__(self, plan: Plan, latest: Latest) -> None:
         self._plan = plan
-        self._kept = frozenset(plan.keeps_event)
-        self._event = event_class(plan.keeps_event)
-        self.slots = tuple(call.identity for call in plan.slots)
+        self._last = LastEvents(plan.keeps_event, plan.keeps_moment, plan.labels)
+        self._groups = GroupImages(plan)
+        self._own = len(plan.slots)
+        """So many aggregates are over whole keys; the others are over groups."""
+        self.slots = (*(call.identity for call in plan.slots), *self._groups.names)
         self.carried = Carried()
         self._latest = latest
         self._slot_of = {identity: slot for slot, identity in enumerate(self.slots)}
-        self._trigger_of = {planned.identity: index for index, planned in enumerate(plan.triggers)}
+        self._trigger_of = {planned.identity: index for index, planned in plan.triggers_of(None)}
 
     def dump(self, key: KeyState) -> list[Any]:
         """[N after the last event, context, aggregates in the order of `slots`, cells by identity].
@@ -50,15 +51,17 @@ class Images:
         Then carried aggregates, if there are any.
         """
         cells = {
-            planned.identity: self.cell(key, index)
-            for index, planned in enumerate(self._plan.triggers)
+            identity: self.cell(key, index)
+            for identity, index in self._trigger_of.items()
             if key.cells[index] is not None
         }
-        if self._plan.keeps_last and key.event is not None:
-            cells[EVENT_CELL] = self.last_event(key)
+        cells.update(self._groups.dump_cells(key))
+        if self._last.kept and key.event is not None:
+            cells[EVENT_CELL] = self._last.dump(key)
         if (shown := self._latest.dump(key.name)) is not None:
             cells[self._latest.identity] = shown
-        image = [key.last, key.context.dump(), [slot.dump() for slot in key.slots], cells]
+        slots = [*(slot.dump() for slot in key.slots), *self._groups.dump_slots(key)]
+        image = [key.last, key.context.dump(), slots, cells]
         if self.carried:
             cells.update(self.carried.cells(key.name))
             if aggregates := self.carried.aggregates(key.name):
@@ -82,6 +85,9 @@ class Images:
         if slot is None:
             self.carried.keep_aggregate(key.name, identity, base, taken)
             return
+        if slot >= self._own:
+            self._groups.load_slot(key, slot - self._own, base, taken)
+            return
         if base is not None:
             key.slots[slot].load(base)
         for place in range(0, len(taken), 3):
@@ -96,57 +102,42 @@ class Images:
         return self._plan.triggers[index].trigger.dump(key.cells[index])
 
     def load_cells(self, key: KeyState, cells: Mapping[str, Any]) -> None:
-        for identity, dumped in cells.items():
-            index = self._trigger_of.get(identity)
-            if index is not None:
-                key.cells[index] = self._plan.triggers[index].trigger.load(dumped)
-            elif identity == self._latest.identity:
-                self._latest.load(key.name, dumped)
-            elif identity != EVENT_CELL or self._load_event(key, dumped):
-                self.carried.keep_cell(key.name, identity, dumped)
+        for name, dumped in cells.items():
+            if not self._load_cell(key, name, dumped):
+                self.carried.keep_cell(key.name, name, dumped)
+
+    def _load_cell(self, key: KeyState, name: str, dumped: Any) -> bool:
+        """Returns whether there is a place for all of it."""
+        index = self._trigger_of.get(name)
+        if index is not None:
+            key.cells[index] = self._plan.triggers[index].trigger.load(dumped)
+            return True
+        if name == EVENT_CELL:
+            return not self._last.load(key, dumped)
+        if name == self._latest.identity:
+            self._latest.load(key.name, dumped)
+            return True
+        return self._groups.load_cell(key, *cell_parts(name), dumped)
 
     def changed_cells(self, keys: Keys, unsaved: Unsaved) -> dict[str, dict[str, Any]]:
         """By key, for a delta."""
         cells: dict[str, dict[str, Any]] = {}
-        for name, index in sorted(unsaved.cells):
-            cells.setdefault(name, {})[self._plan.triggers[index].identity] = self.cell(keys[name], index)
+        for name, changed in sorted(unsaved.cells.items()):
+            cells[name] = dict(self._changed(keys[name], *cell) for cell in sorted(changed))
         for name in sorted(unsaved.shown):
             cells.setdefault(name, {})[self._latest.identity] = self._latest.dump(name)
-        if self._plan.keeps_last:
+        if self._last.kept:
             for name in dict.fromkeys(fact[0] for fact in unsaved.facts):
                 key = keys.find(name)
                 if key is not None and key.event is not None:  # else it was forgotten since
-                    cells.setdefault(name, {})[EVENT_CELL] = self.last_event(key)
+                    cells.setdefault(name, {})[EVENT_CELL] = self._last.dump(key)
+        for name in sorted(unsaved.heard):
+            cells.setdefault(name, {}).update(self._groups.changed_events(keys[name], unsaved))
         return cells
 
-    def last_event(self, key: KeyState) -> list[Any]:
-        """The fields of the key's last event that conditions read, and what they can know about its record."""
-        known = ((name, getattr(key.event, attribute_of(name))) for name in self._plan.keeps_event)
-        fields = {name: value for name, value in known if value.__class__ is not Unknown}
-        moment = key.moment
-        if moment is None or not self._plan.keeps_moment:
-            return [fields, None]
-        record = moment.record
-        coordinates = [
-            record.topic,
-            record.partition,
-            record.offset,
-            record.timestamp,
-            record.key,
-            list(record.headers),
-        ]
-        return [fields, [moment.source, moment.time, coordinates]]
-
-    def _load_event(self, key: KeyState, dumped: Sequence[Any]) -> bool:
-        """Returns whether it tells more than this plan has a place for."""
-        fields, about = dumped
-        key.event = self._event(**{attribute_of(name): value for name, value in fields.items() if name in self._kept})
-        key.moment = None
-        if about is not None:
-            source, time, (topic, partition, offset, timestamp, record_key, headers) = about
-            record = Record(topic, partition, offset, timestamp, record_key, None, tuple(map(tuple, headers)))
-            key.moment = Moment(key.name, source, record, time, self._plan.labels)
-        return not self._kept.issuperset(fields) or (about is not None and not self._plan.keeps_moment)
+    def _changed(self, key: KeyState, identity: str, group: str) -> tuple[str, Any]:
+        index = self._trigger_of.get(identity)
+        return self._groups.changed_cell(key, identity, group) if index is None else (identity, self.cell(key, index))
 
     def reading(self, slots: Sequence[str]) -> Reading:
         """How to read the facts of a delta whose writer had these aggregates."""
@@ -176,17 +167,22 @@ class Images:
         if line is not None:
             key.context.append(time, line, key.now)
         for slot in reading.missed:
-            key.slots[slot] = new_aggregate(self._plan.slots[slot])
+            if slot < self._own:
+                key.slots[slot] = new_aggregate(self._plan.slots[slot])
+            else:
+                self._groups.miss(key, slot - self._own)
         if self.carried:
             self.carried.miss(key.name, reading.slots)
         if values is None:
             return
         for place in range(0, len(values), 2):
             taker = reading.slot_of[values[place]]
-            if taker is not None:
+            if taker is None:
+                self.carried.take(key.name, reading.slots[values[place]], time, values[place + 1], key.now)
+            elif taker < self._own:
                 key.slots[taker].add(time, values[place + 1], key.now)
             else:
-                self.carried.take(key.name, reading.slots[values[place]], time, values[place + 1], key.now)
+                self._groups.apply(key, taker - self._own, time, values[place + 1])
 
     def missed(self, facts: Iterable[Fact]) -> None:
         """These events were fed by this plan: what is carried has missed them."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.operators.aggregate import Aggregate
 from penstock.operators.context import Context
 from penstock.operators.record import Raw
 from penstock.operators.watermark import NEVER
+
+if TYPE_CHECKING:
+    from penstock.operators.groups import Groups
 
 Counts = Counter[tuple[str, ...]]
 """Monotone counts of what happened, by (what, which)."""
@@ -39,13 +42,17 @@ class KeyState:
     `fresh`: no trigger has looked at it since it was made or restored. `resting`: none need look before an aggregate takes
     an event.
     `counters` are its task's.
-    `deadline` is the next N, `watermark_deadline` the next watermark, at which a trigger wants to look.
+    `deadline` is the next N, `watermark_deadline` the next watermark, at which a trigger wants to look, be it at a group.
     """
 
     __slots__ = (
         "cells", "context", "counters", "deadline", "event", "fresh", "last", "moment", "name", "now", "resting",
         "slots", "watermark_deadline",
     )  # fmt: skip
+    group: str | None = None
+    """Whose name this is, of a group; None: it is a key."""
+    groups: Groups | None = None
+    """Of a key some of whose triggers see it in groups."""
 
     def __init__(self, name: str, context: Context, slots: list[Aggregate], triggers: int, counters: Counts) -> None:
         self.name = name
@@ -60,3 +67,36 @@ class KeyState:
         self.moment: Moment | None = None
         self.deadline: int | None = None
         self.watermark_deadline: int | None = None
+
+
+class Group(KeyState):
+    """A part of a key that the triggers of one grouping see as if it were the whole. Name, context and N are the key's.
+
+    `now` is as of the last time that it was looked at, `last` as of the last event that an aggregate took. `grouping` is the
+    place of its grouping in the plan.
+    """
+
+    __slots__ = ("group", "grouping")
+
+    def __init__(self, key: KeyState, grouping: int, group: str, slots: list[Aggregate], triggers: int) -> None:
+        super().__init__(key.name, key.context, slots, triggers, key.counters)
+        self.now = key.now
+        self.grouping = grouping
+        self.group: str = group
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Where its key finds it."""
+        return self.group, self.grouping
+
+
+class GroupedKey(KeyState):
+    """A key of a plan with groupings."""
+
+    __slots__ = ("groups",)
+
+    def __init__(
+        self, name: str, context: Context, slots: list[Aggregate], triggers: int, counters: Counts, groups: Groups
+    ) -> None:
+        super().__init__(name, context, slots, triggers, counters)
+        self.groups = groups

@@ -1,4 +1,4 @@
-"""Every key that a task knows, and the one place where triggers are evaluated.
+"""Every key that a task knows, and when its triggers look (`watch` has them look, at groups `group_watch`).
 
 keep(event) ─▶ instants before the event's time, in order ─▶ the event is added ─▶ every trigger looks once
 advance(W)  ─▶ instants up to the watermark, in order, over all keys; keys whose time is over are forgotten
@@ -14,12 +14,14 @@ from penstock.operators.aggregate import new_aggregate
 from penstock.operators.condition import count_doubt
 from penstock.operators.context import Context
 from penstock.operators.expression import Unknown
-from penstock.operators.key_state import Counts, KeyState, Moment
-from penstock.operators.plan import Plan, PlannedTrigger
+from penstock.operators.group_watch import Glance, GroupWatch
+from penstock.operators.grouping import ONLY
+from penstock.operators.key_state import Counts, GroupedKey, KeyState, Moment
+from penstock.operators.plan import Plan
 from penstock.operators.record import Raw
 from penstock.operators.timers import Timers
-from penstock.operators.trigger import Transition
 from penstock.operators.unsaved import Unsaved
+from penstock.operators.watch import NOTHING, OnTransition, Watch
 from penstock.operators.watermark import END_OF_TIME
 
 KEYS_AT_ONCE = 1_000
@@ -27,10 +29,6 @@ KEYS_AT_ONCE = 1_000
 BUCKETS_MAX = 4096
 """The finest cut of a task's keys into buckets."""
 
-_NOTHING: frozenset[int] = frozenset()
-
-OnTransition = Callable[[KeyState, PlannedTrigger, int, Transition, Raw | None], None]
-"""(key, trigger, its index, what happened, the record that did it or None if time did)."""
 OnEnd = Callable[[KeyState, int], bool]
 """(key, the instant at which its time was over): it is forgotten next. Whether a run without an outcome needs its events."""
 OnLook = Callable[[str, int], None]
@@ -57,13 +55,13 @@ class Keys:
         self._plan = plan
         self._counters = counters
         self._unsaved = unsaved
-        self._on_transition, self._on_end = on_transition, on_end
+        self._on_end = on_end
         self.on_look: OnLook = lambda name, at: None
-        self._triggers = tuple(enumerate(plan.triggers))
-        self._watchers = tuple(
-            (index, planned, planned.trigger.idle_unless) for index, planned in enumerate(plan.triggers)
-        )
-        self._may_rest = all(planned.trigger.idle_unless is not None for planned in plan.triggers)
+        self._watch = Watch(plan.triggers_of(None), unsaved, on_transition)
+        self._look, self._find_deadlines = self._watch.look, self._watch.find_deadlines
+        self._watchers, self._may_rest = self._watch.watchers, self._watch.may_rest
+        grouped = bool(plan.groupings)
+        self._group_watch = GroupWatch(plan, self._watch, unsaved, on_transition, counters) if grouped else None
         self._slots = tuple(
             (
                 slot,
@@ -76,8 +74,8 @@ class Keys:
         self._by_bucket: dict[int, dict[str, None]] = {}
         self._forget = plan.context.forget
         self._shows = plan.latest is not None
-        self._ends = Timers()
-        self._timers = Timers()
+        self._ends: Timers[str] = Timers()
+        self._timers: Timers[str] = Timers()
         self.next_timer = self._timers.next
         """No timer is due before this instant."""
 
@@ -96,11 +94,17 @@ class Keys:
     def get_or_new(self, name: str) -> KeyState:
         state = self._states.get(name)
         if state is None:
-            slots = [new_aggregate(call) for call in self._plan.slots]
-            state = KeyState(name, Context(self._plan.context), slots, len(self._plan.triggers), self._counters)
+            state = self._new(name)
             self._states[name] = state
             self._by_bucket.setdefault(finest_bucket(name), {})[name] = None
         return state
+
+    def _new(self, name: str) -> KeyState:
+        plan, grouped = self._plan, self._group_watch
+        slots, context = [new_aggregate(call) for call in plan.slots], Context(plan.context)
+        if grouped is None:
+            return KeyState(name, context, slots, len(plan.triggers), self._counters)
+        return GroupedKey(name, context, slots, len(plan.triggers), self._counters, grouped.groups())
 
     def drop(self, name: str) -> None:
         if self._states.pop(name, None) is not None:
@@ -120,7 +124,7 @@ class Keys:
     ) -> None:
         """Take in one event of the key `name`: event time `time`, `line` for the prompt (None: hidden)."""
         key = self._states.get(name) or self._begin(name, time if time > watermark else watermark)
-        due = _NOTHING if key.deadline is None else self._settle(key, time)
+        due = NOTHING if key.deadline is None else self._settle(key, time)
         now = key.now if key.now > time else time
         if watermark > now:
             now = watermark
@@ -136,26 +140,44 @@ class Keys:
                 values = self._add(key, slot, time, None if value_of is None else value_of(event, (), moment), values)
             elif held is not False:
                 self._doubt(slot, held)
+        if self._group_watch is not None:
+            self._keep_grouped(self._group_watch, key, time, watermark, line, raw, due, values)
+            return
         unsaved.facts.append((key.name, time, now - time, line, values))
         if key.resting and values is None:
             return
-        if self._look(key, time, watermark, due, () if values is None else values[::2], raw):
+        looked = self._look(key, self._watchers, time, watermark, due, () if values is None else values[::2], raw)
+        key.fresh, key.resting = False, self._may_rest and key.cells.count(None) == len(key.cells)
+        if looked:
             self._rearm(key)
 
-    def _look(
-        self, key: KeyState, time: int, watermark: int, due: frozenset[int], taken: Sequence[int], raw: Raw
-    ) -> bool:
-        """Every trigger looks at the event just added, unless it cannot matter to it. Returns whether any did."""
-        looked, fresh, key.fresh = False, key.fresh, False
-        for index, planned, idle_unless in self._watchers:
-            cell = key.cells[index]
-            if cell is None and idle_unless is not None and not fresh and idle_unless.isdisjoint(taken):
-                continue
-            looked = True
-            cell, transition = planned.trigger.fed(key, cell, time, watermark, key.now if index in due else None)
-            self._replace(key, index, planned, cell, transition, raw)
-        key.resting = self._may_rest and key.cells.count(None) == len(key.cells)
-        return looked
+    def _keep_grouped(
+        self,
+        watch: GroupWatch,
+        key: KeyState,
+        time: int,
+        watermark: int,
+        line: bytes | None,
+        raw: Raw,
+        due: frozenset[int],
+        values: tuple[Any, ...] | None,
+    ) -> None:
+        """The rest of `keep` where some triggers see the key in groups."""
+        groups = key.groups
+        assert groups is not None, "the plan has groupings"
+        glances, everything = watch.take(key, groups, time, raw, values)
+        self._unsaved.facts.append((key.name, time, key.now - time, line, everything))
+        if self._watchers and (values is not None or not key.resting):
+            glances[None] = Glance(key, due, () if values is None else values[::2], key.fresh)
+        elif not glances and groups.timers.next > key.now:
+            return
+        if watch.look(key, groups, glances, time, watermark, raw):
+            self._find_deadlines(key)
+            groups.own_deadlines_found(key)
+        else:
+            groups.find_deadlines(key)
+        self._watch.rest(key)
+        self._arm(key)
 
     def _add(
         self, key: KeyState, slot: int, time: int, value: Any, taken: tuple[Any, ...] | None
@@ -172,48 +194,26 @@ class Keys:
         if value.__class__ is Unknown:
             count_doubt(self._counters, self._plan.slots[slot].identity, value)
 
-    def _replace(
-        self,
-        key: KeyState,
-        index: int,
-        planned: PlannedTrigger,
-        cell: Any,
-        transition: Transition | None,
-        raw: Raw | None,
-    ) -> None:
-        if cell is not key.cells[index]:
-            key.cells[index], key.resting = cell, False
-            self._unsaved.cells.add((key.name, index))
-        if transition is not None:
-            self._on_transition(key, planned, index, transition, raw)
-
     def _settle(self, key: KeyState, time: int) -> frozenset[int]:
         """Every instant before an event's time; returns the triggers that fire at that time with or without the event."""
         while key.deadline is not None and key.deadline < time:
             self._pass(key, key.deadline, by_watermark=False)
-        if key.deadline != time:
-            return _NOTHING
-        due = self._due_at(key, time, by_watermark=False)
-        key.now = time
-        return frozenset(index for index, planned in due if planned.trigger.would_fire(key, key.cells[index]))
+        return self._watch.would_fire(key, time) if key.deadline == time else NOTHING
 
     def _pass(self, key: KeyState, instant: int, *, by_watermark: bool) -> None:
-        """Every trigger that asked for this instant looks once, in the order of the file."""
-        due = self._due_at(key, instant, by_watermark=by_watermark)
-        key.now = max(key.now, instant)
-        for index, planned in due:
-            cell, transition = planned.trigger.passed(key, key.cells[index], instant)
-            self._replace(key, index, planned, cell, transition, None)
-        self._find_deadlines(key)
-
-    def _due_at(self, key: KeyState, instant: int, *, by_watermark: bool) -> list[tuple[int, PlannedTrigger]]:
-        """Triggers that asked for `instant`. Ask before N moves there: a span that has changed names its next change."""
-        return [
-            (index, planned)
-            for index, planned in self._triggers
-            if planned.trigger.by_watermark is by_watermark
-            and planned.trigger.deadline(key, key.cells[index]) == instant
-        ]
+        """Every trigger that asked for this instant looks once: those that look at the whole key, then group by group."""
+        groups, now = key.groups, max(key.now, instant)
+        if self._group_watch is None or groups is None:
+            self._watch.pass_instant(key, instant, now, by_watermark=by_watermark)
+            self._find_deadlines(key)
+            return
+        if instant == (groups.own_watermark_deadline if by_watermark else groups.own_deadline):
+            self._watch.pass_instant(key, instant, now, by_watermark=by_watermark)
+            self._find_deadlines(key)
+            groups.own_deadlines_found(key)
+        key.now = now
+        self._group_watch.pass_instant(key, groups, instant, by_watermark=by_watermark)
+        groups.find_deadlines(key)
 
     def advance(self, watermark: int) -> None:
         """The watermark has come to `watermark`: everything that was due fires, in time order over all keys."""
@@ -267,7 +267,7 @@ class Keys:
     def _end(self, key: KeyState, over: int, watermark: int) -> None:
         """Where a run without an outcome needs its events, the key is looked at again later."""
         since = watermark if self._on_end(key, over) else None
-        self._unsaved.forget(key.name, len(self._triggers), since)
+        self._unsaved.forget(key.name, since)
         self.forget(key.name, since)
         if since is not None and self._forget is not None:
             self._end_after(key.name, since + self._forget)
@@ -290,18 +290,6 @@ class Keys:
         self._find_deadlines(key)
         self._arm(key)
 
-    def _find_deadlines(self, key: KeyState) -> None:
-        key.deadline = key.watermark_deadline = None
-        for index, planned in self._triggers:
-            trigger = planned.trigger
-            at = trigger.deadline(key, key.cells[index])
-            if at is None:
-                continue
-            if trigger.by_watermark:
-                key.watermark_deadline = at if key.watermark_deadline is None else min(at, key.watermark_deadline)
-            else:
-                key.deadline = at if key.deadline is None else min(at, key.deadline)
-
     def _arm(self, key: KeyState) -> None:
         for deadline in (key.deadline, key.watermark_deadline):
             if deadline is not None:
@@ -317,21 +305,26 @@ class Keys:
         """
         self._timers, self._ends = Timers(), Timers()
         self.next_timer = self._timers.next
-        nothing = [None] * len(self._triggers)
-        sleepless = not all(planned.trigger.sleeps for _, planned in self._triggers)
-        late = [(index, planned) for index, planned in self._triggers if planned.identity in takeover.returned]
+        nothing = [None] * len(self._plan.triggers)
         anew = self._places(takeover.anew)
         for number, key in enumerate(list(self._states.values()), start=1):
             self._begin_anew(key, *anew)
-            if sleepless or key.cells != nothing:
+            if self._watch.sleepless or key.cells != nothing or key.groups:
                 key.now = max(key.now, watermark)
-                for index, planned in late:
-                    self._look_late(key, index, planned)
-                self._rearm(key)
+                if takeover.returned:
+                    self._watch.look_late(key, takeover.returned)
+                self._find_deadlines(key)
+                yield from self._arm_groups(key, takeover)
+                self._arm(key)
             if self._forget is not None:
                 self._arm_end(key, key.last + self._forget, watermark)
             if number % KEYS_AT_ONCE == 0:
                 yield
+
+    def _arm_groups(self, key: KeyState, takeover: Takeover) -> Iterator[None]:
+        if self._group_watch is not None and key.groups is not None:
+            yield from self._group_watch.arm_all(key, key.groups, takeover.returned, takeover.anew)
+            key.groups.own_deadlines_found(key)
 
     def _arm_end(self, key: KeyState, over: int, watermark: int) -> None:
         """Of a definition that forgets sooner than the one before, all keys may be over: that is done here, in steps."""
@@ -340,16 +333,9 @@ class Keys:
         else:
             self._end_after(key.name, over)
 
-    def _look_late(self, key: KeyState, index: int, planned: PlannedTrigger) -> None:
-        """Deadlines of the watermark need no such look: they stay until it passes them."""
-        trigger, cell = planned.trigger, key.cells[index]
-        if cell is not None and not trigger.by_event and not trigger.by_watermark:
-            cell, transition = trigger.passed(key, cell, key.now)
-            self._replace(key, index, planned, cell, transition, None)
-
     def _places(self, identities: Collection[str]) -> tuple[list[int], list[int]]:
         """Of triggers and of aggregates."""
-        cells = [index for index, planned in self._triggers if planned.identity in identities]
+        cells = [index for index, planned in self._watch.triggers if planned.identity in identities]
         return cells, [slot for slot, call in enumerate(self._plan.slots) if call.identity in identities]
 
     def _begin_anew(self, key: KeyState, cells: Sequence[int], slots: Sequence[int]) -> None:
@@ -358,11 +344,13 @@ class Keys:
         for slot in slots:
             key.slots[slot] = new_aggregate(self._plan.slots[slot])
 
-    def episode(self, key: KeyState, trigger: str) -> str | None:
-        """The run whose episode the trigger of this name would end."""
-        for index, planned in self._triggers:
+    def episode(self, key: KeyState, trigger: str, group: str | None) -> str | None:
+        """The run whose episode the trigger of this name would end, for the key or for a group of it."""
+        for index, planned in self._watch.triggers:
             if planned.name == trigger:
                 return planned.trigger.episode(key.cells[index])
+        if self._group_watch is not None and key.groups is not None:
+            return self._group_watch.episode(key.groups, group or ONLY, trigger)
         return None
 
 

@@ -4,7 +4,7 @@
     latest    final(a) ──────────── resolved(a) ── keep ── nothing     final(b) …
                                                       └─ a tombstone
 
-A case is one trigger for one key; its record key, the fingerprint, follows from their names. What stands under it is the
+A case is one trigger for one key, or part of one; its record key, the fingerprint, follows from their names. What stands under it is the
 newest outcome of the case, by the event time of its firing, until `keep` after its end: the end of the episode, or the firing
 itself where it opened none. Whatever is forgotten of a key takes its cases with it.
 
@@ -56,7 +56,7 @@ class Latest:
         plan = self._plan
         if plan is None or (state != "resolved" and run.ends_at is not None):  # `resolved` follows at once
             return
-        case = fingerprint(self._results.pipeline, run.firing.trigger, run.key)
+        case = fingerprint(self._results.pipeline, run.firing.trigger, run.key, run.firing.group)
         before = self._cases.get(run.key, {}).get(case)
         if before is not None and run.firing.at < before.at:
             return

@@ -32,11 +32,13 @@ class Occasions:
         self.ended = False
 
     def firing(self, key: KeyState, planned: PlannedTrigger, fired: Fired, raw: Raw | None) -> Firing:
-        """`raw` is the record that was fed when it fired; it is the cause unless the trigger was due by time or names one."""
+        """For a key or a group of one. `raw` is the record that was fed when it fired; it is the cause unless the trigger was due
+        by time or names one."""
         cause, told = self._cause(fired, raw)
         values = known_values(planned.values, key) if fired.values is None else fired.values
         labels = {**self._plan.labels, **planned.labels}
-        run = run_id(self._partition, self._plan.name, planned.name, key.name, cause)
+        group = None if planned.by is None else key.group
+        run = run_id(self._partition, self._plan.name, planned.name, key.name, cause, group)
         firing = Firing(
             run=run,
             trigger=planned.name,
@@ -49,6 +51,8 @@ class Occasions:
             labels=labels,
             episode=f"{run}/episode" if planned.trigger.episodic else None,
             end=self.ended,
+            by=planned.by,
+            group=group,
         )
         if not planned.annotations:
             return firing

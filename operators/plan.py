@@ -9,6 +9,7 @@ from penstock.operators.agent import AgentPlan
 from penstock.operators.aggregate import AggregateCall
 from penstock.operators.condition import Definitions
 from penstock.operators.context import ContextSettings
+from penstock.operators.grouping import Grouping
 from penstock.operators.result import LatestPlan, ResultPlan
 from penstock.operators.result_route import Route
 from penstock.operators.source import Source
@@ -24,7 +25,8 @@ class PlannedTrigger:
     """A trigger with all that a firing of it needs.
 
     `identity` names its cells in the log: the name and a digest of what it means, so that a changed definition does not
-    read the memory of another trigger. `values` are the definitions that results report.
+    read the memory of another trigger. `values` are the definitions that results report. `grouping` is the place of its grouping
+    in the plan, None if it sees its keys as they are; `by` the expression that keeps its groups apart, as the file has it.
     """
 
     name: str
@@ -34,11 +36,16 @@ class PlannedTrigger:
     labels: Mapping[str, str]
     annotations: Mapping[str, Template]
     values: Definitions
+    grouping: int | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One pipeline. `slots` are the aggregates of every expression, each once; `digest` is that of the resolved file."""
+    """One pipeline. `digest` is that of the resolved file.
+
+    `slots` are the aggregates of every expression over whole keys, each once; those over parts of keys are in `groupings`.
+    """
 
     name: str
     namespace: str
@@ -46,6 +53,7 @@ class Plan:
     labels: Mapping[str, str]
     sources: tuple[Source, ...]
     slots: tuple[AggregateCall, ...]
+    groupings: tuple[Grouping, ...]
     triggers: tuple[PlannedTrigger, ...]
     agents: Mapping[str, AgentPlan]
     agents_text: str
@@ -81,7 +89,19 @@ class Plan:
     def identities(self) -> tuple[str, ...]:
         """What the memories of its keys are called in the log: of its triggers, its aggregates, and of what is shown."""
         latest = () if self.latest is None else (self.latest.identity,)
-        return (*(planned.identity for planned in self.triggers), *(call.identity for call in self.slots), *latest)
+        return (*(planned.identity for planned in self.triggers), *self.slot_names, *latest)
+
+    @property
+    def slot_names(self) -> tuple[str, ...]:
+        """What the aggregates are called in the log, by their numbers in facts."""
+        grouped = (name for grouping in self.groupings for name in grouping.slot_names)
+        return (*(call.identity for call in self.slots), *grouped)
+
+    def triggers_of(self, grouping: int | None) -> list[tuple[int, PlannedTrigger]]:
+        """Those that see whole keys, each with its place in the plan; or those of a grouping, each with its place there."""
+        if grouping is None:
+            return [(index, planned) for index, planned in enumerate(self.triggers) if planned.grouping is None]
+        return list(enumerate(planned for planned in self.triggers if planned.grouping == grouping))
 
     @property
     def keeps_last(self) -> bool:

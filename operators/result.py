@@ -95,7 +95,7 @@ def result_record(run: Run, plan: ResultPlan, state: State) -> dict[str, Any]:
         "reason": run.reason,
         "agent": firing.agent,
         "key": firing.key,
-        "by": None,
+        "by": firing.part,
         "tenant": None,
         "episode": _episode(run, state),
         "triggers": [firing.trigger],
@@ -144,6 +144,7 @@ def _why(run: Run) -> dict[str, Any]:
     return {
         "fired_by": firing.cause,
         "condition": firing.condition,
+        "by": firing.by,
         "values": firing.values,
         "events": view.events,
         "from": _iso_or_none(view.from_time),

@@ -26,8 +26,10 @@ class Firing(msgspec.Struct, frozen=True, kw_only=True):
 
     `cause` is what made it fire, for people: `auth/0@1841` (a source of the file, its partition, the offset), `timer@<ms>`.
 
-    `values` are the definitions that the record reports, `labels` and `annotations` are ready to be shown. `episode` is the id
-    of what the firing opens and a `resolved` record will end; None where nothing will. `end`: it needed the input to be over.
+    `group` is the part of the key that fired, as canonical JSON, `by` the expression that keeps the parts apart; None where there
+    are none. `values` are the definitions that the record reports, `labels` and `annotations` are ready to be shown. `episode` is
+    the id of what the firing opens and a `resolved` record will end; None where nothing will. `end`: it needed the input to be
+    over.
     """
 
     run: str
@@ -42,6 +44,13 @@ class Firing(msgspec.Struct, frozen=True, kw_only=True):
     annotations: dict[str, str] = {}
     episode: str | None = None
     end: bool = False
+    by: str | None = None
+    group: str | None = None
+
+    @property
+    def part(self) -> Any:
+        """The value of `by`. Where there is none, and where it is null, that is None."""
+        return None if self.group is None else msgspec.json.decode(self.group)
 
 
 class CallEntry(msgspec.Struct, frozen=True):
@@ -145,10 +154,11 @@ class TimerCause(NamedTuple):
 Cause = RecordCause | TimerCause
 
 
-def run_id(partition: int, pipeline: str, trigger: str, key: str, cause: Cause) -> str:
-    """Protocol rule 12: begins with the partition, follows from the cause alone."""
+def run_id(partition: int, pipeline: str, trigger: str, key: str, cause: Cause, group: str | None = None) -> str:
+    """Protocol rule 12: begins with the partition, follows from the cause alone. One due time may be that of several groups."""
     kind = "timer" if isinstance(cause, TimerCause) else "record"
-    return f"{partition}-{_digest([pipeline, trigger, key, kind, *cause])}"
+    part = [] if group is None else [[group]]
+    return f"{partition}-{_digest([pipeline, trigger, key, kind, *cause, *part])}"
 
 
 def question_id(run: Run, endpoint: str, request: ChatRequest) -> str:
@@ -177,6 +187,7 @@ def template_scope(firing: Firing, steps: Steps = NO_STEPS) -> dict[str, Any]:
     return {
         "trigger": trigger,
         "key": firing.key,
+        "by": firing.part,
         "values": firing.values,
         "labels": firing.labels,
         "steps": dict(steps),

@@ -9,7 +9,17 @@ from difflib import get_close_matches
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    WithJsonSchema,
+)
 
 from penstock.operators.unit import duration_ms, duration_text, share, size_bytes
 
@@ -63,6 +73,17 @@ def _known_zone(name: str) -> str:
 
 Zone = Annotated[Text, AfterValidator(_known_zone)]
 """A name of the IANA database."""
+
+
+def text_or_list(value: Any) -> str | None:
+    """Tells the two apart."""
+    return "<text>" if isinstance(value, str) else "<list>" if isinstance(value, list | tuple) else None
+
+
+TextOrTexts = Annotated[
+    Annotated[Text, Tag("<text>")] | Annotated[tuple[Text, ...], Field(min_length=1), Tag("<list>")],
+    Discriminator(text_or_list, custom_error_type="names", custom_error_message="expected a name or a list of names"),
+]
 Condition = Annotated[str, ExpressionMark(), Field(min_length=1, max_length=4096)]
 """A condition over one event, without history."""
 SpanCondition = Annotated[str, ExpressionMark(aggregates=True), Field(min_length=1, max_length=4096)]

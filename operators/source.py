@@ -50,7 +50,7 @@ from penstock.operators.expression_tree import Member, Name, walk
 from penstock.operators.key_state import Moment
 from penstock.operators.record import DeadLetter, Raw
 from penstock.operators.schemas import Schemas
-from penstock.operators.setting import Condition, Settings, Text, Value
+from penstock.operators.setting import Condition, Settings, Text, Value, text_or_list
 from penstock.operators.source_key import (
     SURELY_SHORT,
     KeyOf,
@@ -75,10 +75,6 @@ def _is_start(text: str) -> str:
     return text
 
 
-def _text_or_list(value: Any) -> str | None:
-    return "<text>" if isinstance(value, str) else "<list>" if isinstance(value, list | tuple) else None
-
-
 def _text_or_map(value: Any) -> str | None:
     return "<text>" if isinstance(value, str) else "<map>" if isinstance(value, dict | TimeSettings) else None
 
@@ -93,7 +89,7 @@ TimeChoice = Annotated[
 KeyChoice = Annotated[
     Annotated[Value, Tag("<text>")] | Annotated[tuple[Value, ...], Field(min_length=1), Tag("<list>")],
     Discriminator(
-        _text_or_list, custom_error_type="key", custom_error_message="expected an expression or a list of expressions"
+        text_or_list, custom_error_type="key", custom_error_message="expected an expression or a list of expressions"
     ),
 ]
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from penstock.operators.carried import CARRIED_MS, Carried
 from penstock.operators.definitions import Definitions
 from penstock.operators.error import Superseded
+from penstock.operators.grouping import ONLY
 from penstock.operators.keys import Keys, Takeover
 from penstock.operators.plan import Plan
 from penstock.operators.runs import Runs
@@ -89,7 +90,8 @@ class Succession:
         self._orphans = False
         for run in self._runs.in_episodes():
             key, name = self._keys.get_or_new(run.key), run.firing.trigger
-            if self._keys.episode(key, name) != run.id and not self._carried.has_cell(run.key, name):
+            known = self._keys.episode(key, name, run.firing.group) == run.id
+            if not known and not self._carried.has_cell(run.key, name, run.firing.group or ONLY):
                 self._runs.resolve(run.id, key.now, f"the definition of the trigger {name!r} is gone")
 
     def basis(self) -> Basis:

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field
 from penstock.operators.condition import Condition, Definitions
 from penstock.operators.key_state import KeyState
 from penstock.operators.run import NO_STEPS, RecordCause, Steps
-from penstock.operators.setting import Duration, Settings, Template, Text
+from penstock.operators.setting import Duration, Settings, Template, Text, TextOrTexts, Value
 
 NO_AGENT = "none"
 """`agent: none`: the firing itself is the result, no model is called."""
@@ -43,12 +43,38 @@ class TriggerSettings(Settings):
         default=None,
         description="Which agent reasons; `none` for a result without a model call. Default: the only agent.",
     )
+    from_: TextOrTexts | None = Field(
+        default=None,
+        alias="from",
+        description="The source, or the sources, whose events it sees. Default: all.",
+        examples=["auth", ["logs", "deploys"]],
+    )
+
+    @property
+    def sources(self) -> frozenset[str] | None:
+        """Those whose events it sees, by name; None: all."""
+        named = (self.from_,) if isinstance(self.from_, str) else self.from_
+        return None if named is None else frozenset(named)
+
+    @property
+    def apart(self) -> str | None:
+        """The expression that keeps a key's events apart; None: there is none."""
+        return None
 
 
 class CooldownSettings(TriggerSettings):
-    """Kinds that can be told to stay quiet for a while after a firing."""
+    """Kinds that watch what happens: they can stay quiet for a while after a firing, and watch parts of a key for themselves."""
 
     cooldown: Duration = Field(default=0, description="No further firing for this key within this time of event time.")
+    by: Value | None = Field(
+        default=None,
+        description="Watches the events of each value of this expression for themselves, as if each were a key.",
+        examples=["event.ip"],
+    )
+
+    @property
+    def apart(self) -> str | None:
+        return self.by
 
 
 def _without(word: str, why: str) -> BeforeValidator:
@@ -121,6 +147,9 @@ class Bind(Protocol):
 class Trigger(ABC):
     """One trigger of one pipeline.
 
+    `key` is a key, or a group of one where the file says `by` or `from`: a trigger cannot tell, and need not. What it remembers
+    of it is in the cell alone.
+
     Every transition may change the cell, so a caller saves the cell whenever something is returned, and whenever
     `fed` or `passed` says so through `key.cells` (a cell is replaced, never mutated in place).
     """
@@ -170,6 +199,11 @@ class Trigger(ABC):
 
     def deadline(self, key: KeyState, cell: Any) -> int | None:
         """The next instant (N or watermark in ms, inclusive) at which `passed` must be called; None: not by time alone."""
+        return None
+
+    def forgets(self, cell: Any) -> int | None:
+        """Where it asks for no deadline: the N from which on the cell (not None) means no more than None; None: only an event can
+        tell. Groups are dropped by it: a kind whose cells outlive their use keeps every group as long as its key."""
         return None
 
     def would_fire(self, key: KeyState, cell: Any) -> bool:

@@ -58,6 +58,9 @@ class Each(Trigger):
             return cell, Suppressed()
         return (key.now + self.cooldown if self.cooldown else None), Fired(time, None)
 
+    def forgets(self, cell: int) -> int | None:
+        return cell
+
 
 class DebounceCell(NamedTuple):
     """`quiet_until`: N at which the cooldown is over; `due`: N at which it fires, None while no match waits; `values`: what its
@@ -98,6 +101,9 @@ class Debounced(Trigger):
 
     def deadline(self, key: KeyState, cell: DebounceCell | None) -> int | None:
         return None if cell is None else cell.due
+
+    def forgets(self, cell: DebounceCell) -> int | None:
+        return cell.quiet_until if cell.due is None else None
 
     def load(self, dumped: list[Any] | None) -> DebounceCell | None:
         return DebounceCell(*dumped) if dumped else None

@@ -151,6 +151,9 @@ class When(Trigger):
         changes = [condition.next_change(key) for condition in self.conditions]
         return min((change for change in changes if change is not None), default=None)
 
+    def forgets(self, cell: WhenCell) -> int | None:
+        return None if cell.run is not None or cell.waiting or cell.since is not None else cell.quiet_until
+
     def would_fire(self, key: KeyState, cell: WhenCell | None) -> bool:
         if cell is not None and (cell.run is not None or key.now < cell.quiet_until):
             return False

@@ -20,7 +20,10 @@ class Unsaved:
         """Forget everything: it is in a delta now."""
         self.facts: list[Fact] = []
         self.forgotten: list[Forgotten] = []
-        self.cells: set[tuple[str, int]] = set()
+        self.cells: dict[str, set[tuple[str, str]]] = {}
+        """By key: (identity of a trigger, the group that it looked at or none)."""
+        self.heard: dict[str, set[tuple[str, int]]] = {}
+        """By key: groups that have another last event, where that is saved."""
         self.shown: set[str] = set()
         """Keys of which something else stands on the topic `latest`."""
         self.runs: dict[str, None] = {}
@@ -40,12 +43,17 @@ class Unsaved:
                 self.implied.append(output)
         self.urgent = self.urgent or outcome
 
-    def forget(self, name: str, cells: int, since: int | None) -> None:
-        """A key ends here, with the changes of its cells: `cells` is how many it has."""
+    def change(self, name: str, identity: str, group: str | None) -> None:
+        """A trigger remembers something else of the key, or of a group of it."""
+        self.cells.setdefault(name, set()).add((identity, group or ""))
+
+    def forget(self, name: str, since: int | None) -> None:
+        """A key ends here, with the changes of its cells."""
         self.forgotten.append((name, len(self.facts), since))
         self.bytes += len(name)
         self.shown.discard(name)
-        self.cells.difference_update((name, index) for index in range(cells))
+        self.cells.pop(name, None)
+        self.heard.pop(name, None)
 
     @property
     def weight(self) -> int:

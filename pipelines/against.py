@@ -93,7 +93,7 @@ def compare(old: Plan, new: Plan) -> Comparison:
         fates={
             "sources": _fates(*({source.topic: source.topic for source in plan.sources} for plan in (old, new))),
             "triggers": _fates(*({each.name: each.identity for each in plan.triggers} for plan in (old, new))),
-            "aggregates": _fates(*({call.identity: call.identity for call in plan.slots} for plan in (old, new))),
+            "aggregates": _fates(*({name: name for name in plan.slot_names} for plan in (old, new))),
             "agents": _fates(agents, new.agents),
         },
         failing={name: found for name, found in agents.items() if isinstance(found, str)},

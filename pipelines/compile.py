@@ -13,7 +13,8 @@ from penstock.operators.aggregate import AggregateCall
 from penstock.operators.condition import Condition, Definitions
 from penstock.operators.dedupe import Dedupe, DedupeSettings, dedupe_call
 from penstock.operators.error import Rejected
-from penstock.operators.expression import Scope, compile_expression
+from penstock.operators.expression import Compiled, Scope, compile_expression
+from penstock.operators.grouping import Grouping, grouping_identity
 from penstock.operators.model import ModelSettings
 from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.result import LatestPlan, ResultPlan
@@ -50,27 +51,52 @@ def compile_pipeline(loaded: Loaded) -> Pipeline:
     return _Compiler(spec, loaded, agents).pipeline()
 
 
+class _Slots:
+    """The aggregates over whole keys, or over the parts that some triggers see: each once."""
+
+    def __init__(self) -> None:
+        self.calls: list[AggregateCall] = []
+        self._slot_of: dict[str, int] = {}
+
+    def bind(self, compiled: Compiled) -> Condition:
+        for call in compiled.aggregates:
+            if call.identity not in self._slot_of:
+                self._slot_of[call.identity] = len(self.calls)
+                self.calls.append(call)
+        return Condition(compiled, self._slot_of)
+
+
+class _Seen:
+    """A grouping in the making: what its triggers see, and what they need."""
+
+    def __init__(self, place: int, topics: frozenset[str] | None, by: Condition | None) -> None:
+        self.place, self.topics, self.by = place, topics, by
+        self.slots = _Slots()
+
+
 class _Compiler:
     """Collects aggregates and fields while it compiles; what uses them is built last."""
 
     def __init__(self, spec: Spec, loaded: Loaded, agents: Mapping[str, AgentPlan]) -> None:
         self._spec, self._loaded, self._agents = spec, loaded, agents
-        self._calls: list[AggregateCall] = []
-        self._slot_of: dict[str, int] = {}
+        self._slots = _Slots()
+        self._seen: dict[str, _Seen] = {}
+        """By identity of the grouping."""
         self._conditions: list[Condition] = []
 
     def pipeline(self) -> Pipeline:
         triggers = tuple(self._trigger(name, settings) for name, settings in self._spec.triggers.items())
         sources = tuple(self._sources(triggers))
-        by_time = self._read_by_time(triggers)
         reads_record = any(planned.trigger.reads_record for planned in triggers)
+        keeps_event, keeps_moment = _read_by_time(triggers, None)
         plan = Plan(
             name=self._spec.name,
             namespace=self._spec.namespace,
             digest=self._loaded.digest,
             labels=self._spec.labels,
             sources=sources,
-            slots=tuple(self._calls),
+            slots=tuple(self._slots.calls),
+            groupings=tuple(self._groupings(triggers)),
             triggers=triggers,
             agents=self._agents,
             agents_text=self._loaded.agents_text,
@@ -79,8 +105,8 @@ class _Compiler:
             results=self._results(),
             dead_topic=self._spec.output_topics.dead,
             uses_moment=reads_record or self._uses_moment(),
-            keeps_event=tuple(sorted({field for condition in by_time for field in condition.compiled.own_fields})),
-            keeps_moment=any(condition.compiled.own_moment for condition in by_time),
+            keeps_event=keeps_event,
+            keeps_moment=keeps_moment,
             routes=tuple(
                 Route(route.topic, compile_expression(route.where, RESULT_SCOPE)) for route in self._spec.outputs.routes
             ),
@@ -88,54 +114,78 @@ class _Compiler:
         )
         return Pipeline(plan, self._layout(sources), self._spec.models)
 
-    def _bind(self, text: str, aggregates: bool, captures: tuple[str, ...] = ()) -> Condition:
+    def _compiled(self, text: str, slots: _Slots, *, aggregates: bool, captures: tuple[str, ...] = ()) -> Condition:
         scope = Scope(defines=self._spec.define, aggregates=aggregates, captures=captures)
-        compiled = compile_expression(text, scope)
-        for call in compiled.aggregates:
-            if call.identity not in self._slot_of:
-                self._slot_of[call.identity] = len(self._calls)
-                self._calls.append(call)
-        condition = Condition(compiled, self._slot_of)
+        condition = slots.bind(compile_expression(text, scope))
         self._conditions.append(condition)
         return condition
 
+    def _seen_by(self, settings: TriggerSettings) -> _Seen | None:
+        """None: whole keys."""
+        if settings.sources is None and settings.apart is None:
+            return None
+        topics = (
+            None if settings.sources is None else frozenset(self._spec.sources[name].topic for name in settings.sources)
+        )
+        by = None if settings.apart is None else self._compiled(settings.apart, _Slots(), aggregates=False)
+        return self._seen.setdefault(grouping_identity(topics, by), _Seen(len(self._seen), topics, by))
+
+    def _groupings(self, triggers: Iterable[PlannedTrigger]) -> Iterable[Grouping]:
+        first_slot = len(self._slots.calls)
+        for identity, seen in self._seen.items():
+            kept = _read_by_time(triggers, seen.place)
+            yield Grouping(identity, seen.topics, seen.by, tuple(seen.slots.calls), first_slot, *kept)
+            first_slot += len(seen.slots.calls)
+
     def _trigger(self, name: str, settings: TriggerSettings) -> PlannedTrigger:
         kind = next(kind for kind in KINDS.values() if type(settings) is kind.settings)
-        trigger = kind.build(settings, self._bind)
+        seen = self._seen_by(settings)
+        slots = self._slots if seen is None else seen.slots
+
+        def bind(text: str, aggregates: bool, captures: tuple[str, ...] = ()) -> Condition:
+            return self._compiled(text, slots, aggregates=aggregates, captures=captures)
+
+        trigger = kind.build(settings, bind)
         agent = self._spec.agent_of(name)
         annotations = {label: Template(text) for label, text in settings.annotations.items()}
         asked = [] if agent is None else [self._agents[agent].ask]
         templates = [*annotations.values(), *asked]
         trigger.name, trigger.disorder = name, self._disorder()
-        trigger.definitions = self._values(trigger, templates)
+        trigger.definitions = self._values(trigger, templates, slots)
         showing = [template.members for template in templates if STEPS in template.names]
         trigger.shown = frozenset().union(*showing) if showing else None
         return PlannedTrigger(
             name=name,
-            identity=f"{name}:{_meaning(settings, trigger)}",
+            identity=f"{name}:{_meaning(settings, trigger, seen)}",
             trigger=trigger,
             agent=None if agent is None else self._agents[agent],
             labels=settings.labels,
             annotations=annotations,
             values=trigger.definitions,
+            grouping=None if seen is None else seen.place,
+            by=settings.apart,
         )
 
-    def _values(self, trigger: Trigger, templates: Iterable[Template]) -> Definitions:
+    def _values(self, trigger: Trigger, templates: Iterable[Template], slots: _Slots) -> Definitions:
         """The definitions that the trigger's own expressions name, and those that its templates name."""
         named = {name for condition in trigger.conditions for name in condition.compiled.defines}
         named.update(name for template in templates for name in template.values)
-        return tuple((name, self._bind(text, True)) for name, text in self._spec.define.items() if name in named)
+        return tuple(
+            (name, self._compiled(text, slots, aggregates=True))
+            for name, text in self._spec.define.items()
+            if name in named
+        )
 
     def _disorder(self) -> int:
         watermarks = [source.watermark for source in self._spec.sources.values()]
         return max(watermark.delay + watermark.lateness for watermark in watermarks)
 
     def _dedupe(self, name: str, settings: DedupeSettings) -> Dedupe:
-        by = self._bind(settings.by, aggregates=False).compiled
+        by = self._compiled(settings.by, self._slots, aggregates=False).compiled
         others = len(self._spec.sources) > 1
-        where = self._bind(f'source == "{name}"', aggregates=False).compiled if others else None
-        self._calls.append(dedupe_call(name, settings, by, where))
-        return Dedupe(name, len(self._calls) - 1, by.evaluate)
+        where = self._compiled(f'source == "{name}"', self._slots, aggregates=False).compiled if others else None
+        self._slots.calls.append(dedupe_call(name, settings, by, where))
+        return Dedupe(name, len(self._slots.calls) - 1, by.evaluate)
 
     def _sources(self, triggers: Iterable[PlannedTrigger]) -> Iterable[Source]:
         """Every event has the fields that any part of the pipeline asks for, so what asks is bound before."""
@@ -150,16 +200,6 @@ class _Compiler:
 
     def _uses_moment(self) -> bool:
         return any(condition.compiled.uses_moment for condition in self._conditions)
-
-    @staticmethod
-    def _read_by_time(triggers: Iterable[PlannedTrigger]) -> list[Condition]:
-        """Expressions that time alone can make read the last event, perhaps after a restart."""
-        return [
-            condition
-            for planned in triggers
-            if planned.trigger.reads_last
-            for condition in (*planned.trigger.conditions, *(condition for _, condition in planned.values))
-        ]
 
     def _results(self) -> ResultPlan:
         topics = self._spec.output_topics
@@ -188,9 +228,23 @@ class _Compiler:
         )
 
 
-def _meaning(settings: TriggerSettings, trigger: Trigger) -> str:
+def _read_by_time(triggers: Iterable[PlannedTrigger], grouping: int | None) -> tuple[tuple[str, ...], bool]:
+    """What time alone can make the triggers of a grouping read of the last event, perhaps after a restart: fields of it, and
+    whether what is known about its record."""
+    conditions = [
+        condition
+        for planned in triggers
+        if planned.trigger.reads_last and planned.grouping == grouping
+        for condition in (*planned.trigger.conditions, *(condition for _, condition in planned.values))
+    ]
+    fields = {field for condition in conditions for field in condition.compiled.own_fields}
+    return tuple(sorted(fields)), any(condition.compiled.own_moment for condition in conditions)
+
+
+def _meaning(settings: TriggerSettings, trigger: Trigger, seen: _Seen | None) -> str:
     """Digest of what decides when the trigger fires; labels, annotations and the agent do not."""
     unsaid = {name for name in settings.added if getattr(settings, name) is None}
-    own = settings.model_dump_json(exclude={"labels", "annotations", "agent"} | unsaid)
+    own = settings.model_dump_json(exclude={"labels", "annotations", "agent", "from_", "by"} | unsaid)
     expanded = [condition.compiled.identity for condition in trigger.conditions]
-    return sha256("\0".join([own, *expanded]).encode()).hexdigest()[:IDENTITY_CHARACTERS]
+    part = [] if seen is None else [grouping_identity(seen.topics, seen.by)]
+    return sha256("\0".join([own, *expanded, *part]).encode()).hexdigest()[:IDENTITY_CHARACTERS]

@@ -26,6 +26,13 @@ from penstock.pipelines.lint_template import template_problems
 from penstock.pipelines.output_settings import checked_topic
 from penstock.pipelines.problem import Code, Problem, nearest_name
 
+_REFERENCES: tuple[tuple[str, str, list[str]], ...] = (
+    ("triggers.*.agent", "agents", [NO_AGENT]),
+    ("agents.*.models.*", "models", []),
+    ("triggers.*.from", "sources", []),
+    ("triggers.*.from.*", "sources", []),
+)
+"""(where a name stands, the section that it is from, what else it may be)."""
 Rule = Callable[[Map], Iterator[Problem]]
 
 
@@ -47,8 +54,8 @@ def _texts(root: Map, pattern: str) -> Iterator[tuple[tuple[str | int, ...], Sca
 
 
 def _unresolved(root: Map) -> Iterator[Problem]:
-    """`agent:` and `models:` name things that exist."""
-    for pattern, section, also in (("triggers.*.agent", "agents", [NO_AGENT]), ("agents.*.models.*", "models", [])):
+    """`agent:`, `models:` and `from:` name things that exist."""
+    for pattern, section, also in _REFERENCES:
         names = [*_names(root, section), *also]
         for _, node in _texts(root, pattern):
             if node.text not in names:

@@ -52,6 +52,7 @@ _EPISODE = {
 _WHY = {
     "fired_by": _TEXT,
     "condition": _TEXT,
+    "by": _or_null(_TEXT),
     "values": {"type": "object"},
     "events": _COUNT,
     "from": _or_null(_TIME),
@@ -76,7 +77,7 @@ def result_schema(answer: dict[str, Any] | None = None) -> dict[str, Any]:
         "reason": _or_null(_TEXT),
         "agent": _or_null(_TEXT),
         "key": _TEXT,
-        "by": _or_null(_TEXT),
+        "by": {},
         "tenant": _or_null(_TEXT),
         "episode": _or_null(_closed(_EPISODE)),
         "triggers": {"type": "array", "items": _TEXT, "minItems": 1},

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from penstock.operators.condition import Condition
 from penstock.operators.expression import Compiled, Unknown
+from penstock.operators.grouping import ONLY, group_name
 from penstock.operators.key_state import KeyState
 from penstock.operators.plan import Plan
 from penstock.operators.record import DeadLetter
@@ -47,7 +49,7 @@ class Tally:
 def tally_sample(plan: Plan, sample: Path, source_name: str | None) -> Tally:
     """Feeds the recording and looks at every expression of every trigger after every event that a key kept."""
     source, fed = source_of(plan, source_name), SampleTask(plan)
-    watched = {**_conditions(plan), **_parts_of_aggregates(plan)}
+    watched = {**_conditions(plan, source.topic), **_parts_of_aggregates(plan)}
     expressions: dict[str, Counter[Any]] = {place: Counter() for place in watched}
     events = 0
     for raw in sample_records(source, sample):
@@ -65,23 +67,47 @@ def tally_sample(plan: Plan, sample: Path, source_name: str | None) -> Tally:
     return Tally(events, fed.task.keys, expressions, counters)
 
 
-def _conditions(plan: Plan) -> dict[str, ValueOf]:
+def _conditions(plan: Plan, topic: str) -> dict[str, ValueOf]:
+    """Of triggers that see the events of this topic."""
     found: dict[str, ValueOf] = {}
     for planned in plan.triggers:
+        grouping = None if planned.grouping is None else plan.groupings[planned.grouping]
+        if grouping is not None and grouping.topics is not None and topic not in grouping.topics:
+            continue
+        if grouping is not None and grouping.by is not None:
+            found[f"triggers.{planned.name}.by: {grouping.by.text}"] = grouping.by.value
         for place, condition in enumerate(planned.trigger.conditions):
             if condition.compiled.captured:  # it means something beside the events of a match only
                 continue
             suffix = f"[{place}]" if len(planned.trigger.conditions) > 1 else ""
-            found[f"triggers.{planned.name}{suffix}: {condition.text}"] = condition.value
+            found[f"triggers.{planned.name}{suffix}: {condition.text}"] = _seen(plan, planned.grouping, condition)
         for name, condition in planned.values:
-            found.setdefault(f"define.{name}: {condition.text}", condition.value)
+            found.setdefault(f"define.{name}: {condition.text}", _seen(plan, planned.grouping, condition))
     return found
+
+
+def _seen(plan: Plan, grouping: int | None, condition: Condition) -> ValueOf:
+    """The condition's value for the key, or for the group of its last event."""
+    if grouping is None:
+        return condition.value
+    by = plan.groupings[grouping].by
+
+    def value(key: KeyState) -> Any:
+        part = None if by is None else by.value(key)
+        if key.groups is None or isinstance(part, Unknown):
+            return NOT_ASKED
+        name = (ONLY if by is None else group_name(part), grouping)
+        group = key.groups.find(name) or key.groups.new(key, name)
+        group.now, group.event, group.moment = key.now, key.event, key.moment
+        return condition.value(group)
+
+    return value
 
 
 def _parts_of_aggregates(plan: Plan) -> dict[str, ValueOf]:
     """A value is looked at where the aggregate takes it, hence only of events of which its condition is true."""
     found: dict[str, ValueOf] = {}
-    for call in plan.slots:
+    for call in (*plan.slots, *(call for grouping in plan.groupings for call in grouping.slots)):
         for part, condition in ((call.where, None), (call.value, call.where)):
             if part is not None:
                 found[f"in {call.identity}: {part.text}"] = _of_last_event(part, condition)

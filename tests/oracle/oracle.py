@@ -58,6 +58,8 @@ class Firing:
     """It ended because its key was forgotten."""
     told: Any = None
     """What its annotation `told` says, as JSON."""
+    part: str = ""
+    """What part of the key it is about, as JSON; nothing without `by`."""
 
 
 @dataclass
@@ -80,7 +82,7 @@ class Outcome:
 class Step:
     """What one record does to time, for every key: W before and after it. `kept` is the event, for `key` alone.
 
-    `ended`: it is no record, but the end of a bounded input.
+    `others`: how far events of the key that a rule does not see take N. `ended`: it is no record, but the end of a bounded input.
     """
 
     before: Instant
@@ -88,6 +90,12 @@ class Step:
     key: str = ""
     kept: Kept | None = None
     ended: bool = False
+    others: Instant = -inf
+
+    @property
+    def reached(self) -> Instant:
+        """N is not before it."""
+        return max(self.after, self.others)
 
 
 @dataclass(frozen=True)

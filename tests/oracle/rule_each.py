@@ -51,7 +51,7 @@ def _matches(rule: Each, life: Life) -> Iterator[tuple[Step, Instant, Match | No
     events: list[Kept] = []
     now: Instant = -inf
     for step in life.steps:
-        now = max(now, step.after)
+        now = max(now, step.reached)
         match = None
         if step.kept is not None:
             events.append(step.kept)

@@ -58,8 +58,8 @@ class _Episode:
     def take(self, step: Step) -> None:
         """First the instants before the event, then one evaluation with it; without an event whatever W reaches."""
         if step.kept is None:
-            self._pass(step.after, inclusive=True, ended=step.ended)
-            self.now = max(self.now, step.after)
+            self._pass(step.reached, inclusive=True, ended=step.ended)
+            self.now = max(self.now, step.reached)
             return
         self._pass(step.kept.time, inclusive=False, ended=False)
         by_time = step.kept.time > self.now and self._fires_without(step.kept.time)

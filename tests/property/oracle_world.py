@@ -189,7 +189,8 @@ def observed(worker: Worker) -> Outcome:
         cause, end = result["why"]["fired_by"], result["end"]
         told = json.loads(result["annotations"].get("told", "null"))
         ends_at, forgotten = ends.pop(result["run"], (None, False))
-        outcome.firings.append(Firing(trigger, result["key"], at, cause, values, end, ends_at, forgotten, told))
+        firing = Firing(trigger, result["key"], at, cause, values, end, ends_at, forgotten, told, _part(result))
+        outcome.firings.append(firing)
     assert not ends, "something ended that never began"
     counters = worker.counters
     outcome.suppressed = {planned.name: counters["suppressed", planned.name] for planned in worker.plan.triggers}
@@ -200,9 +201,13 @@ def observed(worker: Worker) -> Outcome:
     return outcome
 
 
+def _part(result: dict[str, Any]) -> str:
+    return json.dumps(result["by"], sort_keys=True) if result["why"]["by"] is not None else ""
+
+
 def by_key(outcome: Outcome) -> Outcome:
-    """Order across triggers and keys is not promised; within one of each it is."""
-    outcome.firings.sort(key=lambda firing: (firing.trigger, firing.key))
+    """Order across triggers, keys and their parts is not promised; within one of each it is."""
+    outcome.firings.sort(key=lambda firing: (firing.trigger, firing.key, firing.part))
     return outcome
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from penstock.operators.carried import EVENT_CELL, Carried
+from penstock.operators.carried import EVENT_CELL, Carried, cell_name
 
 
 def plain(value: Any) -> Any:
@@ -63,6 +63,30 @@ def test_a_cell_is_replaced_as_a_whole_and_goes_when_there_is_nothing_to_remembe
     assert (carried.has_cell("k", "seen"), carried.has_cell("k", "see"), carried.has_cell("l", "seen")) == (1, 0, 0)
     carried.keep_cell("k", "seen:1", None)
     carried.keep_cell("l", "seen:1", None)
+    assert not carried
+
+
+def test_cells_of_groups_are_replaced_one_by_one_and_known_by_their_trigger() -> None:
+    carried = Carried()
+    for group in ('"a"', '"b"'):
+        carried.keep_cell("k", cell_name("seen:1", group), 5)
+    carried.keep_cell("k", cell_name("seen:1", '"a"'), 6)
+    assert carried.identities() == {"seen:1"}
+    assert plain(carried.cells("k")) == {'seen:1\0"a"': 6, 'seen:1\0"b"': 5}
+    assert (carried.has_cell("k", "seen", '"a"'), carried.has_cell("k", "seen", '"c"')) == (True, False)
+    carried.keep_cell("k", cell_name("seen:1", '"a"'), None)
+    assert plain(carried.cells("k")) == {'seen:1\0"b"': 5}
+    carried.forget({"seen:1"})
+    assert not carried
+
+
+def test_last_events_of_groups_are_missed_unless_their_writer_kept_them() -> None:
+    carried = Carried()
+    for name in ("event by event.ip", "event by event.user"):
+        carried.keep_cell("k", cell_name(name, '"a"'), [{}, None])
+    carried.miss("k", ["event by event.ip"])
+    assert set(carried.cells("k")) == {'event by event.ip\0"a"'}
+    carried.miss("k")
     assert not carried
 
 

@@ -74,7 +74,7 @@ def test_the_whole_record_byte_by_byte() -> None:
         '"episode":{"id":"3-9f2c/episode","status":"firing","starts_at":"2026-11-21T09:14:07.250Z","ends_at":null},'
         '"triggers":["brute_force"],"labels":{"team":"secops","severity":"critical"},'
         '"annotations":{"summary":"23 failed logins"},"answer":{"verdict":"attack","why":"…"},"text":null,'
-        '"why":{"fired_by":"auth/0@1841","condition":"failures >= 20","values":{"failures":23},"events":182,'
+        '"why":{"fired_by":"auth/0@1841","condition":"failures >= 20","by":null,"values":{"failures":23},"events":182,'
         '"from":"2026-11-21T09:14:00.000Z","to":"2026-11-21T09:14:07.250Z","route":['
         '{"model":"small","attempt":1,"outcome":"failed","because":"connection refused","simulated":false,'
         '"input_tokens":0,"cached_input_tokens":0,"output_tokens":0,"cost":0.0},'

@@ -79,6 +79,46 @@ def test_to_say_how_a_kind_fires_anyway_changes_nothing(tmp_path: Path) -> None:
     assert [planned.identity for planned in before] == [planned.identity for planned in after]
 
 
+def with_part(words: str) -> str:
+    return RULES.replace(">= 3'", f">= 3', {words}")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("by: event.ip", "by: ' event.ip '", True),
+        ("by: event.ip", "by: event.user", False),
+        ("by: event.ip", "by: event.ip, from: auth", False),
+        ("from: auth", "from: [auth]", True),
+        ("from: auth", "cooldown: 1m", False),
+    ],
+)
+def test_what_a_trigger_sees_is_part_of_what_it_means(tmp_path: Path, one: str, other: str, same: bool) -> None:
+    identities = [compiled(tmp_path, with_part(words)).plan.triggers[1].identity for words in (one, other)]
+    assert (identities[0] == identities[1]) is same
+
+
+def test_a_source_that_is_renamed_leaves_what_a_trigger_sees_as_it_was(tmp_path: Path) -> None:
+    text = with_part("from: auth")
+    renamed = text.replace("  auth: {topic", "  logins: {topic").replace("from: auth", "from: logins")
+    assert renamed.count("logins") == 2
+    assert compiled(tmp_path, renamed).plan.identities == compiled(tmp_path, text).plan.identities
+
+
+def test_triggers_that_see_the_same_share_groups_and_aggregates(tmp_path: Path) -> None:
+    more = """  more: {when: 'count(event.outcome == "failed", 60s) >= 9', by: 'event.ip', agent: none}\n"""
+    plan = compiled(
+        tmp_path, with_part("by: event.ip") + more + more.replace("more", "other").replace(".ip", ".user")
+    ).plan
+    assert [grouping.identity for grouping in plan.groupings] == ["by event.ip", "by event.user"]
+    assert [planned.grouping for planned in plan.triggers] == [None, 0, 0, 1]
+    assert plan.slots == ()
+    assert plan.slot_names == (
+        'count(event.outcome == "failed", 1m) by event.ip',
+        'count(event.outcome == "failed", 1m) by event.user',
+    )
+
+
 @pytest.mark.parametrize("modifier", ["for", "keep_firing_for"])
 def test_a_wait_is_part_of_what_a_trigger_means(tmp_path: Path, modifier: str) -> None:
     texts = [RULES, RULES.replace(">= 3'", f">= 3', {modifier}: 5m"), RULES.replace(">= 3'", f">= 3', {modifier}: 6m")]

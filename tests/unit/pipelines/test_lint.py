@@ -58,6 +58,12 @@ def test_the_base_of_these_tests_is_fine(tmp_path: Path) -> None:
         ("when: failures > 5", "each: failures > 5", Code.EXPRESSION, 9, 17),
         ("when: failures > 5", "when: failed", Code.USE_EACH, 9, 11),
         ("agent: ask}", "agent: aks}", Code.UNRESOLVED, 9, 38),
+        ("agent: ask}", "agent: ask, from: t}", Code.UNRESOLVED, 9, 49),
+        ("agent: ask}", "agent: ask, from: [s, t]}", Code.UNRESOLVED, 9, 53),
+        ("agent: ask}", "agent: ask, from: [s]}", None, 0, 0),
+        ("agent: ask}", "agent: ask, by: event.ip}", None, 0, 0),
+        ("agent: ask}", "agent: ask, by: failures}", Code.EXPRESSION, 9, 47),
+        ("agent: ask}", "agent: ask}\n  hourly: {every: 1h, by: event.ip, agent: none}", Code.UNKNOWN_FIELD, 10, 23),
         ("ask: Well?", "ask: Well?, models: [m, n]", Code.UNRESOLVED, 13, 33),
         ("agents:\n  ask: {ask: Well?}", "", Code.UNRESOLVED, 9, 38),
         ('models:\n  m: {base_url: "http://localhost:8000/v1", model: x}\n', "", Code.UNRESOLVED, 11, 3),
@@ -138,6 +144,7 @@ def test_the_nearest_name_is_offered(tmp_path: Path) -> None:
     for old, new, nearest in [
         ("failures > 5", "failurs > 5", "failures"),
         ("agent: ask}", "agent: aks}", "ask"),
+        ("agent: ask}", "agent: ask, from: ss}", "s"),
         ("Well?", "'{{ values.failurs }}'", "failures"),
         ("Well?", "'{{ ky }}'", "key"),
     ]:

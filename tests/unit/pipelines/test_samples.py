@@ -63,6 +63,17 @@ def test_what_expressions_come_to_is_counted_per_event(tmp_path: Path) -> None:
     assert tally.counters["fired", "many"] == 1
 
 
+def test_an_expression_is_asked_of_the_part_of_the_key_that_its_trigger_sees(tmp_path: Path) -> None:
+    events = [{**event, "ip": ip} for event, ip in zip(failures(5), "aabaa", strict=True)] + [{"host": "web-1"}]
+    parted = RULES.replace(">= 3'", ">= 3', by: event.ip")
+    tally = tally_sample(plan_of(tmp_path, parted), recording(tmp_path, events), None)
+    assert tally.expressions["triggers.many.by: event.ip"] == Counter({"other": 5, UNKNOWN: 1})
+    assert tally.expressions['triggers.many: count(event.outcome == "failed", 60s) >= 3'] == Counter(
+        {False: 3, True: 2}
+    )
+    assert tally.counters["expression_unknown", "event.ip"] == 1
+
+
 def test_that_no_model_is_asked_is_nothing_that_a_sample_tells(tmp_path: Path) -> None:
     tally = tally_sample(plan_of(tmp_path, WATCH), recording(tmp_path, failures(3)), None)
     assert {what for what, _ in tally.counters} == {"events", "fired", "resolved"}
