@@ -39,6 +39,7 @@ class Parted(Rule):
             self.rule.expect(key, Life(own, life.over), alone)
             outcome.firings += [replace(firing, part=part) for firing in alone.firings]
             outcome.suppressed[self.name] += alone.suppressed[self.name]
+            outcome.noted += alone.noted
 
     def _part(self, event: Kept) -> str | None:
         """JSON of the value, one spelling for equal ones; None: it takes no part."""

@@ -14,8 +14,10 @@ from hypothesis.strategies import SearchStrategy
 from tests.oracle.formula import Both, Compare, Field, Formula, Has, Literal, Named, Not, Span
 from tests.oracle.oracle import Incoming, Rule, Settings
 from tests.oracle.product import PARTITION, TOPIC
+from tests.oracle.rule_absence import Absence
 from tests.oracle.rule_each import Each
 from tests.oracle.rule_parted import Parted
+from tests.oracle.rule_sequence import InSequence, Takes
 from tests.oracle.rule_when import When
 from tests.property.oracle_conditions import mixed, of_event
 from tests.property.oracle_world import (
@@ -96,6 +98,20 @@ def any_parted() -> SearchStrategy[tuple[Rule, ...]]:
     )
 
 
+def patient(name: str) -> SearchStrategy[Rule]:
+    """Rules that wait for the watermark."""
+    a, b = FAILED, Not(FAILED)
+    items = st.sampled_from([(Takes(a), Takes(b)), (Takes(a), Takes(a)), (Takes(b), Takes(a), Takes(a))])
+    sequence = st.builds(InSequence, st.just(name), items, SECONDS, COOLDOWNS)
+    absence = st.builds(Absence, st.just(name), st.sampled_from([a, b, Literal(True)]), SECONDS, COOLDOWNS)
+    return st.one_of(sequence, absence)
+
+
+def parted_by_time() -> SearchStrategy[tuple[Rule, ...]]:
+    beside = rules_that_fire("t1") | patient("t1")
+    return st.tuples(parts_of(patient("t0"), G, G, Field("x")), parts_of(beside, G, Field("x")))
+
+
 @given(any_settings(parted("t0") | parted("t0", "t1")), parted_samples(), DEEDS)
 def test_they_agree_on_parts_that_take_turns(settings: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
     agree(settings, samples, deeds)
@@ -103,4 +119,11 @@ def test_they_agree_on_parts_that_take_turns(settings: Settings, samples: list[S
 
 @given(any_settings(any_parted()), any_samples(), DEEDS)
 def test_they_agree_on_parts_by_anything(settings: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
+    agree(settings, samples, deeds)
+
+
+@given(any_settings(parted_by_time()), parted_samples(), DEEDS)
+def test_they_agree_on_parts_that_wait_for_the_watermark(
+    settings: Settings, samples: list[Sample], deeds: list[Deed]
+) -> None:
     agree(settings, samples, deeds)
