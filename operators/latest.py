@@ -4,9 +4,9 @@
     latest    final(a) ──────────── resolved(a) ── keep ── nothing     final(b) …
                                                       └─ a tombstone
 
-A case is one trigger for one key, or part of one; its record key, the fingerprint, follows from their names. What stands under it is the
-newest outcome of the case, by the event time of its firing, until `keep` after its end: the end of the episode, or the firing
-itself where it opened none. Whatever is forgotten of a key takes its cases with it.
+A case is one trigger for one key, or for a part of one; its record key, the fingerprint, follows from their names. What stands
+under it is the newest outcome of the case, by the event time of its firing, until `keep` after its end: the end of the episode,
+or the firing itself where it opened none. Whatever is forgotten of a key takes its cases with it.
 
 What is remembered is what stands on the topic. It is part of the key's state, a cell among those of its triggers, so a
 restart forgets no tombstone that is due. docs/decisions/0013-latest.md says why it is so.

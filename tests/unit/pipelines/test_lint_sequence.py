@@ -102,11 +102,6 @@ def test_a_sequence_of_several_events_needs_to_know_how_long_it_may_take(tmp_pat
     assert "lacks `within`: how long it may take from the first event to the last" in problem.message
 
 
-@pytest.mark.parametrize("more", ["from: [s]", "by: event.ip"])
-def test_words_that_it_will_have_later_say_so(tmp_path: Path, more: str) -> None:
-    assert Code.NOT_BUILT_YET in [problem.code for problem in problems(tmp_path, GUESS, more=more)]
-
-
 def test_other_kinds_still_have_to_wait_for_its_words(tmp_path: Path) -> None:
     path = tmp_path / "f.yaml"
     path.write_text(
