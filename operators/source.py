@@ -224,7 +224,8 @@ def _encoder(shown: tuple[str, ...] | None) -> Encode | None:
     return everything() if shown == (EVERYTHING,) else encoder(shown)
 
 
-_PLAIN_FIELD = re.compile(r"\s*event\.([A-Za-z_][A-Za-z0-9_]*)\s*")
+PLAIN_FIELD = re.compile(r"\s*event\.([A-Za-z_][A-Za-z0-9_]*)\s*")
+"""An expression that is a field of the event and nothing else."""
 
 
 class _Compiler:
@@ -238,7 +239,7 @@ class _Compiler:
         """The value of an expression that is evaluated before key and time are known: it cannot ask for them."""
         compiled = self._compile(text, replace(self._scope, roots=self._scope.roots - {"key"}))
         _refuse_event_time(text, self._scope)
-        if plain := _PLAIN_FIELD.fullmatch(text):
+        if plain := PLAIN_FIELD.fullmatch(text):
             get = attrgetter(attribute_of(plain[1]))
             return lambda raw, event: get(event)
         evaluate, name, labels = compiled.evaluate, self._name, self._labels
@@ -286,7 +287,7 @@ def _key_of(settings: str | tuple[str, ...] | None, compiler: _Compiler) -> KeyO
         case None:
             return record_key
         case str():
-            plain, look = _PLAIN_FIELD.fullmatch(settings), compiler.look(settings)
+            plain, look = PLAIN_FIELD.fullmatch(settings), compiler.look(settings)
             return field_key(attribute_of(plain[1]), settings) if plain else expression_key(look, settings)
         case _:
             return composite_key([compiler.look(text) for text in settings], settings)
@@ -294,15 +295,16 @@ def _key_of(settings: str | tuple[str, ...] | None, compiler: _Compiler) -> KeyO
 
 def _keying(settings: SourceSettings, scope: Scope) -> Mapping[str, str]:
     key = key_text(settings.key, settings.derive, scope)
-    return {"key": key, "time": time_text(_time_settings(settings), settings.derive, scope)}
+    return {"key": key, "time": time_text(time_settings(settings), settings.derive, scope)}
 
 
-def _time_settings(settings: SourceSettings) -> TimeSettings | None:
+def time_settings(settings: SourceSettings) -> TimeSettings | None:
+    """How a source reads times; None: it goes by the record's timestamp."""
     return TimeSettings(at=settings.time) if isinstance(settings.time, str) else settings.time
 
 
 def _time_of(settings: SourceSettings, compiler: _Compiler) -> TimeOf:
-    time, ahead = _time_settings(settings), settings.watermark.ahead
+    time, ahead = time_settings(settings), settings.watermark.ahead
     if time is None:
         return record_time
     return value_time(compiler.look(time.at), time, ahead)
@@ -310,10 +312,10 @@ def _time_of(settings: SourceSettings, compiler: _Compiler) -> TimeOf:
 
 def _plain_fields(settings: SourceSettings) -> tuple[str, str] | None:
     """The attributes of key and time where both are fields as they are, the time in ms: by far the most common source."""
-    time = _time_settings(settings)
+    time = time_settings(settings)
     if not isinstance(settings.key, str) or time is None:
         return None
-    key_field, time_field = _PLAIN_FIELD.fullmatch(settings.key), _PLAIN_FIELD.fullmatch(time.at)
+    key_field, time_field = PLAIN_FIELD.fullmatch(settings.key), PLAIN_FIELD.fullmatch(time.at)
     if key_field is None or time_field is None or time.unit != "ms":
         return None
     return attribute_of(key_field[1]), attribute_of(time_field[1])

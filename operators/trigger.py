@@ -224,3 +224,15 @@ class Trigger(ABC):
 
     def load(self, dumped: Any) -> Any:
         return dumped
+
+
+class EpisodicTrigger(Trigger):
+    """Its cells are named tuples with `run`, the open episode's, None while off."""
+
+    episodic: ClassVar[bool] = True
+
+    def opened(self, cell: Any, run: str) -> Any:
+        return cell._replace(run=run)
+
+    def episode(self, cell: Any) -> str | None:
+        return None if cell is None else cell.run

@@ -28,12 +28,12 @@ from penstock.operators.setting import Wait
 from penstock.operators.trigger import (
     Bind,
     CooldownSettings,
+    EpisodicTrigger,
     Fired,
     FireOnWatermark,
     Resolved,
     Suppressed,
     Transition,
-    Trigger,
 )
 
 
@@ -64,13 +64,12 @@ class AbsenceCell(NamedTuple):
     quiet_until: int | None = None
 
 
-class Absence(Trigger):
+class Absence(EpisodicTrigger):
     """A key of which no event ever satisfied the condition is not watched.
 
     A watermark has passed an instant when it is *beyond* it, hence deadlines one millisecond later.
     """
 
-    episodic: ClassVar[bool] = True
     by_watermark: ClassVar[bool] = True
 
     def __init__(self, expected: Condition, silence: int, cooldown: int) -> None:
@@ -148,12 +147,6 @@ class Absence(Trigger):
         if cell.told:
             return cell.times[1] + 1 if len(cell.times) > 1 else None
         return self._last_in_time(cell.times) + self.silence + 1
-
-    def opened(self, cell: AbsenceCell, run: str) -> AbsenceCell:
-        return cell._replace(run=run)
-
-    def episode(self, cell: AbsenceCell | None) -> str | None:
-        return None if cell is None else cell.run
 
     def load(self, dumped: list[Any] | None) -> AbsenceCell | None:
         return AbsenceCell(tuple(dumped[0]), *dumped[1:]) if dumped else None

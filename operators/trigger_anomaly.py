@@ -30,7 +30,7 @@ from penstock.operators.expression_value import TYPE_ERROR, Unknown
 from penstock.operators.key_state import KeyState
 from penstock.operators.setting import Condition as ConditionText
 from penstock.operators.setting import Duration, Number, Wait
-from penstock.operators.trigger import Bind, CooldownSettings, Fired, Resolved, Suppressed, Transition, Trigger
+from penstock.operators.trigger import Bind, CooldownSettings, EpisodicTrigger, Fired, Resolved, Suppressed, Transition
 
 MethodName = Literal["ewma", "robust_seasonal", "change_point"]
 THRESHOLDS: Mapping[MethodName, float] = {"ewma": 4.0, "robust_seasonal": 5.0, "change_point": 10.0}
@@ -104,10 +104,9 @@ class AnomalyCell(NamedTuple):
     held: bool = False
 
 
-class Anomaly(Trigger):
+class Anomaly(EpisodicTrigger):
     """A number that is unknown, or for which `where` is not true, changes nothing. What is no number is counted."""
 
-    episodic: ClassVar[bool] = True
     by_event: ClassVar[bool] = True
     reads_last: ClassVar[bool] = False
 
@@ -154,12 +153,6 @@ class Anomaly(Trigger):
             after = cell._replace(quiet_until=key.now + self.cooldown, held=False)
             return after, Fired(key.now, None, {**known_values(self.definitions, key), **values})
         return (cell._replace(held=False), Suppressed()) if calm and cell.held else (cell, None)
-
-    def opened(self, cell: AnomalyCell, run: str) -> AnomalyCell:
-        return cell._replace(run=run)
-
-    def episode(self, cell: AnomalyCell | None) -> str | None:
-        return None if cell is None else cell.run
 
     def load(self, dumped: list[Any] | None) -> AnomalyCell | None:
         return AnomalyCell(self.method.load(dumped[0]), *dumped[1:]) if dumped else None

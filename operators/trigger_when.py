@@ -39,12 +39,12 @@ from penstock.operators.setting import Duration, SpanCondition, Wait
 from penstock.operators.trigger import (
     Bind,
     CooldownSettings,
+    EpisodicTrigger,
     Fired,
     FireOnArrival,
     Resolved,
     Suppressed,
     Transition,
-    Trigger,
 )
 
 
@@ -83,14 +83,12 @@ class WhenCell(NamedTuple):
     since: int | None = None
 
 
-class When(Trigger):
+class When(EpisodicTrigger):
     """Evaluated after every event of the key, at every instant at which one of its spans changes, and when a cooldown ends.
 
     `rising`: only an event can make the condition true, so that, while it is false, time alone need not be watched. This is
     what makes a counter over a million quiet keys cost nothing.
     """
-
-    episodic: ClassVar[bool] = True
 
     def __init__(self, when: Condition, until: Condition | None, cooldown: int, *, rising: bool) -> None:
         self.when, self.until, self.cooldown, self.rising = when, until, cooldown, rising
@@ -132,12 +130,6 @@ class When(Trigger):
         if cell is not None and key.now < cell.quiet_until:
             return (cell if cell.waiting else cell._replace(waiting=True)), None
         return WhenCell(None, key.now + self.cooldown), Fired(key.now, due)
-
-    def opened(self, cell: WhenCell, run: str) -> WhenCell:
-        return cell._replace(run=run)
-
-    def episode(self, cell: WhenCell | None) -> str | None:
-        return None if cell is None else cell.run
 
     def deadline(self, key: KeyState, cell: WhenCell | None) -> int | None:
         on = cell is not None and cell.run is not None

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from io import StringIO
@@ -24,7 +23,7 @@ from penstock.operators.decode_csv import CsvFormat
 from penstock.operators.error import Rejected
 from penstock.operators.plan import Plan
 from penstock.operators.record import DeadLetter, Headers, Record
-from penstock.operators.source import Source, SourceSettings
+from penstock.operators.source import PLAIN_FIELD, Source, SourceSettings, time_settings
 from penstock.operators.timestamp import EARLIEST_MS, LATEST_MS, TimeSettings, time_writer
 from penstock.pipelines.recording import recorded_lines
 from penstock.pipelines.scenario import Scenario, Step, line_range
@@ -35,7 +34,6 @@ DAY_MS = 86_400_000
 HALF_YEAR_MS = 182 * DAY_MS
 NO_TIMESTAMP = -1
 """As Kafka writes it."""
-_TIME_FIELD = re.compile(r"\s*event\.([A-Za-z_][A-Za-z0-9_]*)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +126,7 @@ def _values(step: Step, source: SourceSettings, folder: Path, at: int) -> Iterat
     times, every = (1, 0) if step.repeat is None else (step.repeat.times, step.repeat.every)
     for number in range(times):
         time = _in_calendar(at + number * every)
-        names = _Names(str(time_writer(time_settings(source))(time)), number + 1)
+        names = _Names(str(time_writer(_written_times(source))(time)), number + 1)
         if step.text is not None:
             yield from ((time, names.filled(line).encode()) for line in step.text.splitlines() if line)
         else:
@@ -176,18 +174,16 @@ class _Names:
                 return value
 
 
-def time_settings(source: SourceSettings) -> TimeSettings:
+def _written_times(source: SourceSettings) -> TimeSettings:
     """How the source reads times; of one that goes by the record's timestamp, how it would."""
-    if isinstance(source.time, TimeSettings):
-        return source.time
-    return TimeSettings(at=source.time or "record.timestamp")
+    return time_settings(source) or TimeSettings(at="record.timestamp")
 
 
 def _encoded(event: dict[str, Any] | None, source: SourceSettings, time: int) -> bytes | None:
     if event is None:
         return None
-    settings = time_settings(source)
-    field = _TIME_FIELD.fullmatch(settings.at)
+    settings = _written_times(source)
+    field = PLAIN_FIELD.fullmatch(settings.at)
     if field is not None and field[1] not in event and field[1] not in source.derive:
         event = {**event, field[1]: time_writer(settings)(time)}
     if isinstance(source.format, CsvFormat):

@@ -5,6 +5,7 @@ The proxy in between says what it did to whom; what came of it says a reader of 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ PARTS, PART_SECONDS = 200, 1.0
 """Of the stream: without new records there are no commits that could be struck, and some are delayed for long."""
 SECONDS_MAX = 60.0
 RETIRED = "a request was sent again; a new epoch begins"
+_OPENED = re.compile(r"^(\S+ \S+) INFO \S+/(\d+) opened in \d+ ms$", re.MULTILINE)
 LINKS: tuple[tuple[Direction, ...], ...] = (("answers",), ("requests",), ("requests", "answers"))
 
 
@@ -62,6 +64,20 @@ class Disturbed:
     def await_openings(self, process: Process, count: int) -> None:
         """Until it has opened tasks so often."""
         self.wait(lambda: self.group.openings(process) >= count, f"process {process.pid} does not open its tasks")
+
+    def await_tasks(self, process: Process, count: int) -> None:
+        """Until every task is open, at least so many of them there."""
+        what = f"process {process.pid} does not open {count} tasks"
+        self.wait(lambda: len(self._owners()) == PARTITIONS and self._owners().count(process) >= count, what)
+
+    def _owners(self) -> list[Process]:
+        """Of each task that was ever opened, who opened it last."""
+        opened = sorted(
+            (at, number, task)
+            for number in range(len(self.group.processes))
+            for at, task in _OPENED.findall(self.group.log_of(number).read_text())
+        )
+        return list({task: self.group.processes[number] for _, number, task in opened}.values())
 
     def end(self) -> None:
         """Everything is told once, and whoever works ends well."""
@@ -126,14 +142,13 @@ def test_a_link_that_carries_one_way_or_nothing_for_longer_than_a_session_loses_
 ) -> None:
     with disturbed(kafka_transport, "kafka.session_timeout=6s") as scene:
         cut_off, other = scene.start(), scene.start()
-        given, count = 0, 2 * len(LINKS) + 1
+        count = 2 * len(LINKS) + 1
         for number, held in enumerate(LINKS):
             scene.produce(2 * number, count)
-            scene.await_openings(cut_off, given + 1)
-            given, taken_over = scene.group.openings(cut_off), scene.group.openings(other)
+            scene.await_tasks(cut_off, 1)
             scene.way.hold(*held, whose=f"{gethostname()}/{cut_off.pid}")
             scene.produce(2 * number + 1, count)
-            scene.await_openings(other, taken_over + 1)
+            scene.await_tasks(other, PARTITIONS)
             scene.way.heal()
         scene.produce(2 * len(LINKS), count)
         scene.end()

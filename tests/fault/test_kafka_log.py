@@ -18,7 +18,7 @@ from penstock.operators.record import Raw
 from penstock.pipelines.torture_kafka import LocalKafka
 from penstock.state.delta import Delta
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 DYING = Path(__file__).with_name("dying_writer.py")
 
@@ -30,7 +30,7 @@ def saved(entries: list[object]) -> list[bytes | None]:
 
 async def open_patiently(kafka: KafkaWorld, broker: KafkaBroker) -> list[object]:
     """As the worker does: again and again while the cluster is away."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         while True:
             try:
                 _, entries, _ = await kafka.open(broker)
