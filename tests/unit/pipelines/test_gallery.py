@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from tests.oracle.product import milliseconds
+from tests.recorded import fired_at, marked
 
 from penstock.operators.plan import Plan
 from penstock.pipelines.compile import compile_pipeline
 from penstock.pipelines.load import load_pipeline
-from penstock.pipelines.samples import SampleTask, sample_records
+from penstock.pipelines.samples import sample_records
 from penstock.pipelines.sampling import tally_sample
 from penstock.pipelines.trigger_choice import kind_word
 
@@ -30,29 +28,6 @@ def fired(name: str, recording: Path) -> dict[str, int]:
     counters = tally_sample(plan_of(name), recording, None).counters
     assert not [counted for counted in counters if counted[0] in ("dead", "expression_errors")]
     return {counted[1]: count for counted, count in counters.items() if counted[0] == "fired"}
-
-
-def fired_at(name: str, recording: Path) -> dict[str, list[int]]:
-    """When each trigger fired."""
-    plan = plan_of(name)
-    sample = SampleTask(plan)
-    for raw in sample_records(plan.sources[0], recording):
-        sample.feed(plan.sources[0], raw)
-    sample.end()
-    cut = sample.task.cut(seq=1, incarnation=1, owner="test", build="test", sent={})
-    times = defaultdict(list)
-    for output in cut.outputs:
-        if output.topic == plan.results.results:
-            result, headers = json.loads(output.value or b""), dict(output.headers)
-            if result["state"] != "resolved":
-                times[result["triggers"][0]].append(milliseconds(headers["ce_time"].decode()))
-    return times
-
-
-def marked(folder: Path, recording: str) -> list[tuple[int, int]]:
-    """Windows around what people have marked as an anomaly."""
-    windows = json.loads((folder / "combined_windows.json").read_text())[f"realKnownCause/{recording}.csv"]
-    return [(milliseconds(f"{begin}+00:00"), milliseconds(f"{end}+00:00")) for begin, end in windows]
 
 
 @pytest.mark.parametrize(
@@ -112,8 +87,8 @@ def test_what_fires_on_a_recording_whose_anomalies_people_have_marked(
     file = recordings / "nab" / f"{recording}.csv"
     if not file.is_file():
         pytest.skip(f"no recording at {file}")
-    windows = marked(recordings / "nab", recording)
-    times = fired_at(name, file)
+    plan, windows = plan_of(name), marked(recording)
+    times = fired_at(plan, sample_records(plan.sources[0], file))
     assert {trigger: len(fired) for trigger, fired in times.items()} == expected
     assert len(windows) == of
     assert found == {
