@@ -33,6 +33,12 @@ def fired(name: str, recording: Path) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("name", "log", "form", "expected"),
     [
+        (
+            "ssh_watch",
+            "OpenSSH",
+            "{Date} {Day} {Time} {Component} sshd[{Pid}]: {Content}",
+            {"brute_force": 3, "spray": 2, "password_login": 1, "digest": 6},
+        ),
         ("hdfs_blocks", "HDFS", "{Date} {Time} {Pid} {Level} {Component}: {Content}", {"fails_to_serve": 9}),
         ("apache_errors", "Apache", "[{Time}] [{Level}] {Content}", {"backend_down": 5, "probed": 17}),
     ],
