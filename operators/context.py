@@ -114,7 +114,7 @@ class Context:
     """
 
     __slots__ = (
-        "_careful_from", "_closed", "_closed_size", "_entries", "_entries_max", "_expires", "_first", "_kept", "_limits",
+        "_began", "_careful_from", "_closed", "_closed_size", "_entries", "_entries_max", "_expires", "_first", "_kept", "_limits",
         "_oldest", "_pins", "_size", "_size_max", "_start", "_summary",
     )  # fmt: skip
 
@@ -132,6 +132,7 @@ class Context:
         self._closed_size = sum(segment.size for segment in self._closed)
         self._first, self._entries = opened.first, opened.entries
         self._oldest, self._size = opened.oldest, opened.size
+        self._began = self._closed[0].first if self._closed else self._first
         self._start = self._entries[0] if self._entries else 0
         self._careful_from, self._entries_max, self._size_max = NEVER, 0, 0
         self._find_expiry()
@@ -153,7 +154,7 @@ class Context:
 
     @property
     def _events(self) -> int:
-        return self._next - (self._closed[0].first if self._closed else self._first)
+        return self._first + len(self._entries) // 2 - self._began
 
     @property
     def _held(self) -> int:
@@ -188,31 +189,28 @@ class Context:
         if size > limits.size:
             line = _cut(line, limits.size - 1)
             size = len(line) + 1
-        while self._entries and (self._events >= limits.events or self._held + size > limits.size):
-            self._evict(1)
+        if self._events >= limits.events or self._closed_size + self._size + size > limits.size:
+            self._make_room(size)
         if (
             self._size + size > limits.segment_size
             or len(self._entries) >= 2 * limits.segment_events
             or time >= self._start + limits.segment_span
         ):
             self._close()
-        self._add(time, line)
-        self._bound()
-
-    def _add(self, time: int, line: bytes) -> None:
         if not self._entries:
             self._start = self._oldest = time
-        self._entries += (time, line)
-        self._size += len(line) + 1
         self._oldest = min(self._oldest, time)
-        self._expires = min(self._expires, time + self._limits.last)
+        self._expires = min(self._expires, time + limits.last)
+        self._entries += (time, line)
+        self._size += size
+        self._bound()
 
     def _bound(self) -> None:
         """What the open segment takes without a closer look: its own share, as far as the window has room for it."""
         limits = self._limits
         self._careful_from = min(self._expires, self._start + limits.segment_span)
         self._size_max = min(limits.segment_size, limits.size - self._closed_size)
-        self._entries_max = 2 * min(limits.segment_events, limits.events - self._events + len(self._entries) // 2)
+        self._entries_max = 2 * min(limits.segment_events, limits.events - (self._first - self._began))
 
     def _close(self) -> None:
         """The open segment takes no more; the next line begins another one."""
@@ -223,8 +221,15 @@ class Context:
             self._entries, self._size, self._careful_from = [], 0, NEVER
 
     def _find_expiry(self) -> None:
-        oldest = [segment.oldest for segment in self._segments]
-        self._expires = min(oldest) + self._limits.last if oldest else _NEVER_EXPIRES
+        oldest = self._oldest if self._entries else _NEVER_EXPIRES
+        for segment in self._closed:
+            oldest = min(oldest, segment.oldest)
+        self._expires = oldest + self._limits.last
+
+    def _make_room(self, size: int) -> None:
+        limits = self._limits
+        while self._entries and (self._events >= limits.events or self._held + size > limits.size):
+            self._evict(1)
 
     def _expire(self, now: int) -> None:
         """Oldest segments go up to the last one that holds something too old."""
@@ -239,6 +244,7 @@ class Context:
         evicted = self._closed[:count]
         del self._closed[:count]
         self._closed_size -= sum([segment.size for segment in evicted])
+        self._began = self._closed[0].first if self._closed else self._first
         self._find_expiry()
         if self._limits.summarise:
             for segment in evicted:
