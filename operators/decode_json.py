@@ -70,14 +70,16 @@ def _parser(events: type[Event]) -> Parse:
 
 
 def _parser_of_all(events: type[Event]) -> ParseAll:
-    """Values of plain ASCII without many brackets need no look but msgspec's."""
+    """Values of plain ASCII that are short, or have few brackets, need no look but msgspec's."""
     decode_usual = _usual_decoder(events)
 
     def parse_all(values: Sequence[bytes]) -> list[Event] | None:
-        if max(map(len, values)) > USUAL_BYTES_MAX:
+        longest = max(map(len, values))
+        if longest > USUAL_BYTES_MAX:
             return None
         together = b"".join(values)
-        if not together.isascii() or together.count(b"[") + together.count(b"{") > NESTING_MAX:
+        deep = longest > 2 * NESTING_MAX and together.count(b"[") + together.count(b"{") > NESTING_MAX
+        if deep or not together.isascii():
             return None
         try:
             return list(map(decode_usual, values))
