@@ -167,7 +167,8 @@ class Context:
         `{"cut": <its beginning>, "bytes": <its size>}`.
         """
         entries = self._entries
-        if now < self._careful_from and time >= self._oldest and len(entries) < self._entries_max:
+        in_order = time is now or time >= self._oldest  # mostly the former: then the oldest time is left where it lies
+        if in_order and now < self._careful_from and len(entries) < self._entries_max:
             size = self._size + len(line) + 1
             if size <= self._size_max:
                 entries.append(time)
