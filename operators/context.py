@@ -107,15 +107,17 @@ class View(NamedTuple):
 class Context:
     """One key's memory. Times are event time in ms; `now` is N of the key, which never goes back.
 
-    The open segment lies here, field by field, until it is full: one place less to look up for every event.
+    The open segment lies here, field by field, until it is full: one place less to look up for every event. `_began` is the
+    number of the first line that is held, `_first` that of the first line of the open segment. Up to `_careful_from` (N),
+    `_entries_max` and `_size_max` that one takes events without a closer look.
 
     Restoring from a log: pins of the runs that are open *after* a delta are set before its events are appended, so that what
     those events evict is kept. The other way round the lines of a run that is asked again would be gone.
     """
 
     __slots__ = (
-        "_began", "_careful_from", "_closed", "_closed_size", "_entries", "_entries_max", "_expires", "_first", "_kept", "_limits",
-        "_oldest", "_pins", "_size", "_size_max", "_start", "_summary",
+        "_began", "_careful_from", "_closed", "_closed_size", "_entries", "_entries_max", "_expires", "_first", "_kept",
+        "_limits", "_oldest", "_pins", "_size", "_size_max", "_start", "_summary",
     )  # fmt: skip
 
     def __init__(self, settings: ContextSettings) -> None:
