@@ -24,13 +24,14 @@ def count_doubt(counters: Counts, text: str, doubt: Unknown) -> None:
 class Condition:
     """`slots` are the positions of the expression's aggregates among the pipeline's aggregates."""
 
-    __slots__ = ("_own_moment", "_reads_last", "compiled", "evaluate", "slots", "text")
+    __slots__ = ("_only", "_own_moment", "_reads_last", "compiled", "evaluate", "slots", "text")
 
     def __init__(self, compiled: Compiled, slot_of: Mapping[str, int]) -> None:
         self.compiled = compiled
         self.text = compiled.text
         self.evaluate: Evaluate = compiled.evaluate
         self.slots = tuple(slot_of[call.identity] for call in compiled.aggregates)
+        self._only = self.slots[0] if len(self.slots) == 1 else None
         self._own_moment = compiled.own_moment
         self._reads_last = compiled.uses_event or compiled.own_moment
 
@@ -42,6 +43,8 @@ class Condition:
         if self._reads_last and (key.event is None or (self._own_moment and key.moment is None)):
             return UNKNOWN
         now, slots = key.now, key.slots
+        if self._only is not None:
+            return self.evaluate(key.event, (slots[self._only].value(now),), key.moment)
         return self.evaluate(key.event, [slots[slot].value(now) for slot in self.slots], key.moment)
 
     def asked(self, key: KeyState) -> Any:

@@ -14,17 +14,19 @@ not evict, so a log that replays the appends restores the same memory.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 import orjson
 from pydantic import Field
 
+from penstock.operators.segment import Segment
 from penstock.operators.setting import Settings, Share, Wait
 from penstock.operators.summary import Summary
 from penstock.operators.token import BYTES_PER_TOKEN
+from penstock.operators.watermark import NEVER
 
 _NEVER_EXPIRES = 2**63
 EVENTS_MAX, TOKENS_MAX = 100_000, 10_000_000
@@ -41,7 +43,7 @@ class WindowSettings(Settings):
     )
 
 
-class Limits(NamedTuple):
+class Limits(msgspec.Struct, frozen=True):
     """The window and its segments in the units of the code: ms, events, bytes (a line counts with its line end)."""
 
     last: int
@@ -87,46 +89,6 @@ class ContextSettings(Settings):
         )
 
 
-class Segment:
-    """Lines `first`, `first + 1`, … in the order in which they were fed; `start` is the event time of the first one (ms).
-
-    While it is open, `size_max`, `lines_max` and `until` (event time, exclusive) say what it takes without a closer look.
-    """
-
-    __slots__ = ("first", "lines", "lines_max", "oldest", "size", "size_max", "start", "times", "until")
-
-    def __init__(self, first: int, start: int) -> None:
-        self.first = first
-        self.start = self.oldest = self.until = start
-        self.size = self.size_max = self.lines_max = 0
-        self.lines: list[bytes] = []
-        self.times = array("q")
-
-    @property
-    def last(self) -> int:
-        return self.first + len(self.lines) - 1
-
-    @property
-    def newest(self) -> int:
-        return max(self.times)
-
-    def dump(self) -> list[Any]:
-        return [self.first, self.times.tolist(), self.lines.copy()]
-
-    def beyond(self, until: int) -> int:
-        """How many of its events happened after `until`."""
-        return 0 if self.newest <= until else sum(time > until for time in self.times)
-
-    @classmethod
-    def load(cls, dumped: Sequence[Any]) -> Segment:
-        first, times, lines = dumped
-        segment = cls(first, times[0])
-        segment.oldest = min(times)
-        segment.lines, segment.times = list(lines), array("q", times)
-        segment.size = sum(map(len, lines)) + len(lines)
-        return segment
-
-
 class View(NamedTuple):
     """What a prompt may show now: events `first` to `last` (inclusive; none if last < first), their times, and the summary.
 
@@ -149,35 +111,60 @@ class View(NamedTuple):
 class Context:
     """One key's memory. Times are event time in ms; `now` is N of the key, which never goes back.
 
+    The open segment lies here, field by field, until it is full: one place less to look up for every event. `_began` is the
+    number of the first line that is held, `_first` that of the first line of the open segment. Up to `_careful_from` (N),
+    `_entries_max` and `_size_max` that one takes events without a closer look.
+
     Restoring from a log: pins of the runs that are open *after* a delta are set before its events are appended, so that what
     those events evict is kept. The other way round the lines of a run that is asked again would be gone.
     """
 
-    __slots__ = ("_closed_size", "_expires", "_first", "_kept", "_limits", "_open", "_pins", "_segments", "_summary")
+    __slots__ = (
+        "_began", "_careful_from", "_closed", "_closed_size", "_entries", "_entries_max", "_expires", "_first", "_kept",
+        "_limits", "_oldest", "_pins", "_size", "_size_max", "_start", "_summary",
+    )  # fmt: skip
 
     def __init__(self, settings: ContextSettings) -> None:
         self._limits = settings.limits
-        self._segments: list[Segment] = []
-        self._open: Segment | None = None
-        self._closed_size = 0
-        self._first = 0
-        self._expires = _NEVER_EXPIRES
         self._summary: Summary | None = None
         self._kept: list[Segment] | None = None
+        self._expires = _NEVER_EXPIRES
         self._pins: dict[str, int] | None = None
+        self._hold([], 0)
+
+    def _hold(self, segments: Sequence[Segment], number: int) -> None:
+        """Hold these and nothing else. The last one is open; without any, the next line has this number."""
+        *self._closed, opened = segments or [Segment(number, [], 0, 0)]
+        self._closed_size = sum(segment.size for segment in self._closed)
+        self._first, self._entries = opened.first, opened.entries
+        self._oldest, self._size = opened.oldest, opened.size
+        self._began = self._closed[0].first if self._closed else self._first
+        self._start = self._entries[0] if self._entries else 0
+        self._careful_from, self._entries_max, self._size_max = NEVER, 0, 0
+        self._find_expiry()
+
+    @property
+    def _opened(self) -> Segment:
+        """The open one as it is now."""
+        return Segment(self._first, self._entries, self._oldest, self._size)
+
+    @property
+    def _segments(self) -> list[Segment]:
+        """All that hold something."""
+        return [*self._closed, self._opened] if self._entries else self._closed
 
     @property
     def _next(self) -> int:
         """The number of the next line."""
-        return self._first if self._open is None else self._open.last + 1
+        return self._first + len(self._entries) // 2
 
     @property
     def _events(self) -> int:
-        return self._next - self._segments[0].first if self._segments else 0
+        return self._first + len(self._entries) // 2 - self._began
 
     @property
-    def _size(self) -> int:
-        return self._closed_size if self._open is None else self._closed_size + self._open.size
+    def _held(self) -> int:
+        return self._closed_size + self._size
 
     def append(self, time: int, line: bytes, now: int) -> None:
         """Remember a line, whatever order its event time comes in. O(1) amortised.
@@ -185,17 +172,16 @@ class Context:
         An event that is older than the window already is evicted at once. A line larger than the whole window becomes
         `{"cut": <its beginning>, "bytes": <its size>}`.
         """
-        segment = self._open
-        if segment is None or now >= self._expires or not segment.oldest <= time < segment.until:
-            self._append_carefully(time, line, now)
-            return
-        size = segment.size + len(line) + 1
-        if size > segment.size_max or len(segment.lines) >= segment.lines_max:
-            self._append_carefully(time, line, now)
-            return
-        segment.lines.append(line)
-        segment.times.append(time)
-        segment.size = size
+        entries = self._entries
+        in_order = time is now or time >= self._oldest  # mostly the former: then the oldest time is left where it lies
+        if in_order and now < self._careful_from and len(entries) < self._entries_max:
+            size = self._size + len(line) + 1
+            if size <= self._size_max:
+                entries.append(time)
+                entries.append(line)
+                self._size = size
+                return
+        self._append_carefully(time, line, now)
 
     def _append_carefully(self, time: int, line: bytes, now: int) -> None:
         """Nothing is known: something may have to go before, or a new segment to begin, or the line to be cut."""
@@ -210,46 +196,47 @@ class Context:
         if size > limits.size:
             line = _cut(line, limits.size - 1)
             size = len(line) + 1
-        if self._events >= limits.events or self._size + size > limits.size:
+        if self._events >= limits.events or self._closed_size + self._size + size > limits.size:
             self._make_room(size)
-        segment = self._open
         if (
-            segment is None
-            or segment.size + size > limits.segment_size
-            or len(segment.lines) >= limits.segment_events
-            or time >= segment.start + limits.segment_span
+            self._size + size > limits.segment_size
+            or len(self._entries) >= 2 * limits.segment_events
+            or time >= self._start + limits.segment_span
         ):
-            segment = self._begin_segment(time)
-        segment.lines.append(line)
-        segment.times.append(time)
-        segment.size += size
-        segment.oldest = min(segment.oldest, time)
+            self._close()
+        if not self._entries:
+            self._start = self._oldest = time
+        self._oldest = min(self._oldest, time)
         self._expires = min(self._expires, time + limits.last)
-        self._bound(segment)
+        self._entries += (time, line)
+        self._size += size
+        self._bound()
 
-    def _begin_segment(self, time: int) -> Segment:
-        """The open one would hold more than its share: a new one, which begins at event time `time`."""
-        segment = Segment(self._next, time)
-        self._closed_size = self._size
-        self._open = segment
-        self._segments.append(segment)
-        return segment
-
-    def _bound(self, segment: Segment) -> None:
-        """What the open segment takes from here on: its own share, as far as the window has room for it."""
+    def _bound(self) -> None:
+        """What the open segment takes without a closer look: its own share, as far as the window has room for it."""
         limits = self._limits
-        segment.until = segment.start + limits.segment_span
-        segment.size_max = min(limits.segment_size, limits.size - self._closed_size)
-        segment.lines_max = min(limits.segment_events, limits.events - (segment.first - self._segments[0].first))
+        self._careful_from = min(self._expires, self._start + limits.segment_span)
+        self._size_max = min(limits.segment_size, limits.size - self._closed_size)
+        self._entries_max = 2 * min(limits.segment_events, limits.events - (self._first - self._began))
+
+    def _close(self) -> None:
+        """The open segment takes no more; the next line begins another one."""
+        if self._entries:
+            self._closed.append(self._opened)
+            self._closed_size += self._size
+            self._first = self._next
+            self._entries, self._size, self._careful_from = [], 0, NEVER
+
+    def _find_expiry(self) -> None:
+        oldest = self._oldest if self._entries else _NEVER_EXPIRES
+        for segment in self._closed:
+            oldest = min(oldest, segment.oldest)
+        self._expires = oldest + self._limits.last
 
     def _make_room(self, size: int) -> None:
-        limits, count = self._limits, 0
-        events, held = self._events, self._size
-        while count < len(self._segments) and (events >= limits.events or held + size > limits.size):
-            events -= len(self._segments[count].lines)
-            held -= self._segments[count].size
-            count += 1
-        self._evict(count)
+        limits = self._limits
+        while self._entries and (self._events >= limits.events or self._held + size > limits.size):
+            self._evict(1)
 
     def _expire(self, now: int) -> None:
         """Oldest segments go up to the last one that holds something too old."""
@@ -258,19 +245,20 @@ class Context:
         self._evict(count)
 
     def _evict(self, count: int) -> None:
-        evicted = self._segments[:count]
-        size, self._first = self._size, self._next
-        del self._segments[:count]
-        if not self._segments:
-            self._open = None
-        self._closed_size = size - sum(segment.size for segment in evicted) - (self._open.size if self._open else 0)
-        needed = min(self._pins.values()) if self._pins else self._first
-        for segment in evicted:
-            if self._limits.summarise:
+        """The oldest segments go, so many; where they are all, the open one, too."""
+        if count > len(self._closed):
+            self._close()
+        evicted = self._closed[:count]
+        del self._closed[:count]
+        self._closed_size -= sum([segment.size for segment in evicted])
+        self._began = self._closed[0].first if self._closed else self._first
+        self._find_expiry()
+        if self._limits.summarise:
+            for segment in evicted:
                 self._fold(segment.lines, segment.oldest, segment.newest)
-            if segment.last >= needed:
-                self._kept = [*(self._kept or ()), segment]
-        self._expires = min((segment.oldest + self._limits.last for segment in self._segments), default=_NEVER_EXPIRES)
+        if self._pins is not None:
+            needed = min(self._pins.values())
+            self._kept = [*(self._kept or ()), *(segment for segment in evicted if segment.last >= needed)] or None
 
     def _fold(self, lines: Sequence[bytes], oldest: int, newest: int) -> None:
         if self._summary is None:
@@ -302,10 +290,8 @@ class Context:
         missing = last - first + 1
         for segment in (*(self._kept or ()), *self._segments):
             if segment.first <= last and segment.last >= first:
-                part = slice(max(first - segment.first, 0), last - segment.first + 1)
-                lines = segment.lines[part]
-                missing -= len(lines)
-                found += lines if until is None else _until(lines, segment.times[part], until)
+                missing -= min(segment.last, last) - max(segment.first, first) + 1
+                found += segment.part(first, last, until)
         if missing > 0:
             raise LookupError(
                 f"events {first} to {last} of a key are not all held any more; they were not pinned in time"
@@ -334,9 +320,8 @@ class Context:
         if numbers_go_on:
             self._evict(len(self._segments))
         else:
-            self._segments, self._open, self._kept = [], None, None
-            self._closed_size = self._first = 0
-            self._expires = _NEVER_EXPIRES
+            self._kept = None
+            self._hold([], 0)
         self._summary = None
 
     def dump(self) -> list[Any]:
@@ -351,10 +336,8 @@ class Context:
 
     def load(self, dumped: Sequence[Any]) -> None:
         """Become what was dumped. Under narrower limits than it was dumped with, the excess goes at once."""
-        self._first, segments, kept, pins, summary = dumped
-        self._segments = [Segment.load(segment) for segment in segments]
-        self._open = self._segments[-1] if self._segments else None
-        self._closed_size = sum(segment.size for segment in self._segments[:-1])
+        following, segments, kept, pins, summary = dumped
+        self._hold([Segment.load(segment) for segment in segments], following)
         self._kept = [Segment.load(segment) for segment in kept] or None
         self._pins = dict(pins) or None
         self._summary = None if summary is None else Summary.load(summary)
@@ -362,17 +345,13 @@ class Context:
 
     def _excess(self) -> int:
         """How many of the oldest segments must go for the rest to fit."""
-        events, size = self._events, self._size
+        events, size = self._events, self._held
         for count, segment in enumerate(self._segments):
             if events <= self._limits.events and size <= self._limits.size:
                 return count
-            events -= len(segment.lines)
+            events -= segment.events
             size -= segment.size
         return len(self._segments) if events > 0 else 0
-
-
-def _until(lines: Sequence[bytes], times: Sequence[int], until: int) -> list[bytes]:
-    return [line for line, time in zip(lines, times, strict=True) if time <= until]
 
 
 def _cut(line: bytes, size_max: int) -> bytes:

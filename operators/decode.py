@@ -50,6 +50,9 @@ Read = tuple[str, int, Event]
 Parse = Callable[[bytes], Event]
 """A value of at most VALUE_BYTES_MAX to an event or a DeadLetter. Never raises for bad data."""
 
+ParseAll = Callable[[Sequence[bytes]], list[Event] | None]
+"""Many values at once; None where one of them, which may be empty or of any size, takes a closer look, as `Parse` has."""
+
 Encode = Callable[[Event], bytes]
 
 
@@ -60,6 +63,8 @@ class Format(NamedTuple):
     """Given the event class, which holds the fields that are used and no others."""
     shown: tuple[str, ...] | None
     """The fields that a prompt shows by default; None: the bytes as they came."""
+    parse_all: Callable[[type[Event]], ParseAll] | None = None
+    """The same of many values, where that is quicker."""
     binary: bool = False
     """Its records are no lines of text: no recording of lines holds them."""
     schemas: Schemas | None = None

@@ -9,15 +9,18 @@ how deep the interpreter's stack happens to be.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Annotated, Any
 
 import msgspec
 
-from penstock.operators.decode import Event, Format, Parse, event_class, not_utf8
+from penstock.operators.decode import Event, Format, Parse, ParseAll, event_class, not_utf8
 from penstock.operators.record import DeadLetter
 
 NESTING_MAX = 200
+USUAL_BYTES_MAX = 4096
+"""What it takes to read a longer value is not spent on calls."""
 
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
@@ -25,7 +28,7 @@ _BESIDES_BRACKETS = bytes(set(range(256)) - set(_STEP))
 
 
 def build() -> Format:
-    return Format(parse=_parser, shown=None)
+    return Format(parse=_parser, shown=None, parse_all=_parser_of_all)
 
 
 def _usual(levels: int) -> Any:
@@ -37,9 +40,14 @@ def _usual(levels: int) -> Any:
     return scalar | list[inner] | dict[str, inner]  # type: ignore[valid-type]  # a type made at run time
 
 
+def _usual_decoder(events: type[Event]) -> Callable[[bytes], Event]:
+    """Types let msgspec find for nothing what is unusual."""
+    return msgspec.json.Decoder(event_class(events.__struct_encode_fields__, _usual(levels=5))).decode
+
+
 def _parser(events: type[Event]) -> Parse:
-    """Types let msgspec find for nothing what is unusual; only then the values are looked at one by one."""
-    decode_usual = msgspec.json.Decoder(event_class(events.__struct_encode_fields__, _usual(levels=5))).decode
+    """Only what is unusual is looked at field by field."""
+    decode_usual = _usual_decoder(events)
     decode_any = msgspec.json.Decoder(events).decode
 
     def parse(value: bytes) -> Event:
@@ -59,6 +67,26 @@ def _parser(events: type[Event]) -> Parse:
         return _too_deep() if len(value) > 2 * NESTING_MAX and _nesting(value) > NESTING_MAX else event
 
     return parse
+
+
+def _parser_of_all(events: type[Event]) -> ParseAll:
+    """Values of plain ASCII that are short, or have few brackets, need no look but msgspec's."""
+    decode_usual = _usual_decoder(events)
+
+    def parse_all(values: Sequence[bytes]) -> list[Event] | None:
+        longest = max(map(len, values))
+        if longest > USUAL_BYTES_MAX:
+            return None
+        together = b"".join(values)
+        deep = longest > 2 * NESTING_MAX and together.count(b"[") + together.count(b"{") > NESTING_MAX
+        if deep or not together.isascii():
+            return None
+        try:
+            return list(map(decode_usual, values))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
+    return parse_all
 
 
 def _within_doubles(event: Event) -> Event:

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from penstock.operators.decode import Read
 from penstock.operators.event import Progress
 from penstock.operators.record import DeadLetter, Raw
-from penstock.operators.source import Decode, Source
+from penstock.operators.source import Source
+from penstock.operators.source_decode import Decode
 
 MERGE_WAIT_MS = 2_000
 """How long a merge waits for an input that lags behind."""

@@ -38,6 +38,8 @@ class KeyState:
 
     `now` is N of the key: the largest time among its kept events and the watermark; it never goes back (ms).
     `last` is what N was after its last event.
+    `event` and `moment` are those of the last event that a trigger looked at, or of the last one where time can make a
+    condition read it.
     `slots` are its aggregates and `cells` its triggers' memories (None: nothing to remember), both in the plan's order.
     `fresh`: no trigger has looked at it since it was made or restored. `resting`: none need look before an aggregate takes
     an event.

@@ -60,6 +60,7 @@ class Keys:
         self._watch = Watch(plan.triggers_of(None), unsaved, on_transition)
         self._look, self._find_deadlines = self._watch.look, self._watch.find_deadlines
         self._watchers, self._may_rest = self._watch.watchers, self._watch.may_rest
+        self._sleeps = not self._watch.sleepless
         grouped = bool(plan.groupings)
         self._group_watch = GroupWatch(plan, self._watch, unsaved, on_transition, counters) if grouped else None
         self._slots = tuple(
@@ -74,6 +75,7 @@ class Keys:
         self._by_bucket: dict[int, dict[str, None]] = {}
         self._forget = plan.context.forget
         self._shows = plan.latest is not None
+        self._keeps_last = plan.keeps_last
         self._ends: Timers[str] = Timers()
         self._timers: Timers[str] = Timers()
         self.next_timer = self._timers.next
@@ -129,7 +131,6 @@ class Keys:
         if watermark > now:
             now = watermark
         key.now = key.last = now
-        key.event, key.moment = event, moment
         unsaved = self._unsaved
         if line is not None:
             key.context.append(time, line, now)
@@ -141,14 +142,21 @@ class Keys:
             elif held is not False:
                 self._doubt(slot, held)
         if self._group_watch is not None:
+            key.event, key.moment = event, moment
             self._keep_grouped(self._group_watch, key, time, watermark, line, raw, due, values)
             return
         unsaved.facts.append((key.name, time, now - time, line, values))
-        if key.resting and values is None:
+        resting = key.resting and values is None
+        if self._keeps_last or not resting:
+            key.event, key.moment = event, moment
+        if resting:
             return
         looked = self._look(key, self._watchers, time, watermark, due, () if values is None else values[::2], raw)
-        key.fresh, key.resting = False, self._may_rest and key.cells.count(None) == len(key.cells)
-        if looked:
+        idle = key.cells.count(None) == len(key.cells)
+        key.fresh, key.resting = False, self._may_rest and idle
+        if idle and self._sleeps:
+            key.deadline = key.watermark_deadline = None
+        elif looked:
             self._rearm(key)
 
     def _keep_grouped(

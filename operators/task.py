@@ -12,7 +12,7 @@ Pure: no clock, no randomness, no I/O. The same events in the same order give th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple, assert_never
 from zlib import crc32
@@ -36,7 +36,7 @@ from penstock.operators.outlet import Outlet
 from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.record import DeadLetter, Output, Raw
 from penstock.operators.runs import Runs
-from penstock.operators.source import Decode, Source
+from penstock.operators.source import Source
 from penstock.operators.succession import Succession
 from penstock.operators.trigger import Fired, Resolved, Suppressed, Transition
 from penstock.operators.unsaved import Unsaved
@@ -111,17 +111,14 @@ class Task:
             source = self._sources[topic]
             self.counters["events", source.name] += len(records)
             self._origins[topic].heard(self._tick)
-            decode = condemn if event.poison else source.decode
             if self._merge is not None:
-                self._merge.add(source, records, decode)
+                self._merge.add(source, records, condemn if event.poison else source.decode)
             else:
-                self._feed_all(source, records, decode)
+                reads = map(condemn, records) if event.poison else source.decode_all(records)
+                self._take(source, zip(records, reads, strict=True))
+                self._last_read[source.topic] = records[-1]
         self._feed_merged(event.progress, event.most)
         self._let_silence_pass(event.progress)
-
-    def _feed_all(self, source: Source, records: Sequence[Raw], decode: Decode) -> None:
-        self._take(source, zip(records, map(decode, records), strict=True))
-        self._last_read[source.topic] = records[-1]
 
     def _feed_merged(self, progress: Mapping[str, Progress], most: int | None = None, *, ended: bool = False) -> None:
         if self._merge is None:

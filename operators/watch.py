@@ -49,8 +49,9 @@ class Watch:
             if cell is None and idle_unless is not None and not fresh and idle_unless.isdisjoint(taken):
                 continue
             looked = True
-            cell, transition = planned.trigger.fed(state, cell, time, watermark, state.now if place in due else None)
-            self._replace(state, place, planned, cell, transition, raw)
+            after, transition = planned.trigger.fed(state, cell, time, watermark, state.now if place in due else None)
+            if after is not cell or transition is not None:
+                self._replace(state, place, planned, after, transition, raw)
         return looked
 
     def rest(self, state: KeyState) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from penstock.operators.decode import REASONS, render_line
+from penstock.operators.decode import REASONS, Read, render_line
 from penstock.operators.expression import Scope
 from penstock.operators.record import DeadLetter, Record
 from penstock.operators.source import Source, SourceSettings, build_source
@@ -79,6 +80,28 @@ def test_any_record_becomes_an_event_or_a_dead_letter(
         rendered = render_line(shown)
         assert b"\n" not in rendered
         orjson.loads(rendered)
+
+
+usual = st.builds(
+    lambda name, time: b'{"a":"%s","t":%d}' % (name.encode(), time), st.sampled_from("abc"), st.integers(0, 9)
+)
+batches = st.lists(st.none() | values | usual, max_size=6) | st.lists(usual, min_size=60, max_size=200)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@given(batch=batches, timestamp=timestamps)
+@example(batch=[b'{"a":"x","t":1,"other":' + b"[" * 300 + b"]" * 300 + b"}"], timestamp=0)
+@example(batch=[b'{"a":"x","t":1}', b'{"a":"\xff","t":1}'], timestamp=0)
+@example(batch=[b'{"a":"x","t":[1,', b"2]}"], timestamp=0)
+def test_many_records_become_what_each_of_them_becomes(form: str, batch: list[bytes | None], timestamp: int) -> None:
+    raws = [Record("t", 0, number, timestamp, b"k", value) for number, value in enumerate(batch)]
+    for each in SOURCES[form]:
+        assert list(map(plainly, each.decode_all(raws))) == [plainly(each.decode(raw)) for raw in raws]
+
+
+def plainly(outcome: Read | DeadLetter) -> Any:
+    """Events of two classes are equal if their fields are."""
+    return outcome if isinstance(outcome, DeadLetter) else (*outcome[:2], msgspec.structs.astuple(outcome[2]))
 
 
 @given(value=json_values, timestamp=timestamps)
