@@ -20,6 +20,7 @@ from penstock.pipelines.document import Map, Node, Scalar, key_place, matching, 
 from penstock.pipelines.lint_expression import expression_problems
 from penstock.pipelines.lint_forget import forget_problems
 from penstock.pipelines.lint_format import format_problems
+from penstock.pipelines.lint_input import input_problems
 from penstock.pipelines.lint_outputs import output_topic_problems, route_problems
 from penstock.pipelines.lint_sequence import sequence_problems
 from penstock.pipelines.lint_template import template_problems
@@ -177,6 +178,7 @@ RULES: tuple[Rule, ...] = (
     output_topic_problems,
     route_problems,
     _topic_names,
+    input_problems,
     _key_over_http,
     _registry_over_http,
 )

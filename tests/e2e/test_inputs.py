@@ -1,0 +1,85 @@
+"""`penstock run` with inputs, as processes: what goes in at one end is in the results once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.command_line import written
+from tests.e2e.processes import penstock
+from tests.e2e.transport import SqliteTransport
+
+from penstock.operators.record import coordinates
+from penstock.operators.result import read_result
+from penstock.pipelines.torture_processes import PENSTOCK, SECONDS_MAX
+
+PIPELINE = """
+penstock: v1
+name: in
+sources:
+  auth: {topic: auth, key: event.host, input: INPUT}
+triggers:
+  all: {each: has(event.n), agent: none}
+"""
+"""A result per event."""
+
+
+def pipeline(folder: Path, input: str) -> tuple[str, ...]:
+    """The file, and where its topics are; the source has several partitions."""
+    SqliteTransport(folder / "in.db").create("auth")
+    file = written(folder, PIPELINE.replace("INPUT", input))
+    return str(file), "--broker", f"sqlite:{folder / 'in.db'}", "--set", "kafka.session_timeout=1s"
+
+
+def lines(numbers: range) -> str:
+    return "".join(f'{{"host": "h{number % 3}", "n": {number}}}\n' for number in numbers)
+
+
+def check_each_once(folder: Path, events: str) -> None:
+    """Every line is one record, in the order of its key, and every record has one result."""
+    topics = SqliteTransport(folder / "in.db")
+    records = topics.read("auth")
+    assert sorted(record.value or b"" for record in records) == sorted(events.encode().splitlines())
+    for partition in {record.partition for record in records}:
+        numbers = [json.loads(record.value or b"")["n"] for record in records if record.partition == partition]
+        assert numbers == sorted(numbers)
+    causes = [read_result(record)["why"]["fired_by"] for record in topics.read("dev.in.results")]
+    assert sorted(causes) == sorted(map(coordinates, records))
+
+
+def test_lines_of_a_followed_file_are_in_the_results_once_wherever_the_process_dies(tmp_path: Path) -> None:
+    log = tmp_path / "auth.log"
+    log.write_text(lines(range(10)))
+    command = pipeline(tmp_path, f"{{file: '{log}*'}}")
+    for number, point in enumerate(("sqlite_records_written@1", "sqlite_committed@2", "sqlite_records_written@4")):
+        died = penstock("run", *command, "--until-idle", "1", PENSTOCK_FAILPOINT=point)
+        assert died.returncode == -9, died.stderr
+        if number == 1:
+            log.rename(tmp_path / "auth.log.1")
+        with log.open("a") as file:
+            file.write(lines(range(10 * number + 10, 10 * number + 20)))
+    done = penstock("run", *command, "--until-idle", "1")
+    assert done.returncode == 0, done.stderr
+    check_each_once(tmp_path, lines(range(40)))
+
+
+def test_a_run_on_standard_input_ends_when_it_is_over_and_everything_is_done(tmp_path: Path) -> None:
+    command = pipeline(tmp_path, "{stdin: true}")
+    done = subprocess.run(
+        [*PENSTOCK, "run", *command, "--until-idle", "0.5", "--json"],
+        input=lines(range(3_000)) + "no JSON", capture_output=True, text=True, timeout=SECONDS_MAX, env=os.environ,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout)["counts"]
+    assert counts == {"events auth": 3_001, "fired all": 3_000, "dead undecodable": 1}
+
+
+@pytest.mark.parametrize("input", ["{stdin: true}", "{file: a.log}"])
+def test_an_input_for_kafka_is_refused_with_the_way_out(input: str, tmp_path: Path) -> None:
+    refused = penstock("run", pipeline(tmp_path, input)[0])
+    assert refused.returncode == 2
+    assert "the topic of source auth is in Kafka" in refused.stderr
+    assert "--broker sqlite:FILE" in refused.stderr
