@@ -5,13 +5,32 @@ An input is a producer: it writes records, and everything behind them is as it i
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, SecretStr, Tag, model_validator
 
-from penstock.operators.setting import Settings, TextOrTexts
+from penstock.operators.setting import Settings, Size, Text, TextOrTexts
 
-KINDS = ("file", "stdin")
+KINDS = ("file", "stdin", "http")
+_LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):(?P<port>[0-9]{1,5})")
+
+
+def _listen(text: str) -> str:
+    match = _LISTEN.fullmatch(text)
+    if match is None or int(match["port"]) > 65_535:
+        raise ValueError(f"{text!r} is not an address to listen at; write host:port, such as 127.0.0.1:8080")
+    return text
+
+
+def is_loopback(listen: str) -> bool:
+    """Whether only processes of this machine reach what listens at `host:port`."""
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class FileInput(Settings):
@@ -27,12 +46,28 @@ class FileInput(Settings):
     )
 
 
+class HttpInput(Settings):
+    """An address that takes records by POST."""
+
+    listen: Annotated[Text, AfterValidator(_listen)] = Field(
+        description="host:port; sources may share one. Reachable from other machines only if you say so.",
+        examples=["127.0.0.1:8080"],
+    )
+    path: Annotated[Text, Field(pattern=r"^/[A-Za-z0-9._~/-]*$")] = Field(
+        default="/", description="The path of this source.", examples=["/auth"]
+    )
+    token: SecretStr | None = Field(
+        default=None, description="What senders must show as bearer token.", examples=["${file:/run/secrets/token}"]
+    )
+    body_max: Size = Field(default=8 << 20, ge=1, le=64 << 20, description="A larger body is refused with 413.")
+
+
 def _paths_or_map(value: Any) -> str:
     return "<map>" if isinstance(value, dict | FileInput) else "<paths>"
 
 
 class InputSettings(Settings):
-    """Exactly one of: files to follow, standard input."""
+    """Exactly one of: files to follow, standard input, HTTP."""
 
     file: (
         Annotated[
@@ -41,6 +76,7 @@ class InputSettings(Settings):
         | None
     ) = Field(default=None, description="Follow files, as `tail -F` does.", examples=["/var/log/auth.log"])
     stdin: Literal[True] | None = Field(default=None, description="The lines of standard input.")
+    http: HttpInput | None = Field(default=None, description="Take records by POST.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> InputSettings:

@@ -19,7 +19,9 @@ from random import Random
 
 from penstock.connectors.embedded_broker import EmbeddedBroker
 from penstock.connectors.embedded_input import InputLog, KeyOf
+from penstock.connectors.http_listen import Listener
 from penstock.connectors.input_file import FilesInput
+from penstock.connectors.input_http import PostsInput, Refuse
 from penstock.connectors.input_kind import Input
 from penstock.connectors.input_stdin import StdinInput
 from penstock.connectors.port import Broker, WallClock
@@ -170,18 +172,39 @@ def inputs_of(
             where=OPTION,
             remedy="write --broker sqlite:FILE; or take `input` out, and let a log shipper write to the topic",
         )
+    build = _Builder(clock)
     feeds = [
-        Feed(source, build_input(named[source.name], clock), own=named[source.name].stdin is not None)
+        Feed(source, build.input(source, named[source.name]), own=named[source.name].stdin is not None)
         for source in sources
         if source.name in named
     ]
     return Inputs(broker, feeds, clock, random)
 
 
-def build_input(settings: InputSettings, clock: WallClock) -> Input:
-    if settings.followed is not None:
-        return FilesInput(settings.followed, clock)
-    return StdinInput(clock)
+class _Builder:
+    """Sources that name one address to listen at share it."""
+
+    def __init__(self, clock: WallClock) -> None:
+        self._clock = clock
+        self._listeners: dict[str, Listener] = {}
+
+    def input(self, source: Source, settings: InputSettings) -> Input:
+        if settings.followed is not None:
+            return FilesInput(settings.followed, self._clock)
+        if settings.http is not None:
+            listener = self._listeners.setdefault(settings.http.listen, Listener(settings.http.listen))
+            return PostsInput(settings.http, listener, refusal_of(source), self._clock)
+        return StdinInput(self._clock)
+
+
+def refusal_of(source: Source) -> Refuse:
+    """Why a record would become a dead letter: its sender can be told."""
+
+    def refuse(raw: Raw) -> DeadLetter | None:
+        read = source.decode(raw)
+        return read if isinstance(read, DeadLetter) else None
+
+    return refuse
 
 
 @asynccontextmanager

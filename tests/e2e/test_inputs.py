@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from tests.command_line import written
-from tests.e2e.processes import penstock
+from tests.e2e.processes import penstock, until, workers
 from tests.e2e.transport import SqliteTransport
 
 from penstock.operators.record import coordinates
 from penstock.operators.result import read_result
-from penstock.pipelines.torture_processes import PENSTOCK, SECONDS_MAX
+from penstock.pipelines.torture_processes import PENSTOCK, SECONDS_MAX, Workers
 
 PIPELINE = """
 penstock: v1
@@ -75,6 +78,46 @@ def test_a_run_on_standard_input_ends_when_it_is_over_and_everything_is_done(tmp
     assert done.returncode == 0, done.stderr
     counts = json.loads(done.stdout)["counts"]
     assert counts == {"events auth": 3_001, "fired all": 3_000, "dead undecodable": 1}
+
+
+def test_what_was_answered_with_202_is_in_the_results_once_although_the_process_is_killed(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = pipeline(tmp_path, f"{{http: {{listen: '{address}'}}}}")
+    with workers(*command) as group:
+        for number in range(60):
+            if number % 20 == 0:
+                kill_all(group)
+                group.start()
+            assert post(f"http://{address}/", lines(range(number, number + 1)).strip(), number) == 202
+            if number % 3 == 0:  # as whoever did not see the answer does
+                assert post(f"http://{address}/", lines(range(number, number + 1)).strip(), number) == 202
+        kill_all(group)
+    done = penstock("run", *command, "--until-idle", "1")
+    assert done.returncode == 0, done.stderr
+    check_each_once(tmp_path, lines(range(60)))
+
+
+def kill_all(group: Workers) -> None:
+    for process in group.running:
+        group.kill(process)
+
+
+def post(url: str, body: str, id: int) -> int:
+    """The status, after as many attempts as it takes until somebody listens and takes it."""
+    headers = {"Content-Type": "application/json", "Idempotency-Key": str(id)}
+    request = urllib.request.Request(url, body.encode(), headers)
+    statuses: list[int] = []
+
+    def answered() -> bool:
+        with suppress(OSError):
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                statuses.append(answer.status)
+            return True
+        return False
+
+    assert until(answered, SECONDS_MAX)
+    return statuses[-1]
 
 
 @pytest.mark.parametrize("input", ["{stdin: true}", "{file: a.log}"])

@@ -31,6 +31,9 @@ def problems(tmp_path: Path, text: str) -> list[Problem]:
         "{file: [/var/log/a.log, '/var/log/b*.log']}",
         "{file: {path: a.log, read_from: end}}",
         "{stdin: true}",
+        "{http: {listen: '127.0.0.1:8080', path: /auth, token: abc, body_max: 1MiB}}",
+        "{http: {listen: '[::1]:8080'}}",
+        "{http: {listen: '0.0.0.0:8080', token: abc}}",
     ],
 )
 def test_an_input_says_one_thing(input: str, tmp_path: Path) -> None:
@@ -45,6 +48,8 @@ def test_an_input_says_one_thing(input: str, tmp_path: Path) -> None:
         ("{file: /var/log/a.log}", "{stdin: false}", Code.WRONG_VALUE, 49, "expected true"),
         ("{file: /var/log/a.log}", "{fil: a}", Code.UNKNOWN_FIELD, 42, 'did you mean "file"?'),
         ("{file: /var/log/a.log}", "{file: {path: a, read_from: top}}", Code.WRONG_VALUE, 69, "beginning or end"),
+        ("{file: /var/log/a.log}", "{http: {listen: here}}", Code.WRONG_VALUE, 57, "host:port"),
+        ("{file: /var/log/a.log}", "{http: {listen: '0.0.0.0:80'}}", Code.OPEN_INPUT, 57, "can write events"),
         ("key: event.host, ", "", Code.MISSING_FIELD, 17, "every record would be a dead letter"),
         ("t, key", "t, format: {avro: {schema: a.avsc}}, key", Code.WRONG_VALUE, 68, "reads avro"),
     ],
@@ -61,6 +66,13 @@ def test_standard_input_is_read_by_one_source(tmp_path: Path) -> None:
     text = BASE.replace("key: event.host, input: {file: /var/log/a.log}}", f"{one}\n  r: {{topic: r, {one}")
     (problem,) = problems(tmp_path, text)
     assert (problem.code, problem.place.line) == (Code.WRONG_VALUE, 5)
+
+
+def test_a_path_at_an_address_belongs_to_one_source(tmp_path: Path) -> None:
+    one, two = ("key: event.host, input: {http: {listen: '127.0.0.1:80'" + more for more in ("}}}", ", path: /}}}"))
+    text = BASE.replace("key: event.host, input: {file: /var/log/a.log}}", f"{one}\n  r: {{topic: r, {two}")
+    (problem,) = problems(tmp_path, text)
+    assert "go to source `s` already" in problem.sentence()
 
 
 def test_what_fills_a_topic_is_no_part_of_the_definition(tmp_path: Path) -> None:
