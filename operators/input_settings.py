@@ -12,15 +12,23 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, SecretStr, Tag, model_validator
 
 from penstock.operators.setting import Settings, Size, Text, TextOrTexts
+from penstock.operators.tls import TlsSettings
 
-KINDS = ("file", "stdin", "http")
+KINDS = ("file", "stdin", "http", "sse")
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):(?P<port>[0-9]{1,5})")
+_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s#@]*|\?[^\s#@]*)?")
 
 
 def _listen(text: str) -> str:
     match = _LISTEN.fullmatch(text)
     if match is None or int(match["port"]) > 65_535:
         raise ValueError(f"{text!r} is not an address to listen at; write host:port, such as 127.0.0.1:8080")
+    return text
+
+
+def _url(text: str) -> str:
+    if not _URL.fullmatch(text):
+        raise ValueError("write it as https://host/path, without credentials; a token is written under `headers`")
     return text
 
 
@@ -62,12 +70,24 @@ class HttpInput(Settings):
     body_max: Size = Field(default=8 << 20, ge=1, le=64 << 20, description="A larger body is refused with 413.")
 
 
+class SseInput(Settings):
+    """A stream of server-sent events to subscribe to."""
+
+    url: Annotated[Text, AfterValidator(_url)] = Field(
+        description="Where it is.", examples=["https://example.com/events"]
+    )
+    headers: dict[str, SecretStr] = Field(
+        default={}, description="Of the request.", examples=[{"Authorization": "Bearer ${TOKEN}"}]
+    )
+    tls: TlsSettings = Field(default=TlsSettings(), description="For `https` with certificates of your own.")
+
+
 def _paths_or_map(value: Any) -> str:
     return "<map>" if isinstance(value, dict | FileInput) else "<paths>"
 
 
 class InputSettings(Settings):
-    """Exactly one of: files to follow, standard input, HTTP."""
+    """Exactly one of: files to follow, standard input, HTTP, server-sent events."""
 
     file: (
         Annotated[
@@ -77,6 +97,7 @@ class InputSettings(Settings):
     ) = Field(default=None, description="Follow files, as `tail -F` does.", examples=["/var/log/auth.log"])
     stdin: Literal[True] | None = Field(default=None, description="The lines of standard input.")
     http: HttpInput | None = Field(default=None, description="Take records by POST.")
+    sse: SseInput | None = Field(default=None, description="Subscribe to server-sent events.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> InputSettings:

@@ -23,12 +23,15 @@ from penstock.connectors.http_listen import Listener
 from penstock.connectors.input_file import FilesInput
 from penstock.connectors.input_http import PostsInput, Refuse
 from penstock.connectors.input_kind import Input
+from penstock.connectors.input_sse import EventsInput
 from penstock.connectors.input_stdin import StdinInput
 from penstock.connectors.port import Broker, WallClock
+from penstock.connectors.tls import tls_context
 from penstock.operators.error import Lost, Misused, Unreachable
 from penstock.operators.input_settings import InputSettings
 from penstock.operators.record import DeadLetter, Raw
 from penstock.operators.source import Source, SourceSettings
+from penstock.operators.tls import TlsSettings
 from penstock.pipelines.backoff import Backoff
 from penstock.pipelines.brokers import OPTION
 
@@ -73,6 +76,10 @@ class Inputs:
         if feed.own or self._standing_by is None:
             return feed.input.quiet_since
         return self._standing_by + self._broker.terms.session / 1000
+
+    def troubles(self) -> list[str]:
+        """A sentence per input that does not get on."""
+        return [f"the input of source {feed.source.name}: {feed.trouble}" for feed in self.feeds if feed.trouble]
 
     async def run(self, fail: Fail) -> None:
         """Until it is cancelled, and then until everything that has come is written or refused."""
@@ -172,7 +179,7 @@ def inputs_of(
             where=OPTION,
             remedy="write --broker sqlite:FILE; or take `input` out, and let a log shipper write to the topic",
         )
-    build = _Builder(clock)
+    build = _Builder(clock, random)
     feeds = [
         Feed(source, build.input(source, named[source.name]), own=named[source.name].stdin is not None)
         for source in sources
@@ -184,8 +191,8 @@ def inputs_of(
 class _Builder:
     """Sources that name one address to listen at share it."""
 
-    def __init__(self, clock: WallClock) -> None:
-        self._clock = clock
+    def __init__(self, clock: WallClock, random: Random) -> None:
+        self._clock, self._random = clock, random
         self._listeners: dict[str, Listener] = {}
 
     def input(self, source: Source, settings: InputSettings) -> Input:
@@ -194,6 +201,10 @@ class _Builder:
         if settings.http is not None:
             listener = self._listeners.setdefault(settings.http.listen, Listener(settings.http.listen))
             return PostsInput(settings.http, listener, refusal_of(source), self._clock)
+        if settings.sse is not None:
+            own = settings.sse.tls != TlsSettings()
+            tls = tls_context(settings.sse.tls, f"sources.{source.name}.input.sse.tls") if own else None
+            return EventsInput(settings.sse, self._clock, self._random, tls)
         return StdinInput(self._clock)
 
 

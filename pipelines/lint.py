@@ -131,6 +131,14 @@ def _registry_over_http(root: Map) -> Iterator[Problem]:
             yield Problem(Code.KEY_OVER_HTTP, node.place, message, severity="warning", expected="https")
 
 
+def _headers_over_http(root: Map) -> Iterator[Problem]:
+    for path, node in _texts(root, "sources.*.input.sse.url"):
+        has_headers = any(matching(root, f"sources.{path[1]}.input.sse.headers.*"))
+        if has_headers and node.text.startswith("http://") and not _is_loopback(node.text):
+            message = f"the headers of source `{path[1]}` travel unencrypted to another host"
+            yield Problem(Code.KEY_OVER_HTTP, node.place, message, severity="warning", expected="https")
+
+
 def _is_loopback(url: str) -> bool:
     try:
         host = urlsplit(url).hostname or ""
@@ -181,4 +189,5 @@ RULES: tuple[Rule, ...] = (
     input_problems,
     _key_over_http,
     _registry_over_http,
+    _headers_over_http,
 )

@@ -6,8 +6,11 @@ import json
 import os
 import socket
 import subprocess
+import threading
+import time
 import urllib.request
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ from penstock.operators.record import coordinates
 from penstock.operators.result import read_result
 from penstock.pipelines.torture_processes import PENSTOCK, SECONDS_MAX, Workers
 
+EVENTS = 150
 PIPELINE = """
 penstock: v1
 name: in
@@ -96,6 +100,41 @@ def test_what_was_answered_with_202_is_in_the_results_once_although_the_process_
     done = penstock("run", *command, "--until-idle", "1")
     assert done.returncode == 0, done.stderr
     check_each_once(tmp_path, lines(range(60)))
+
+
+class Ticks(BaseHTTPRequestHandler):
+    """A stream of EVENTS, in pieces: every connection is cut after some of them."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        first = int(self.headers["Last-Event-ID"] or -1) + 1
+        with suppress(OSError):
+            self.wfile.write(b"retry: 20\n\n")
+            for number in range(first, min(first + 7, EVENTS)):
+                self.wfile.write(f"id: {number}\ndata: {lines(range(number, number + 1))}\n".encode())
+                time.sleep(0.02)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """The test says what went wrong."""
+
+
+def test_events_of_a_stream_are_in_the_results_once_although_connections_and_processes_die(tmp_path: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Ticks)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    command = pipeline(tmp_path, f"{{sse: {{url: 'http://127.0.0.1:{server.server_port}/'}}}}")
+    topics = SqliteTransport(tmp_path / "in.db")
+    with workers(*command) as group:
+        for share in (0.2, 0.5, 1.0):
+            group.start()
+            assert until(lambda share=share: len(topics.read("auth")) >= share * EVENTS, SECONDS_MAX)  # type: ignore[misc]
+            kill_all(group)
+    done = penstock("run", *command, "--until-idle", "1")
+    server.shutdown()
+    server.server_close()
+    assert done.returncode == 0, done.stderr
+    check_each_once(tmp_path, lines(range(EVENTS)))
 
 
 def kill_all(group: Workers) -> None:
