@@ -66,6 +66,8 @@ class Listener:
 
     async def _answer(self, request: web.Request) -> web.Response:
         handler = self._handlers.get(request.path)
+        if not self._handlers:  # a connection that was kept open may still bring requests
+            return said(503, "this process is about to end: send it again", Retry_After="1")
         if handler is None:
             return said(404, f"nothing is taken at this path; try {', '.join(sorted(self._handlers))}")
         if request.method != "POST":

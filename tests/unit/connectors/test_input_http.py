@@ -184,8 +184,14 @@ async def test_what_was_accepted_is_written_and_answered_when_the_input_is_stopp
         here.cluster.may.clear()
         sent = [asyncio.create_task(here.post(b"%d" % number)) for number in range(3)]
         await asyncio.sleep(0.2)
+        opened = socket.create_connection(("127.0.0.1", int(here.settings.listen.rpartition(":")[2])))
+        await asyncio.sleep(0.1)
         here.running.cancel()
         await asyncio.sleep(0.1)
+        opened.sendall(b"POST /in HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n9")
+        late = await asyncio.to_thread(opened.recv, 1_000)
+        opened.close()
+        assert b"404" not in late
         here.cluster.may.set()
         assert await asyncio.gather(*sent) == [taken(1)] * 3
         assert len(await values(here.cluster)) == 3
