@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import assert_never
 
+from penstock.connectors.embedded_input import InputLog, KeyOf
 from penstock.connectors.embedded_log import EmbeddedLog, Ground, bounds_of, records_between
 from penstock.connectors.embedded_store import Store, Write, other_partitions
 from penstock.connectors.lease import Lease
@@ -38,11 +39,11 @@ class EmbeddedBroker:
         record_bytes_max: int = RECORD_BYTES_MAX,
     ) -> None:
         self._store, self._layout, self._member, self._clock = store, layout, member, clock
-        self._terms, self._record_bytes_max = terms, record_bytes_max
+        self.terms, self._record_bytes_max = terms, record_bytes_max
         self._counts: dict[str, int] = {}
         self._standing = Standing(member)
         self._lease = Lease(terms.session / 1000)
-        self._attending = False
+        self._attending = self._feeding = False
         self._keyless: Counter[str] = Counter()
 
     async def create_topic(self, topic: str, partitions: int) -> None:
@@ -101,12 +102,12 @@ class EmbeddedBroker:
         partitions = self._counts[self._layout.log]
         while True:
             known, at, self._attending = self._store.seats.version, self._clock.monotonic(), True
-            seats = await self._store.attend(self._layout.group, self._member, partitions, self._terms)
+            seats = await self._store.attend(self._layout.group, self._member, partitions, self.terms)
             self._lease.renew(at)
             for change in self._standing.changes(seats, self._clock.now()):
                 self._note(change, at)
                 yield change
-            await self._store.seats.wait(known, self._terms.beat / 1000)
+            await self._store.seats.wait(known, self.terms.beat / 1000)
 
     def _note(self, change: Assignment, at: float) -> None:
         match change:
@@ -125,7 +126,7 @@ class EmbeddedBroker:
 
     def unsettled(self, tasks: int) -> float:
         """The last heartbeat of the dead, and two rounds: one in which they are missed, one in which that shows."""
-        return 0.0 if tasks == self._counts[self._layout.log] else (self._terms.session + 2 * self._terms.beat) / 1000
+        return 0.0 if tasks == self._counts[self._layout.log] else (self.terms.session + 2 * self.terms.beat) / 1000
 
     async def open(self, task: TaskId) -> TaskLog:
         if self._attending and self.lease() <= 0:
@@ -140,14 +141,41 @@ class EmbeddedBroker:
         ground = Ground(self._store, self._layout, self._clock, self._counts, self._record_bytes_max)
         return EmbeddedLog(ground, task, fence, bounds, self._note_closed)
 
+    async def input_turns(self) -> AsyncIterator[bool]:
+        """Whether this process is the one that runs the inputs of the pipeline: now, and at every beat, for ever."""
+        while True:
+            known, self._feeding = self._store.seats.version, True
+            seats = await self._store.attend(self._input_group, self._member, 1, self.terms)
+            yield seats[0].owner == self._member and seats[0].heir is None
+            await self._store.seats.wait(known, self.terms.beat / 1000)
+
+    async def leave_inputs(self) -> None:
+        """Let another process have them at once. Never raises."""
+        if self._feeding:
+            await self._quietly_give_up(None, self._input_group)
+
+    @property
+    def _input_group(self) -> str:
+        return f"{self._layout.prefix}.inputs"
+
+    async def open_input(self, source: str, topic: str, key_of: KeyOf, *, shared: bool = False) -> InputLog:
+        """Fence whoever had the input of this source; of one that is `shared`, every process has its own, and none has marks.
+
+        Raises Unreachable where there is no such topic.
+        """
+        partitions, task = await self._existing(topic), f"{self._layout.prefix}.input.{source}"
+        fence = None if shared else await self._store.fence(task)
+        marks = {} if shared else await self._store.marks(task)
+        return InputLog(self._store, self._clock, topic, partitions, key_of, fence, marks)
+
     async def _note_closed(self, task: TaskId) -> None:
         """A task that was asked for need not be waited for any longer."""
         if self._standing.is_asked(task.partition):
-            await self._quietly_give_up(task.partition)
+            await self._quietly_give_up(task.partition, self._layout.group)
 
-    async def _quietly_give_up(self, partition: int | None) -> None:
+    async def _quietly_give_up(self, partition: int | None, group: str) -> None:
         try:
-            await self._store.give_up(self._layout.group, self._member, partition)
+            await self._store.give_up(group, self._member, partition)
         except PenstockError as error:
             _log.info("others learn by time-out that %s has left: %s", self._member, error)
 
@@ -192,5 +220,5 @@ class EmbeddedBroker:
 
     async def close(self) -> None:
         if self._attending:
-            await self._quietly_give_up(None)
+            await self._quietly_give_up(None, self._layout.group)
         await self._store.close()

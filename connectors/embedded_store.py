@@ -7,8 +7,9 @@ seats. Offsets count from 0 in each partition and are never given twice; gaps ar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from penstock.connectors.membership import Seats, Terms
@@ -58,6 +59,13 @@ class Trim(NamedTuple):
     before: int
 
 
+class Marks(NamedTuple):
+    """What an input remembers, by name: how far it has read, or what it was sent already. Put down, and struck out."""
+
+    put: Mapping[str, bytes] = MappingProxyType({})
+    drop: Collection[str] = ()
+
+
 class News:
     """Tells those who wait that something changed. Read `version` first, then look, then wait: no news is missed."""
 
@@ -104,8 +112,14 @@ class Store(Protocol):
         """Take the task: every older fence of it is void from now on, and what was left undecided is undone."""
         ...
 
-    async def commit(self, fence: Fence, writes: Sequence[Write], trim: Trim | None) -> list[int]:
+    async def commit(
+        self, fence: Fence, writes: Sequence[Write], trim: Trim | None = None, marks: Marks | None = None
+    ) -> list[int]:
         """All or nothing; the offset of each write. Raises Fenced, Indefinite."""
+        ...
+
+    async def marks(self, task: str) -> dict[str, bytes]:
+        """All marks that commits of this task have put down, in the order of their names."""
         ...
 
     async def append(self, write: Write, *, durable: bool = True) -> int:

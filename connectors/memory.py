@@ -18,6 +18,7 @@ from penstock.connectors.embedded_broker import RECORD_BYTES_MAX, EmbeddedBroker
 from penstock.connectors.embedded_store import (
     Bounds,
     Fence,
+    Marks,
     News,
     Page,
     Trim,
@@ -102,6 +103,7 @@ class MemoryCluster:
         self._epochs: dict[str, int] = {}
         self._pending: list[_Transaction] = []
         self._groups: dict[str, _Group] = {}
+        self._marks: dict[str, dict[str, bytes]] = {}
 
     async def partitions(self, topic: str) -> int | None:
         return len(self._topics[topic]) if topic in self._topics else None
@@ -130,17 +132,29 @@ class MemoryCluster:
             self._end(left, committed=False)
         return Fence(task, self._epochs[task])
 
-    async def commit(self, fence: Fence, writes: Sequence[Write], trim: Trim | None) -> list[int]:
+    async def commit(
+        self, fence: Fence, writes: Sequence[Write], trim: Trim | None = None, marks: Marks | None = None
+    ) -> list[int]:
         if self._epochs[fence.task] != fence.epoch:
             raise Fenced("somebody else has opened this task since", where=fence.task)
         for former in [each for each in self._pending if each.task == fence.task]:
             self._end(former, committed=True)
         transaction = _Transaction(fence.task)
         offsets = [self._append(write, transaction) for write in writes]
-        self._decide(transaction, next(self._script, None))
+        step = next(self._script, None)
+        if marks is not None and not isinstance(step, Undecided):
+            self._mark(fence.task, marks)
+        self._decide(transaction, step)
         if trim is not None:
             self._partition(trim.topic, trim.partition).trim(trim.before)
         return offsets
+
+    async def marks(self, task: str) -> dict[str, bytes]:
+        return dict(sorted(self._marks.get(task, {}).items()))
+
+    def _mark(self, task: str, marks: Marks) -> None:
+        kept = {name: value for name, value in self._marks.get(task, {}).items() if name not in marks.drop}
+        self._marks[task] = {**kept, **marks.put}
 
     async def append(self, write: Write, *, durable: bool = True) -> int:
         offset = self._append(write, None)

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from penstock.connectors import sqlite_records as sql
 from penstock.connectors.embedded_broker import RECORD_BYTES_MAX, EmbeddedBroker
-from penstock.connectors.embedded_store import Fence, News, Page, Trim, Write
+from penstock.connectors.embedded_store import Fence, Marks, News, Page, Trim, Write
 from penstock.connectors.membership import TERMS, Seats, Terms
 from penstock.connectors.port import Layout, WallClock
 from penstock.connectors.sqlite_file import explained, holds_anything, open_file, refuse_place
@@ -116,19 +116,24 @@ class SqliteStore:
     async def fence(self, task: str) -> Fence:
         return await self._run(lambda db: sql.raise_epoch(db, task))
 
-    async def commit(self, fence: Fence, writes: Sequence[Write], trim: Trim | None) -> list[int]:
+    async def commit(
+        self, fence: Fence, writes: Sequence[Write], trim: Trim | None = None, marks: Marks | None = None
+    ) -> list[int]:
         """Any error, wherever it happens, leaves the outcome to the log: nothing is repeated here (protocol rule 3).
 
         A full disk and a damaged file are refusals: to open the task again would not help.
         """
         try:
-            offsets = await self._run(lambda db: sql.commit(db, fence, writes, trim))
+            offsets = await self._run(lambda db: sql.commit(db, fence, writes, trim, marks))
         except (Fenced, StateRefused):
             raise
         except PenstockError as error:
             raise Indefinite(f"a commit failed: {error.what}", where=error.where, remedy=error.remedy) from error
         self.records.publish()
         return offsets
+
+    async def marks(self, task: str) -> dict[str, bytes]:
+        return await self._run(lambda db: sql.marks_of(db, task))
 
     async def append(self, write: Write, *, durable: bool = True) -> int:
         """Those that come while another one is under way share a transaction: the disk is waited for once."""

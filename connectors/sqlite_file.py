@@ -56,6 +56,13 @@ CREATE TABLE seat (
 ) WITHOUT ROWID
 """
 
+ADDED_TABLES = """
+CREATE TABLE IF NOT EXISTS mark (
+  task TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (task, name)
+) WITHOUT ROWID
+"""
+"""What files of this schema may lack, because the version that made them had no use for it."""
+
 
 @contextmanager
 def writing(db: sqlite3.Connection) -> Iterator[None]:
@@ -104,6 +111,7 @@ def _set_up(db: sqlite3.Connection, path: Path, file_bytes_max: int | None) -> N
                 db.execute(table)
             db.execute(f"PRAGMA application_id={APPLICATION_ID}")
             db.execute(f"PRAGMA user_version={SCHEMA}")
+        db.execute(ADDED_TABLES)
 
 
 def _refuse_foreign(db: sqlite3.Connection, path: Path) -> None:

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 
 import msgspec
 
-from penstock.connectors.embedded_store import Bounds, Fence, Page, Trim, Write, no_such_partition, other_partitions
+from penstock.connectors.embedded_store import (
+    Bounds,
+    Fence,
+    Marks,
+    Page,
+    Trim,
+    Write,
+    no_such_partition,
+    other_partitions,
+)
 from penstock.connectors.failpoint import failpoint
 from penstock.connectors.sqlite_file import writing
 from penstock.operators.error import Fenced
@@ -84,7 +93,9 @@ def raise_epoch(db: sqlite3.Connection, task: str) -> Fence:
     return Fence(task, epoch)
 
 
-def commit(db: sqlite3.Connection, fence: Fence, writes: Sequence[Write], trim: Trim | None) -> list[int]:
+def commit(
+    db: sqlite3.Connection, fence: Fence, writes: Sequence[Write], trim: Trim | None, marks: Marks | None
+) -> list[int]:
     with writing(db):
         (epoch,) = db.execute("SELECT epoch FROM epoch WHERE task = ?", (fence.task,)).fetchone()
         if epoch != fence.epoch:
@@ -97,8 +108,19 @@ def commit(db: sqlite3.Connection, fence: Fence, writes: Sequence[Write], trim: 
             db.execute("DELETE FROM record WHERE partition = ? AND offset < ?", (number, trim.before))
             db.execute("UPDATE partition SET start = max(start, ?) WHERE id = ?", (trim.before, number))
             failpoint("sqlite_log_trimmed")
+        if marks is not None:
+            _mark(db, fence.task, marks)
     failpoint("sqlite_committed")
     return offsets
+
+
+def _mark(db: sqlite3.Connection, task: str, marks: Marks) -> None:
+    db.executemany("DELETE FROM mark WHERE task = ? AND name = ?", [(task, name) for name in marks.drop])
+    db.executemany("INSERT OR REPLACE INTO mark VALUES (?, ?, ?)", [(task, *mark) for mark in marks.put.items()])
+
+
+def marks_of(db: sqlite3.Connection, task: str) -> dict[str, bytes]:
+    return dict(db.execute("SELECT name, value FROM mark WHERE task = ? ORDER BY name", (task,)).fetchall())
 
 
 def _append(db: sqlite3.Connection, writes: Sequence[Write]) -> list[int]:

@@ -2,7 +2,7 @@
 
 Follows the event stream format of the HTML standard: lines end in LF, CR or CRLF, an empty line ends an event, several
 `data` lines are joined by LF, a line that begins with a colon is a comment (servers keep connections alive with it).
-`event`, `id` and `retry` are read and ignored: no OpenAI-compatible server gives them a meaning.
+`event`, `id` and `retry` are read and ignored: no OpenAI-compatible server gives them a meaning. `sse_events.py` keeps them.
 
 The classic mistake is to decode or to split what one read returned: a read ends anywhere, also inside a character or
 between CR and LF. Here bytes stay bytes until an event is whole.
@@ -76,12 +76,16 @@ class EventParser:
         if self._line_size > self._cap:
             raise self._too_long()
 
-    def _events(self, lines: list[bytes]) -> list[bytes]:
+    def _unmarked(self, lines: list[bytes]) -> list[bytes]:
+        """Without the byte order mark that a stream may begin with."""
         if lines and not self._begun:
             self._begun = True
             lines[0] = lines[0].removeprefix(_BYTE_ORDER_MARK)
+        return lines
+
+    def _events(self, lines: list[bytes]) -> list[bytes]:
         events: list[bytes] = []
-        for line in lines:
+        for line in self._unmarked(lines):
             if line[:5] == b"data:":
                 self._add(line[6:] if line[5:6] == b" " else line[5:])
             elif line == b"data":

@@ -41,6 +41,7 @@ from penstock.operators.expression import (
 from penstock.operators.expression_check import expand
 from penstock.operators.expression_parse import parse
 from penstock.operators.expression_tree import Member, Name, walk
+from penstock.operators.input_settings import InputSettings
 from penstock.operators.key_state import Moment
 from penstock.operators.record import Raw
 from penstock.operators.schemas import Schemas
@@ -117,6 +118,7 @@ class SourceSettings(Settings):
     show: Annotated[tuple[Text, ...], AfterValidator(each_once)] | None = Field(
         default=None, min_length=1, description="Fields that a prompt shows, in order.", examples=[["ts", "message"]]
     )
+    input: InputSettings | None = Field(default=None, description="What fills the topic, in the embedded broker only.")
     start: Annotated[Text, AfterValidator(_is_start)] = Field(
         default="earliest", description="Where to begin without a position: earliest, latest or an ISO 8601 time."
     )

@@ -26,6 +26,7 @@ from penstock.pipelines.collector import spare_collector
 from penstock.pipelines.compile import Pipeline
 from penstock.pipelines.endpoints import limits_of, opened_models, opened_registry
 from penstock.pipelines.fail_on import judged
+from penstock.pipelines.inputs import inputs_of, running
 from penstock.pipelines.load import Loaded
 from penstock.pipelines.loading import usable
 from penstock.pipelines.observe import parse_listen, serve
@@ -92,18 +93,22 @@ async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
     async with AsyncExitStack() as stack:
         broker = open_broker(options.broker, wanted)
         stack.push_async_callback(broker.close)
+        inputs = inputs_of(spec.sources, pipeline.plan.sources, broker, clock, Random())
         await patiently(partial(_start, broker, pipeline.layout), clock, Random())
         models = await stack.enter_async_context(opened_models(pipeline.models))
         await patiently(partial(find_models, pipeline.plan, models), clock, Random())
         registry = await stack.enter_async_context(opened_registry(spec.kafka))
         settings = _settings(pipeline, options, member)
-        worker = Worker(pipeline.plan, pipeline.layout, broker, models, clock, settings, registry=registry)
+        worker = Worker(
+            pipeline.plan, pipeline.layout, broker, models, clock, settings, registry=registry, inputs=inputs
+        )
         stop_on_signals(worker)
         if options.listen is not None:
             address = await stack.enter_async_context(serve(worker, options.listen))
             log.info("health and metrics at %s", address)
         log.info("%s %s works on %s", pipeline.layout.prefix, pipeline.plan.digest[:19], options.broker)
-        summary = judged(await worker.run(), options.fail_on)
+        async with running(inputs, worker.fail):
+            summary = judged(await worker.run(), options.fail_on)
         log.info("ended after %.0f s, exit code %d", summary.seconds, summary.exit_code)
         return summary
 

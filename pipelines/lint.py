@@ -21,6 +21,7 @@ from penstock.pipelines.functions import function_problems
 from penstock.pipelines.lint_expression import expression_problems
 from penstock.pipelines.lint_forget import forget_problems
 from penstock.pipelines.lint_format import format_problems
+from penstock.pipelines.lint_input import input_problems
 from penstock.pipelines.lint_outputs import output_topic_problems, route_problems
 from penstock.pipelines.lint_sequence import sequence_problems
 from penstock.pipelines.lint_template import template_problems
@@ -131,6 +132,14 @@ def _registry_over_http(root: Map) -> Iterator[Problem]:
             yield Problem(Code.KEY_OVER_HTTP, node.place, message, severity="warning", expected="https")
 
 
+def _headers_over_http(root: Map) -> Iterator[Problem]:
+    for path, node in _texts(root, "sources.*.input.sse.url"):
+        has_headers = any(matching(root, f"sources.{path[1]}.input.sse.headers.*"))
+        if has_headers and node.text.startswith("http://") and not _is_loopback(node.text):
+            message = f"the headers of source `{path[1]}` travel unencrypted to another host"
+            yield Problem(Code.KEY_OVER_HTTP, node.place, message, severity="warning", expected="https")
+
+
 def _is_loopback(url: str) -> bool:
     try:
         host = urlsplit(url).hostname or ""
@@ -179,6 +188,8 @@ RULES: tuple[Rule, ...] = (
     output_topic_problems,
     route_problems,
     _topic_names,
+    input_problems,
     _key_over_http,
     _registry_over_http,
+    _headers_over_http,
 )

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from penstock.pipelines.attachment import Attachments, attachments
 from penstock.pipelines.definition import definition_text
-from penstock.pipelines.document import Json, Map, Scalar, plain_value, with_node
+from penstock.pipelines.document import Json, Map, Node, Scalar, matching, plain_value, with_node, without
 from penstock.pipelines.lint import lint
 from penstock.pipelines.not_yet import without_later
 from penstock.pipelines.overlay import SET, merged, with_sets
@@ -180,9 +180,11 @@ def _digest(root: Map, files: Mapping[str, str]) -> str:
     """SHA-256 of the document in one spelling. Order counts: that of `derive` and of `models` means something.
 
     Secrets go in as hashes of their own, so that the text that is hashed may be shown to anybody. How Kafka is reached is no
-    part of it: that may differ from host to host, and decides nothing.
+    part of it, nor is what fills a topic: that may differ from host to host, and decides nothing.
     """
-    meaning = Map({name: entry for name, entry in root.entries.items() if name != "kafka"}, root.place)
+    meaning: Node = Map({name: entry for name, entry in root.entries.items() if name != "kafka"}, root.place)
+    for path, _ in list(matching(root, "sources.*.input")):
+        meaning = without(meaning, path)
     document = plain_value(meaning, secret=_sha256)
     attached = {path: _sha256(content) for path, content in sorted(files.items())}
     canonical = json.dumps([document, attached], ensure_ascii=True, separators=(",", ":"))

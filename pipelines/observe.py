@@ -182,12 +182,13 @@ def registry_of(worker: Worker) -> CollectorRegistry:
 
 
 def unready(worker: Worker) -> list[str]:
-    """Why this process should get no traffic, or be looked at: a sentence per task that is not open, and one for a registry
-    for which all of them wait."""
+    """Why this process should get no traffic, or be looked at: a sentence per task that is not open, one for a registry
+    for which all of them wait, and one per input that does not get on."""
     schemas = worker.process.schemas
     return [
         *([schemas.trouble] if schemas is not None and schemas.trouble else []),
         *_not_open(worker),
+        *([] if worker.inputs is None else worker.inputs.troubles()),
     ]
 
 

@@ -50,6 +50,7 @@ class Code(StrEnum):
     FORGETS_TOO_SOON = "PS032"
     NOT_INSTALLED = "PS040"
     RECORD_SCHEMA = "PS041"
+    OPEN_INPUT = "PS042"
     NO_FUNCTION = "PS050"
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from penstock.connectors.lines import is_header
 from penstock.operators.decode import Read
 from penstock.operators.error import Rejected
 from penstock.operators.record import DeadLetter, Raw, Record
 from penstock.operators.source import Source
 
 MONTH_MS = 30 * 86_400_000
-_HEADER = re.compile(r'^"?[A-Za-z_][\w ]*"?([,;\t]"?[A-Za-z_][\w ]*"?)*$')
 
 
 def recorded_values(path: Path) -> Iterator[bytes]:
@@ -30,8 +29,7 @@ def recorded_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 value = line.rstrip(b"\r\n")
-                header = number == 1 and path.suffix == ".csv" and _HEADER.match(value.decode("utf-8", "replace"))
-                if value and not header:
+                if value and not (number == 1 and is_header(path.name, value)):
                     yield number, value
     except OSError as error:
         raise Rejected(f"cannot be read: {error.strerror}", where=str(path), remedy="name a recording") from error

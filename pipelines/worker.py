@@ -35,6 +35,7 @@ from penstock.pipelines.admission import Admission
 from penstock.pipelines.backoff import Backoff
 from penstock.pipelines.endpoint import EndpointLimits, Ledger
 from penstock.pipelines.fetching import RECORDS_MAX
+from penstock.pipelines.inputs import Inputs
 from penstock.pipelines.keeper import Keeper
 from penstock.pipelines.meters import Meters
 from penstock.pipelines.process import Process
@@ -109,18 +110,21 @@ class Worker:
         options: WorkerOptions,
         random: Random | None = None,
         registry: Registry | None = None,
+        inputs: Inputs | None = None,
     ) -> None:
-        """`registry` is needed where a source reads records whose schemas are in one; it is the caller's, too."""
+        """`registry` is needed where a source reads records whose schemas are in one; it is the caller's, too, as are `inputs`:
+        while something comes from them, the worker is not idle."""
         self._options, self._clock, self._random = options, clock, random or Random()
         meters = Meters()
         admission = Admission(
-            models, broker, clock, self._random, meters, self._note_bug, limits=options.limits, previews=layout.previews
+            models, broker, clock, self._random, meters, self.fail, limits=options.limits, previews=layout.previews
         )
         self.process = Process(
             plan, layout, broker, admission, clock, owner=options.owner, build=options.build, started=clock.now(),
             bounded=options.bounded, batch=options.batch, meters=meters,
             schemas=None if registry is None else SchemasAhead(plan.sources, registry, clock, self._random),
         )  # fmt: skip
+        self.inputs = inputs
         self._kept: dict[TaskId, Kept] = {}
         self._stop = asyncio.Event()
         self._leaving = False
@@ -242,16 +246,23 @@ class Worker:
         if seconds is None:
             return False
         now = self._clock.monotonic()
+        if self.inputs is not None and not _is_quiet(self.inputs.quiet_since, now, seconds):
+            return False
         if self._assigned_at is None and not self._kept:
             return now - began >= max(seconds, FIRST_TASK_SECONDS)
         if now - (self._assigned_at or began) < self.process.broker.unsettled(len(self._kept)):
             return False
         quiet = [keeper.quiet_since for keeper in self.keepers] or [self._assigned_at]
-        return all(since is not None and now - since >= seconds for since in quiet)
+        return all(_is_quiet(since, now, seconds) for since in quiet)
 
-    def _note_bug(self, bug: BaseException) -> None:
-        self._bug = self._bug or bug
+    def fail(self, problem: BaseException) -> None:
+        """Something that this process cannot do without cannot go on: it ends as if a task had raised this."""
+        self._bug = self._bug or problem
         self._stop.set()
+
+
+def _is_quiet(since: float | None, now: float, seconds: float) -> bool:
+    return since is not None and now - since >= seconds
 
 
 async def _end_of(former: asyncio.Task[None]) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.connectors.sse import EventParser
+from penstock.connectors.sse_events import ServerEvents
 
 LINE = st.one_of(
     st.just(b""),
@@ -51,3 +52,11 @@ def test_any_split_of_a_stream_gives_the_events_of_the_standard(stream: bytes, c
     edges = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
     chunks = [stream[begin:end] for begin, end in pairwise(edges)]
     assert parse(chunks) == parse([stream[i : i + 1] for i in range(len(stream))]) == by_the_standard(stream)
+
+
+@given(STREAM, CUTS)
+def test_whoever_asks_for_ids_gets_the_same_events(stream: bytes, cuts: list[int]) -> None:
+    edges = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
+    parser = ServerEvents()
+    events = [event for begin, end in pairwise(edges) for event in parser.events(stream[begin:end])]
+    assert [event.data for event in events] == by_the_standard(stream)
