@@ -50,6 +50,10 @@ Read = tuple[str, int, Event]
 Parse = Callable[[bytes], Event]
 """A value of at most VALUE_BYTES_MAX to an event or a DeadLetter. Never raises for bad data."""
 
+ParseLines = Callable[[Sequence[bytes]], list[Event] | None]
+"""Many values to their events in one go, equal to what `Parse` makes of each; None: something about one of them is unusual,
+ask `Parse`."""
+
 Encode = Callable[[Event], bytes]
 
 
@@ -64,6 +68,8 @@ class Format(NamedTuple):
     """Its records are no lines of text: no recording of lines holds them."""
     schemas: Schemas | None = None
     """What is known of the registry's schemas, where records name them by id."""
+    parse_lines: Callable[[type[Event]], ParseLines] | None = None
+    """Many at once, where the format has a way that is faster."""
 
 
 def event_class(fields: Iterable[str], value_type: Any = Any) -> type[Event]:

@@ -9,12 +9,13 @@ how deep the interpreter's stack happens to be.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Annotated, Any
 
 import msgspec
 
-from penstock.operators.decode import Event, Format, Parse, event_class, not_utf8
+from penstock.operators.decode import Event, Format, Parse, ParseLines, event_class, not_utf8
 from penstock.operators.record import DeadLetter
 
 NESTING_MAX = 200
@@ -25,7 +26,7 @@ _BESIDES_BRACKETS = bytes(set(range(256)) - set(_STEP))
 
 
 def build() -> Format:
-    return Format(parse=_parser, shown=None)
+    return Format(parse=_parser, shown=None, parse_lines=_lines_parser)
 
 
 def _usual(levels: int) -> Any:
@@ -59,6 +60,29 @@ def _parser(events: type[Event]) -> Parse:
         return _too_deep() if len(value) > 2 * NESTING_MAX and _nesting(value) > NESTING_MAX else event
 
     return parse
+
+
+def _lines_parser(events: type[Event]) -> ParseLines:
+    decode = msgspec.json.Decoder(event_class(events.__struct_encode_fields__, _usual(levels=5))).decode_lines
+
+    def parse_lines(values: Sequence[bytes]) -> list[Event] | None:
+        """In no document `}`, a line feed and `{` follow each other: where every line feed stands so, every value is whole."""
+        block, between = b"\n".join(values), len(values) - 1
+        if block.count(b"\n") != between or block.count(b"}\n{") != between or any(map(_may_be_deep, values)):
+            return None
+        try:
+            if not block.isascii():
+                str(block, "utf-8")
+            found = decode(block)
+        except (UnicodeDecodeError, msgspec.DecodeError, OverflowError, RecursionError):
+            return None
+        return found if len(found) == len(values) else None
+
+    return parse_lines
+
+
+def _may_be_deep(document: bytes) -> bool:
+    return len(document) > 2 * NESTING_MAX and document.count(b"[") + document.count(b"{") > NESTING_MAX
 
 
 def _within_doubles(event: Event) -> Event:
