@@ -76,7 +76,7 @@ def backtest(job: Job, plan: Plan, workers: int, told: Told = lambda read: None)
 def joined(plan: Plan, parts: Sequence[Part]) -> History:
     order = {planned.name: place for place, planned in enumerate(plan.triggers)}
     rows = [row for part in parts for row in part.rows]
-    rows.sort(key=lambda row: (row.at, order[row.trigger], row.key, row.by or "", row.run))
+    rows.sort(key=lambda row: (row.at, order[row.trigger], row.key, row.by or "", *row.cause_order))
     counters = sum((Counter(part.counters) for part in parts), Counter[tuple[str, str]]())
     whole = parts[0]
     keys = sum(part.keys for part in parts)

@@ -6,6 +6,7 @@ it was made of. What is read are lines of the results topic (`penstock tail --js
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,14 @@ class Answers:
 
     def __init__(self) -> None:
         self.by_run: dict[str, Recorded] = {}
-        self.by_place: dict[Place, Recorded] = {}
+        self.by_place: dict[Place, deque[Recorded]] = {}
 
-    def find(self, row: Row) -> Recorded | None:
-        return self.by_run.get(row.run) or self.by_place.get(row.place)
+    def take(self, row: Row) -> Recorded | None:
+        """Of several with one place each is given out once, in order."""
+        found = self.by_run.get(row.run)
+        if found is None and (waiting := self.by_place.get(row.place)):
+            return waiting.popleft()
+        return found
 
 
 def load_answers(path: Path) -> Answers:
@@ -69,15 +74,17 @@ def _add(answers: Answers, record: Mapping[str, Any]) -> None:
     usage = {name: record["usage"][name] for name in Used.__struct_fields__ if name in record["usage"]}
     found = Recorded(record["state"], record["reason"], record["answer"], record["text"], msgspec.convert(usage, Used))
     answers.by_run[record["run"]] = found
-    at = instant(record["at"]) if "at" in record else None
+    began = record.get("at") or (record.get("episode") or {}).get("starts_at")
+    at = None if began is None else instant(began)
     if at is not None:
-        answers.by_place[record["trigger"], record["key"], record["by"], at] = found
+        trigger = record["trigger"] if "trigger" in record else record["triggers"][0]
+        answers.by_place.setdefault((trigger, record["key"], record["by"], at), deque()).append(found)
 
 
 def answered(plan: Plan, rows: Iterable[Row], answers: Answers) -> None:
     """Gives every run that was asked what it was answered then, with the tokens of then at the prices of now."""
     for row in rows:
-        found = answers.find(row) if row.state == ASKED else None
+        found = answers.take(row) if row.state == ASKED else None
         if found is not None:
             _answer(plan, row, found)
 

@@ -49,8 +49,14 @@ class Row(msgspec.Struct, kw_only=True):
 
     @property
     def place(self) -> tuple[str, str, str | None, int]:
-        """What it is known by where its run has another id."""
+        """What it is known by where its run has another id. Of several at one instant the order tells which is which."""
         return self.trigger, self.key, self.by, self.at
+
+    @property
+    def cause_order(self) -> tuple[str, int]:
+        """Records of one input by offset, timers by when they were due."""
+        where, _, number = self.cause.rpartition("@")
+        return where, int(number)
 
     def as_json(self) -> dict[str, Any]:
         resolved = None if self.resolved_at is None else iso_text(self.resolved_at)
