@@ -20,7 +20,7 @@ DecodeLines = Callable[[Sequence[bytes], int], list[Read] | None]
 
 
 def lines_decoder(form: Format, events: type[Event], fields: tuple[str, str], ahead: int) -> DecodeLines | None:
-    """`fields`: the attributes of key and time, which are taken as they are; `ahead` as in the source. None: there is no such way."""
+    """`fields`: the attributes of key and time, which are taken as they are; `ahead` as in the source. None: no such way."""
     if form.parse_lines is None:
         return None
     parse_lines, look = form.parse_lines(events), attrgetter(*fields)

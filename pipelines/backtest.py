@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import msgspec
@@ -23,8 +23,8 @@ import msgspec
 from penstock.operators import error as errors
 from penstock.operators.error import PenstockError, Rejected
 from penstock.operators.plan import Plan
-from penstock.pipelines.backtest_feed import Share
-from penstock.pipelines.backtest_input import Inputs, inputs_of
+from penstock.pipelines.backtest_feed import WHOLE, Share
+from penstock.pipelines.backtest_input import inputs_of
 from penstock.pipelines.backtest_play import Part, play
 from penstock.pipelines.backtest_row import Row
 from penstock.pipelines.backtest_script import load_script
@@ -68,7 +68,7 @@ class History:
 def backtest(job: Job, plan: Plan, workers: int, told: Told = lambda read: None) -> History:
     """`plan` is that of the job's file. `told` hears how many bytes of the recordings were read, in all processes together."""
     if workers == 1:
-        return joined(plan, [_share(job, plan, Share(), told)])
+        return joined(plan, [_share(job, plan, WHOLE, told)])
     with _processes(job, workers, plan.digest) as connections:
         return joined(plan, list(_parts(connections, told)))
 
@@ -107,7 +107,7 @@ def _in_steps(told: Told) -> Told:
 def _processes(job: Job, workers: int, digest: str) -> Iterator[list[Connection]]:
     """They end with the block, whatever happens."""
     context = get_context("spawn")
-    started: list[BaseProcess] = []
+    started: list[SpawnProcess] = []
     connections: list[Connection] = []
     try:
         for index in range(workers):
@@ -137,7 +137,7 @@ def _parts(connections: Sequence[Connection], told: Told) -> Iterable[Part]:
                     told(read)
                 case bytes(data):
                     found[place] = msgspec.msgpack.decode(data, type=Part, strict=False)
-                case (kind, what, where, remedy):
+                case (str(kind), what, where, remedy):
                     raise getattr(errors, kind)(what, where=where, remedy=remedy)
     return [found[place] for place in range(len(connections))]
 

@@ -45,7 +45,11 @@ class Difference:
             "new": [row.as_json() for row in self.new],
             "changed": [
                 {
-                    **{name: value for name, value in one.ours.as_json().items() if name in ("trigger", "key", "by", "at")},
+                    **{
+                        name: value
+                        for name, value in one.ours.as_json().items()
+                        if name in ("trigger", "key", "by", "at")
+                    },
                     "fields": {name: {"present": pair[0], "candidate": pair[1]} for name, pair in one.fields.items()},
                 }
                 for one in self.changed

@@ -45,10 +45,13 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
 
 
 class Share(NamedTuple):
-    """The keys whose hash falls to `index` of `of`. The first one has what belongs to no key, too."""
+    """The keys whose hash falls to `place` of `of`. The first one has what belongs to no key, too."""
 
-    index: int = 0
+    place: int = 0
     of: int = 1
+
+
+WHOLE = Share()
 
 
 def shared_plan(plan: Plan) -> Plan:
@@ -101,7 +104,7 @@ class Reader:
         values, timestamp, first = block.values, block.timestamp, self._offset
         self._offset += len(values)
         reads = self._reads(values, timestamp, first)
-        if self._share.index == 0 and (times := [read[1] for read in reads if type(read) is not DeadLetter]):
+        if self._share.place == 0 and (times := [read[1] for read in reads if type(read) is not DeadLetter]):
             self.span.add(times)
         if self._share.of == 1:
             topic = self._source.topic
@@ -145,7 +148,7 @@ class Reader:
             yield _mark(topic, first + len(values) - 1, timestamp, highest)
 
     def _owned(self, reads: Sequence[Read | DeadLetter]) -> list[bool]:
-        owners, takes_dead = self._owners, self._share.index == 0
+        owners, takes_dead = self._owners, self._share.place == 0
         return [takes_dead if type(read) is DeadLetter else owners[read[0]] for read in reads]
 
 
@@ -162,5 +165,5 @@ class _Owners(dict[str, bool]):
     def __missing__(self, name: str) -> bool:
         if len(self) >= OWNERS_MAX:
             self.clear()
-        own = self[name] = crc32(name.encode()) % self._share.of == self._share.index
+        own = self[name] = crc32(name.encode()) % self._share.of == self._share.place
         return own

@@ -15,6 +15,7 @@ from penstock.pipelines.backtest import History
 from penstock.pipelines.backtest_against import Changed, Difference
 from penstock.pipelines.backtest_labels import Label
 from penstock.pipelines.backtest_plot import Bar, Lane, bars, timeline
+from penstock.pipelines.backtest_report import shortly
 from penstock.pipelines.backtest_row import Row
 from penstock.pipelines.backtest_style import STYLE
 from penstock.pipelines.backtest_summary import Figures
@@ -58,7 +59,9 @@ def page(
 def _head(figures: Figures) -> str:
     span = "no events" if figures["from"] is None else f"{_time(figures['from'])} to {_time(figures['to'])}"
     definition = figures["definition"].removeprefix("sha256:")[:12]
-    return f"<h1>{escape(figures['pipeline'])}</h1><p class=muted>Backtest · {span} · definition {escape(definition)}</p>"
+    return (
+        f"<h1>{escape(figures['pipeline'])}</h1><p class=muted>Backtest · {span} · definition {escape(definition)}</p>"
+    )
 
 
 def _tiles(figures: Figures) -> str:
@@ -89,8 +92,8 @@ def _timeline(
         return ""
     lanes = []
     for name in names:
-        for suffix, side in zip(("", " (candidate)"), histories, strict=False):
-            lanes.append(Lane(name + suffix, [row.at for row in side.rows if row.trigger == name], colours[name]))
+        for said, side in zip((name, "candidate"), histories, strict=False):
+            lanes.append(Lane(said, [row.at for row in side.rows if row.trigger == name], colours[name]))
     plot = timeline(history.minutes, (history.first, history.last), lanes, labels[:LABELS_MAX])
     note = "<p class=muted><i class=label></i> labels</p>" if labels else ""
     return _section("Timeline", plot + note)
@@ -116,7 +119,7 @@ def _firings_told(one: Mapping[str, Any]) -> str:
 
 def _score(name: str, score: Mapping[str, Any]) -> list[str]:
     delay, false = score["delay_seconds"]["median"], score["false_alarms_per_day"]
-    told = ("·" if delay is None else f"{delay:,.0f} s", "·" if false is None else f"{false:.3g}")
+    told = ("·" if delay is None else shortly(delay), "·" if false is None else f"{false:.3g}")
     return [name, _percent(score["precision"]), _percent(score["recall"]), *told]
 
 
@@ -157,8 +160,10 @@ def _difference(difference: Difference, candidate: Figures) -> str:
     for title, only in (("Only the present file fires", difference.gone), ("Only the candidate fires", difference.new)):
         inside.append(_listed(title, head, [_cells(row) for row in only[:ROWS_MAX]], len(only)))
     changed = [_changed(one) for one in difference.changed[:ROWS_MAX]]
-    head = ("time", "trigger", "key", "field", "present", "candidate")
-    inside.append(_listed("Decided differently", head, [line for lines in changed for line in lines], len(difference.changed)))
+    columns = ("time", "trigger", "key", "field", "present", "candidate")
+    inside.append(
+        _listed("Decided differently", columns, [line for lines in changed for line in lines], len(difference.changed))
+    )
     return _section("What the candidate would change", "".join(inside))
 
 
@@ -174,7 +179,13 @@ def _firings(rows: Sequence[Row]) -> str:
 
 def _cells(row: Row) -> list[str]:
     answer = row.reason or row.text or ("" if row.answer is None else _json(row.answer))
-    return [_time(row.as_json()["at"]), row.trigger, _key(row), _json(row.values) if row.values else "", answer]
+    return [_time(row.as_json()["at"]), row.trigger, _key(row), _values(row.values), answer]
+
+
+def _values(values: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name}: {value:.6g}" if isinstance(value, float) else f"{name}: {value}" for name, value in values.items()
+    )
 
 
 def _key(row: Row) -> str:
@@ -185,7 +196,9 @@ def _listed(title: str, head: Sequence[str], cells: Sequence[Sequence[str]], cou
     if not cells:
         return ""
     heading = f"<h3>{escape(title)}</h3>" if title else ""
-    more = f"<p class=muted>the first {ROWS_MAX:,} of {count:,}; all are in firings.jsonl</p>" if count > ROWS_MAX else ""
+    more = (
+        f"<p class=muted>the first {ROWS_MAX:,} of {count:,}; all are in firings.jsonl</p>" if count > ROWS_MAX else ""
+    )
     return heading + _table(head, cells) + more
 
 

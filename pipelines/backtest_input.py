@@ -84,7 +84,9 @@ def _recordings(source: Source, path: Path) -> Iterator[Recording]:
         files = sorted(file for file in path.iterdir() if _is_recording(file))
         if not files:
             wanted = ", ".join(sorted(RECORDINGS))
-            raise Rejected("holds no recording", where=str(path), remedy=f"what is read ends in {wanted}, or .gz behind it")
+            raise Rejected(
+                "holds no recording", where=str(path), remedy=f"what is read ends in {wanted}, or .gz behind it"
+            )
     for file in files:
         yield Recording(file, recorded_at(source, file), file.stat().st_size)
 
@@ -108,7 +110,9 @@ def _blocks(recording: Recording, file: IO[bytes], place: IO[bytes]) -> Iterator
         lines = (rest + more).split(b"\n")
         rest = lines.pop() if more else b""
         if len(rest) > LINE_BYTES_MAX:
-            raise Rejected("has a line of more than 64 MiB", where=str(recording.path), remedy="a recording has one event per line")
+            raise Rejected(
+                "has a line of more than 64 MiB", where=str(recording.path), remedy="a recording has one event per line"
+            )
         values = _values(lines)
         if is_first and values:
             is_first = False

@@ -1,4 +1,4 @@
-"""Labels: the stretches of time in which something was wrong. How many of them the firings meet, how soon, and what else they meet.
+"""Labels: the stretches of time in which something was wrong. How many of them firings meet, how soon, and what else.
 
     label          ├──────────┤                     ├─────┤
     firings   ●          ● ●                                  ●
@@ -24,7 +24,7 @@ from penstock.pipelines.backtest_row import Row
 from penstock.pipelines.recording import recorded_lines
 
 DAY_MS = 86_400_000
-REMEDY = 'write a line {"key": "web-1", "from": "2026-11-20T09:00:00Z", "to": …} per label (key may be left out), or NAB\'s windows'
+REMEDY = 'write a line {"key": "web-1", "from": "2026-11-20T09:00:00Z", "to": …} per label (`key` is optional), or NAB\'s windows'
 
 
 class Label(NamedTuple):
@@ -37,7 +37,7 @@ class Label(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How firings and labels meet. Shares are None where there is nothing to divide by; delays in ms, of the labels that were met."""
+    """How firings and labels meet. Shares are None where there is nothing to divide by; delays in ms, of labels that were met."""
 
     labels: int
     met: int
@@ -114,7 +114,8 @@ def _nab(path: Path, windows: Mapping[str, Any], series: str | None) -> list[Lab
     if len(names) != 1:
         some = ", ".join(list(windows)[:5])
         raise Misused(
-            f"{path} has labels of {len(names)} series" + ("" if series is None else f" with {series!r} in their names"),
+            f"{path} has labels of {len(names)} series"
+            + ("" if series is None else f" with {series!r} in their names"),
             where="--series",
             remedy=f"name one of them, such as: {some}",
         )

@@ -1,7 +1,7 @@
 """One share of a backtest: a task, fed as fast as it goes. The same core as `penstock run`; no broker, no clock.
 
-    blocks ─▶ Reader ─▶ task.feed ─▶ Ask ─▶ answered at once ─▶ task.feed ─▶ …
-                            └─▶ cut: results ─▶ rows
+blocks ─▶ Reader ─▶ task.feed ─▶ Ask ─▶ answered at once ─▶ task.feed ─▶ …
+                        └─▶ cut: results ─▶ rows
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from penstock.operators.agent_plan import AgentPlan, EndpointPlan
 from penstock.operators.event import Answered, Arrived, Ask, CallLost, Effect, Ended, Event, Progress, Ticked
 from penstock.operators.plan import Plan
 from penstock.operators.task import Task
-from penstock.pipelines.backtest_feed import Reader, Recorded, Share, shared_plan
+from penstock.pipelines.backtest_feed import WHOLE, Reader, Recorded, Share, shared_plan
 from penstock.pipelines.backtest_input import Block, Inputs, blocks
 from penstock.pipelines.backtest_row import ASKED, Row, Used, row_of, time_of
 from penstock.pipelines.backtest_tokens import TokenEstimate
@@ -29,7 +29,9 @@ Script = Callable[[Ask], str]
 """The answer to a question, which follows from the question alone. Raises Unsupported where there is none."""
 
 
-TOLD = frozenset({"events", "ignored", "late", "late_for_trigger", "duplicate", "dead", "suppressed", "expression_errors"})
+TOLD = frozenset(
+    {"events", "ignored", "late", "late_for_trigger", "duplicate", "dead", "suppressed", "expression_errors"}
+)
 """Counters that a backtest passes on; the others are about outcomes, or in its rows."""
 
 
@@ -50,7 +52,7 @@ class Part(msgspec.Struct):
 def play(
     plan: Plan,
     inputs: Inputs,
-    share: Share = Share(),
+    share: Share = WHOLE,
     script: Script | None = None,
     *,
     hold: bool = False,
@@ -147,7 +149,9 @@ class _Player:
 
     def part(self) -> Part:
         self._take()
-        counters = Counter({name: count for name, count in self._task.counters.items() if name[0] in TOLD})
+        counters = Counter(
+            {(name[0], name[-1]): count for name, count in self._task.counters.items() if name[0] in TOLD}
+        )
         for source in self._plan.sources:
             marks = self._readers[source.topic].marks
             counters["events", source.name] -= marks

@@ -73,7 +73,9 @@ def timeline(minutes: Mapping[int, int], span: tuple[int, int], lanes: Sequence[
 def _labels(scale: _Scale, labels: Iterable[Label], height: float) -> Iterable[str]:
     for label in labels:
         x, end = scale.x(label.first), scale.x(label.last)
-        told = f"label{'' if label.key is None else f' of {label.key}'}: {_minute(label.first)} to {_minute(label.last)}"
+        told = (
+            f"label{'' if label.key is None else f' of {label.key}'}: {_minute(label.first)} to {_minute(label.last)}"
+        )
         yield _rect("label", x, 4, max(end - x, 1.5), height - 4, told)
 
 

@@ -17,8 +17,10 @@ TOLD = 12
 """So many firings of each kind of a difference are printed; `--out` has them all."""
 
 
-def report(console: Console, figures: Figures) -> None:
-    """`figures` as `summary` makes them."""
+def report(console: Console, figures: Figures, name: str | None = None) -> None:
+    """`figures` as `summary` makes them; `name` of the file, where there are two."""
+    if name is not None:
+        console.rule(f"[bold]{escape(name)}", align="left")
     events = sum(figures["events"].values())
     span = "" if figures["from"] is None else f", {_short(figures['from'])} to {_short(figures['to'])}"
     console.print(f"[bold]{escape(figures['pipeline'])}[/]: {events:,} events of {figures['keys']:,} keys{span}")
@@ -63,7 +65,7 @@ def _scores(score: Mapping[str, Any] | None) -> list[str]:
     if score is None:
         return []
     delay = score["delay_seconds"]["median"]
-    told = "·" if delay is None else _duration(delay)
+    told = "·" if delay is None else shortly(delay)
     return [_percent(score["precision"]), _percent(score["recall"]), told, _number(score["false_alarms_per_day"])]
 
 
@@ -126,7 +128,8 @@ def _cost(cost: float | None, about: str) -> str:
     return "unknown" if cost is None else f"{about}{cost:.4g}"
 
 
-def _duration(seconds: float) -> str:
+def shortly(seconds: float) -> str:
+    """`17.6h`: a duration in its largest unit."""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= size:
             return f"{seconds / size:.1f}{unit}"

@@ -15,7 +15,7 @@ main { max-width: 1080px; margin: 0 auto; padding: 28px 20px 60px }
 h1 { margin: 0; font-size: 26px } h2 { margin: 0 0 12px; font-size: 17px } h3 { margin: 18px 0 6px; font-size: 14px }
 .muted { color: var(--muted); margin: 6px 0; font-size: 13px }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 18px 20px; margin-top: 16px }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(110px, 1fr)); gap: 14px }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(128px, 1fr)); gap: 14px }
 .tiles b { display: block; font-size: 21px; font-weight: 600; white-space: nowrap }
 .tiles span { color: var(--muted); font-size: 13px }
 svg { display: block; width: 100%; height: auto; overflow: visible; font: 13px system-ui, sans-serif }
@@ -31,7 +31,8 @@ i { display: inline-block; width: 11px; height: 11px; border-radius: 2px; vertic
 .wide { overflow-x: auto; margin-top: 10px }
 table { border-collapse: collapse; width: 100%; font-size: 13px }
 th { text-align: left; color: var(--muted); font-weight: 500 }
-th, td { padding: 5px 14px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere }
+th, td { padding: 5px 14px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: break-word }
+td { max-width: 380px }
 td:first-child { white-space: nowrap }
 @media print { body { background: none } section { break-inside: avoid } }
 """

@@ -19,7 +19,9 @@ TOKENS = ("input_tokens", "cached_input_tokens", "output_tokens")
 def summary(plan: Plan, history: History, labels: Sequence[Label] | None) -> Figures:
     """One object for machines; what is printed and drawn is made of it."""
     days = days_of(history)
-    by_trigger = {planned.name: [row for row in history.rows if row.trigger == planned.name] for planned in plan.triggers}
+    by_trigger = {
+        planned.name: [row for row in history.rows if row.trigger == planned.name] for planned in plan.triggers
+    }
     figures: Figures = {
         "pipeline": plan.name,
         "definition": plan.digest,

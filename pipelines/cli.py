@@ -1,5 +1,5 @@
-"""The command line. Every command is one function here (that of `backtest` in `cli_backtest.py`), which says what it takes, and one
-module `command_*.py` with the work.
+"""The command line. Every command is one function here (that of `backtest` in `cli_backtest.py`), which says what it
+takes, and one module `command_*.py` with the work.
 
 Modules are imported when their command runs: `penstock --help` has to be there at once.
 
@@ -112,7 +112,9 @@ def play_scenarios(
     play_scenarios(PlayOptions(files or (), loading, name=name, json=json, junit=junit, watch=watch))
 
 
-app.command(epilog="Example: penstock backtest pipeline.yaml --input recording.jsonl --against candidate.yaml")(backtest)
+app.command(epilog="Example: penstock backtest pipeline.yaml --input recording.jsonl --against candidate.yaml")(
+    backtest
+)
 
 
 @app.command(epilog="Example: penstock run pipeline.yaml --listen :9464")

@@ -1,8 +1,8 @@
 """`penstock backtest`: a file over recordings. What would have fired, how often, at what price; what a candidate would change.
 
-    file, recordings ─▶ History ─┬─▶ table or --json
-    candidate ───────▶ History ─┴─▶ difference ─▶ --fail-on changed
-                                 └─▶ --out: firings.jsonl, summary.json, report.html
+file, recordings ─▶ History ─┬─▶ table or --json
+candidate ───────▶ History ─┴─▶ difference ─▶ --fail-on changed
+                             └─▶ --out: firings.jsonl, summary.json, report.html
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def run_backtest(options: BacktestOptions) -> None:
 
 def _check(options: BacktestOptions) -> None:
     if options.answers not in ANSWERS:
-        raise Misused(f"there are no answers {options.answers!r}", where="--answers", remedy="write none, scripted or recorded")
+        raise Misused(
+            f"there are no answers {options.answers!r}", where="--answers", remedy="write none, scripted or recorded"
+        )
     if options.end not in ENDS:
         raise Misused(f"{options.end!r} is no end", where="--end", remedy="write fire or hold")
     if options.fail_on not in (None, CHANGED):
@@ -105,7 +107,9 @@ class _Sides:
     def __init__(self, options: BacktestOptions, plans: Sequence[Plan]) -> None:
         self._options, self._plans = options, plans
         self._sizes = [_bytes(plan, options.inputs) for plan in plans]
-        self.labels: list[Label] | None = None if options.labels is None else load_labels(options.labels, options.series)
+        self.labels: list[Label] | None = (
+            None if options.labels is None else load_labels(options.labels, options.series)
+        )
         self._answers: Answers | None = None if options.recorded is None else load_answers(options.recorded)
         if options.script is not None:
             load_script(options.script)
@@ -133,7 +137,9 @@ class _Sides:
     def _progress(self) -> Progress:
         columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
         console = screen(stderr=True, quiet=self._options.json)
-        return Progress(*columns, console=console, transient=True, disable=self._options.json or not console.is_terminal)
+        return Progress(
+            *columns, console=console, transient=True, disable=self._options.json or not console.is_terminal
+        )
 
 
 def _bytes(plan: Plan, options: Sequence[str]) -> int:
@@ -145,8 +151,9 @@ def _tell(options: BacktestOptions, figures: Sequence[Figures], difference: Diff
         typer.echo(orjson.dumps(_object(figures, difference)).decode())
         return
     console = screen()
-    for side in figures:
-        report(console, side)
+    names = [options.file.name, str(options.against)] if difference is not None else [None]
+    for name, side in zip(names, figures, strict=True):
+        report(console, side, name)
     if difference is not None:
         report_difference(console, difference, (options.file.name, str(options.against)))
     if options.out is not None:
@@ -175,7 +182,9 @@ def _write(
         (folder / "summary.json").write_bytes(whole + b"\n")
         (folder / "report.html").write_text(page(histories, figures, difference, labels), encoding="utf-8")
     except OSError as error:
-        raise Rejected(f"cannot be written: {error.strerror}", where=str(error.filename or folder), remedy="check --out") from error
+        raise Rejected(
+            f"cannot be written: {error.strerror}", where=str(error.filename or folder), remedy="check --out"
+        ) from error
 
 
 def _lines(rows: Iterable[Row]) -> bytes:

@@ -42,7 +42,7 @@ def recorded_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """What the file says, and the file itself, whose position tells how much of it was read. Raises Rejected, while reading too."""
+    """What the file says, and the file itself, whose position tells how much was read. Raises Rejected, while reading too."""
     try:
         with path.open("rb") as file:
             yield (cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file), file
