@@ -96,17 +96,17 @@ def _is_recording(file: Path) -> bool:
     return file.is_file() and name.suffix in RECORDINGS
 
 
-def blocks(recordings: Sequence[Recording]) -> Iterator[Block]:
+def blocks(recordings: Sequence[Recording], size: int = BLOCK_BYTES) -> Iterator[Block]:
     """All lines of a source, in order. Raises Rejected where a file cannot be read."""
     for recording in recordings:
         with opened(recording.path) as (file, place):
-            yield from _blocks(recording, file, place)
+            yield from _blocks(recording, file, place, size)
 
 
-def _blocks(recording: Recording, file: IO[bytes], place: IO[bytes]) -> Iterator[Block]:
+def _blocks(recording: Recording, file: IO[bytes], place: IO[bytes], size: int) -> Iterator[Block]:
     rest, before, is_first = b"", 0, True
     while True:
-        more = file.read(BLOCK_BYTES)
+        more = file.read(size)
         lines = (rest + more).split(b"\n")
         rest = lines.pop() if more else b""
         if len(rest) > LINE_BYTES_MAX:

@@ -18,7 +18,7 @@ from penstock.operators.event import Answered, Arrived, Ask, CallLost, Effect, E
 from penstock.operators.plan import Plan
 from penstock.operators.task import Task
 from penstock.pipelines.backtest_feed import WHOLE, Reader, Recorded, Share, shared_plan
-from penstock.pipelines.backtest_input import Block, Inputs, blocks
+from penstock.pipelines.backtest_input import BLOCK_BYTES, Block, Inputs, blocks
 from penstock.pipelines.backtest_row import ASKED, Row, Used, row_of, time_of
 from penstock.pipelines.backtest_tokens import TokenEstimate
 
@@ -56,11 +56,12 @@ def play(
     script: Script | None = None,
     *,
     hold: bool = False,
+    block_bytes: int = BLOCK_BYTES,
     told: Callable[[int], None] = lambda read: None,
 ) -> Part:
-    """`hold`: leave out what only the end of the recording makes happen. `told` hears how many bytes were read since."""
+    """`hold`: leave out what only the end of the recording makes happen. On `block_bytes` nothing depends. `told` hears how many bytes were read since."""
     player = _Player(plan, share, script, told)
-    player.feed_all({source.topic: blocks(inputs.get(source.name, ())) for source in plan.sources})
+    player.feed_all({source.topic: blocks(inputs.get(source.name, ()), block_bytes) for source in plan.sources})
     if not hold:
         player.feed(Ended(0))
     return player.part()

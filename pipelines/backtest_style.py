@@ -15,8 +15,8 @@ main { max-width: 1080px; margin: 0 auto; padding: 28px 20px 60px }
 h1 { margin: 0; font-size: 26px } h2 { margin: 0 0 12px; font-size: 17px } h3 { margin: 18px 0 6px; font-size: 14px }
 .muted { color: var(--muted); margin: 6px 0; font-size: 13px }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 18px 20px; margin-top: 16px }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(128px, 1fr)); gap: 14px }
-.tiles b { display: block; font-size: 21px; font-weight: 600; white-space: nowrap }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(108px, 1fr)); gap: 14px 10px }
+.tiles b { display: block; font-size: 19px; font-weight: 600; white-space: nowrap }
 .tiles span { color: var(--muted); font-size: 13px }
 svg { display: block; width: 100%; height: auto; overflow: visible; font: 13px system-ui, sans-serif }
 svg .name { fill: var(--ink) } svg .value { fill: var(--ink) } svg .note { fill: var(--muted); font-size: 12px }

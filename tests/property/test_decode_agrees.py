@@ -37,6 +37,9 @@ json_texts = st.builds(
 
 SAVE = msgspec.msgpack.Encoder().encode
 DECODE_JSON = decode_json.build().parse(event_class(FIELDS))
+parse_lines = decode_json.build().parse_lines
+assert parse_lines is not None, "JSON has a way to read many at once"
+DECODE_LINES = parse_lines(event_class(FIELDS))
 
 
 @given(document=json_texts)
@@ -117,3 +120,16 @@ def test_a_layout_without_a_year_finds_the_year_of_a_record_near_by(moment: date
     text = f"{MONTHS[moment.month - 1]} {moment.day:>2} {moment:%H:%M:%S}"
     read = time_reader(TimeSettings(at="event.t", layout="%b %d %H:%M:%S"))
     assert read(text, time + distance * 1_000) == time
+
+
+rough = json_texts | st.sampled_from(
+    [b"", b"{", b"{}", b"{}{}", b'{"a":\n1}', b"[" * 300, b'{"a":' * 250, b"\xff", b'{"x": 1e999}', b'{"a": 1e999}', b"{} "]
+) | st.integers(0, 2**70).map(lambda number: b'{"a": %d}' % number)  # fmt: skip
+
+
+@given(documents=st.lists(rough, min_size=1, max_size=5) | st.lists(json_texts, min_size=1, max_size=5))
+def test_many_documents_at_once_are_what_each_is_by_itself_or_are_left_to_be_looked_at(documents: list[bytes]) -> None:
+    events = DECODE_LINES(documents)
+    if events is not None:
+        singly = [DECODE_JSON(document) for document in documents]
+        assert [msgspec.structs.asdict(event) for event in events] == [msgspec.structs.asdict(event) for event in singly]
