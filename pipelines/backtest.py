@@ -26,7 +26,7 @@ from penstock.operators.plan import Plan
 from penstock.pipelines.backtest_feed import WHOLE, Share
 from penstock.pipelines.backtest_input import inputs_of
 from penstock.pipelines.backtest_play import Part, play
-from penstock.pipelines.backtest_row import Row
+from penstock.pipelines.backtest_row import SKIPPED, Row
 from penstock.pipelines.backtest_script import load_script
 from penstock.pipelines.collector import spare_collector
 from penstock.pipelines.compile import compile_pipeline
@@ -63,6 +63,11 @@ class History:
     first: int | None
     last: int | None
     wall_seconds: float = field(default=0.0)
+
+    @property
+    def firings(self) -> list[Row]:
+        """Without what was held back by a record that says so: that did not fire."""
+        return [row for row in self.rows if row.state != SKIPPED]
 
 
 def backtest(job: Job, plan: Plan, workers: int, told: Told = lambda read: None) -> History:

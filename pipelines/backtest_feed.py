@@ -54,16 +54,18 @@ class Share(NamedTuple):
 WHOLE = Share()
 
 
-def shared_plan(plan: Plan) -> Plan:
-    """The same pipeline, whose records are decoded before they come. A mark moves time, and is no event.
+def shared_plan(plan: Plan, share: Share) -> Plan:
+    """The same pipeline, whose records are decoded before they come. A mark moves time, and is no event; where nothing is shared
+    there is none.
 
     `idle` counts processing time, of which a recording has none: an input is silent when it is over, and only then.
     """
-    return replace(plan, sources=tuple(_decoded(source) for source in plan.sources))
+    return replace(plan, sources=tuple(_decoded(source, share) for source in plan.sources))
 
 
-def _decoded(source: Source) -> Source:
-    return replace(source, decode=attrgetter("read"), ignores=_ignores(source.ignores), idle=0)
+def _decoded(source: Source, share: Share) -> Source:
+    ignores = source.ignores if share == WHOLE else _ignores(source.ignores)
+    return replace(source, decode=attrgetter("read"), ignores=ignores, idle=0)
 
 
 def _ignores(ignores: Holds | None) -> Holds:

@@ -93,7 +93,7 @@ def _timeline(
     lanes = []
     for name in names:
         for said, side in zip((name, "candidate"), histories, strict=False):
-            lanes.append(Lane(said, [row.at for row in side.rows if row.trigger == name], colours[name]))
+            lanes.append(Lane(said, [row.at for row in side.firings if row.trigger == name], colours[name]))
     plot = timeline(history.minutes, (history.first, history.last), lanes, labels[:LABELS_MAX])
     note = "<p class=muted><i class=label></i> labels</p>" if labels else ""
     return _section("Timeline", plot + note)

@@ -59,7 +59,10 @@ def play(
     block_bytes: int = BLOCK_BYTES,
     told: Callable[[int], None] = lambda read: None,
 ) -> Part:
-    """`hold`: leave out what only the end of the recording makes happen. On `block_bytes` nothing depends. `told` hears how many bytes were read since."""
+    """`hold`: leave out what only the end of the recording makes happen. `told` hears how many bytes were read since.
+
+    Nothing depends on `block_bytes`.
+    """
     player = _Player(plan, share, script, told)
     player.feed_all({source.topic: blocks(inputs.get(source.name, ()), block_bytes) for source in plan.sources})
     if not hold:
@@ -70,7 +73,7 @@ def play(
 class _Player:
     def __init__(self, plan: Plan, share: Share, script: Script | None, told: Callable[[int], None]) -> None:
         self._plan, self._script, self._told = plan, script, told
-        self._task = Task(shared_plan(plan), 0)
+        self._task = Task(shared_plan(plan, share), 0)
         self._readers = {source.topic: Reader(source, share, alone=len(plan.sources) == 1) for source in plan.sources}
         self._rows: dict[str, Row] = {}
         self._asked: dict[str, Used] = {}

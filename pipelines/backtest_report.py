@@ -74,8 +74,8 @@ def _agents(figures: Figures) -> Table:
     for name, agent in figures["agents"].items():
         about = "~" if agent["estimated"] else ""
         tokens = [f"{about}{agent[what]:,}" for what in ("input_tokens", "cached_input_tokens", "output_tokens")]
-        cost, days = agent["cost"], figures["days"]
-        per_day = "·" if cost is None or not days else f"{about}{cost / days:.4g}"
+        cost, daily = agent["cost"], agent["per_day"]["cost"]
+        per_day = "·" if daily is None else f"{about}{daily:.4g}"
         table.add_row(escape(name), f"{agent['runs']:,}", *tokens, _cost(cost, about), per_day)
     return table
 

@@ -10,6 +10,7 @@ import msgspec
 from penstock.operators.instant import iso_text
 from penstock.operators.timestamp import instant
 
+SKIPPED = "skipped"
 ASKED = "asked"
 """The state of a run that nothing answered: what a model would have said is not known."""
 

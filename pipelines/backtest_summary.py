@@ -10,7 +10,7 @@ from penstock.operators.instant import iso_text
 from penstock.operators.plan import Plan
 from penstock.pipelines.backtest import History
 from penstock.pipelines.backtest_labels import DAY_MS, Label, scored
-from penstock.pipelines.backtest_row import Row
+from penstock.pipelines.backtest_row import SKIPPED, Row
 
 Figures = dict[str, Any]
 TOKENS = ("input_tokens", "cached_input_tokens", "output_tokens")
@@ -19,9 +19,8 @@ TOKENS = ("input_tokens", "cached_input_tokens", "output_tokens")
 def summary(plan: Plan, history: History, labels: Sequence[Label] | None) -> Figures:
     """One object for machines; what is printed and drawn is made of it."""
     days = days_of(history)
-    by_trigger = {
-        planned.name: [row for row in history.rows if row.trigger == planned.name] for planned in plan.triggers
-    }
+    fired = history.firings
+    by_trigger = {planned.name: [row for row in fired if row.trigger == planned.name] for planned in plan.triggers}
     figures: Figures = {
         "pipeline": plan.name,
         "definition": plan.digest,
@@ -33,15 +32,15 @@ def summary(plan: Plan, history: History, labels: Sequence[Label] | None) -> Fig
         "late": _counted(history, "late"),
         "ignored": _counted(history, "ignored"),
         "dead": {what[1]: count for what, count in sorted(history.counters.items()) if what[0] == "dead"},
-        "firings": len(history.rows),
+        "firings": len(fired),
         "triggers": {name: _of_trigger(name, rows, history, days, labels) for name, rows in by_trigger.items()},
-        "agents": {name: _of_agent([row for row in history.rows if row.agent == name], days) for name in plan.agents},
-        "cost": _cost(history.rows),
+        "agents": {name: _of_agent([row for row in fired if row.agent == name], days) for name in plan.agents},
+        "cost": _cost(fired),
         "estimated": any(row.usage.estimated for row in history.rows),
         "seconds": round(history.wall_seconds, 3),
     }
     if labels is not None:
-        figures["labels"] = scored(history.rows, labels, days).as_json()
+        figures["labels"] = scored(fired, labels, days).as_json()
     return figures
 
 
@@ -62,6 +61,7 @@ def _of_trigger(
     figures: Figures = {
         "firings": len(rows),
         "resolved": sum(row.resolved_at is not None for row in rows),
+        "skipped": sum(row.trigger == name and row.state == SKIPPED for row in history.rows),
         "suppressed": history.counters["suppressed", name],
         "at_end": sum(row.end for row in rows),
         "keys": len({row.key for row in rows}),
@@ -82,7 +82,9 @@ def _of_agent(rows: Sequence[Row], days: float | None) -> Figures:
         "calls": sum(row.usage.calls for row in rows),
         **tokens,
         "cost": _cost(rows),
-        "per_day": {name: _per_day(count, days) for name, count in {"runs": len(rows), **tokens}.items()},
+        "per_day": {
+            name: _per_day(count, days) for name, count in {"runs": len(rows), **tokens, "cost": _cost(rows)}.items()
+        },
         "estimated": any(row.usage.estimated for row in rows),
     }
 
@@ -94,8 +96,8 @@ def _cost(rows: Iterable[Row]) -> float | None:
     return round(sum(known), 9) if len(known) == len(costs) else None
 
 
-def _per_day(count: int, days: float | None) -> float | None:
-    return None if days is None else count / days
+def _per_day(count: float | None, days: float | None) -> float | None:
+    return None if days is None or count is None else count / days
 
 
 def _iso(ms: int | None) -> str | None:

@@ -29,6 +29,7 @@ from penstock.pipelines.backtest_report import report, report_difference
 from penstock.pipelines.backtest_row import Row
 from penstock.pipelines.backtest_script import load_script
 from penstock.pipelines.backtest_summary import Figures, summary
+from penstock.pipelines.collector import spare_collector
 from penstock.pipelines.loading import load, usable
 from penstock.pipelines.show import screen
 
@@ -65,6 +66,7 @@ def run_backtest(options: BacktestOptions) -> None:
     files = [options.file, *([] if options.against is None else [options.against])]
     plans = [_plan(options, file) for file in files]
     sides = _Sides(options, plans)
+    spare_collector()
     histories = sides.play(files)
     figures = [summary(plan, history, sides.labels) for plan, history in zip(plans, histories, strict=True)]
     difference = compared(histories[0].rows, histories[1].rows) if len(histories) > 1 else None

@@ -14,7 +14,17 @@ import traceback
 
 from tests.bench.figure import CannotRun
 
-BENCHES = ("throughput", "safety", "restore", "latency", "call_cost", "prefix_cache", "footprint", "first_run", "backtest")
+BENCHES = (
+    "throughput",
+    "safety",
+    "restore",
+    "latency",
+    "call_cost",
+    "prefix_cache",
+    "footprint",
+    "first_run",
+    "backtest",
+)
 """Each is a module here with `run(quick) -> Figure`."""
 
 

@@ -46,8 +46,18 @@ usual = st.builds(
     st.sampled_from(["a", "b", "c", "é"]), st.integers(0, 60), st.sampled_from([0, 1, 1, 2, 2, 9]),
 )  # fmt: skip
 unusual = st.sampled_from(
-    [b"{", b"[]", b'{"k": 1, "t": 1000000000000}', b'{"k": "a", "t": "1000000001000", "v": 1}', b'{"k": "a"}', b'{"t": 5}']
-    + [b'{"k": "a", "t": 1000000002000, "v": 1}  ', b'{"k":"a","t":1000000003000,"v":1}{"k":"b"}', b"\xff", b'{"k": "b", "t": 9e99}']
+    [
+        b"{",
+        b"[]",
+        b'{"k": 1, "t": 1000000000000}',
+        b'{"k": "a", "t": "1000000001000", "v": 1}',
+        b'{"k": "a"}',
+        b'{"t": 5}',
+        b'{"k": "a", "t": 1000000002000, "v": 1}  ',
+        b'{"k":"a","t":1000000003000,"v":1}{"k":"b"}',
+        b"\xff",
+        b'{"k": "b", "t": 9e99}',
+    ]
 )
 rarely_unusual = st.integers(0, 19).flatmap(lambda n: unusual if n == 0 else usual)
 recordings = st.one_of(st.lists(usual, max_size=60), st.lists(rarely_unusual, max_size=60))
@@ -61,13 +71,17 @@ def fed_one_by_one(plan: Plan, values: Sequence[bytes]) -> list[Any]:
         task.feed(Arrived({"one": [Record("one", 0, offset, TIMESTAMP, None, value)]}, {}, 0))
     task.feed(Ended(0))
     cut = task.cut(seq=1, incarnation=1, owner="", build="", sent={})
-    results = [(orjson.loads(out.value or b""), dict(out.headers)) for out in cut.outputs if out.topic == plan.results.results]
+    results = [
+        (orjson.loads(out.value or b""), dict(out.headers)) for out in cut.outputs if out.topic == plan.results.results
+    ]
     ends = {record["run"]: record["episode"]["ends_at"] for record, _ in results if record["state"] == "resolved"}
     fired = [(record, headers) for record, headers in results if record["state"] != "resolved"]
     return sorted((r["run"], time_of(h["ce_time"].decode()), r["end"], ends.get(r["run"])) for r, h in fired)
 
 
-def backtested(plan: Plan, files: dict[str, Sequence[bytes]], of: int, block_bytes: int, *, hold: bool = False) -> list[Any]:
+def backtested(
+    plan: Plan, files: dict[str, Sequence[bytes]], of: int, block_bytes: int, *, hold: bool = False
+) -> list[Any]:
     with TemporaryDirectory() as folder:
         inputs = {}
         for name, values in files.items():
@@ -78,7 +92,12 @@ def backtested(plan: Plan, files: dict[str, Sequence[bytes]], of: int, block_byt
     history = joined(plan, parts)
     told = [row.as_json() for row in history.rows]
     counters = sorted(history.counters.items())
-    return [[(row["run"], time_of(row["at"]), row["end"], row["resolved_at"]) for row in told], told, counters, history.keys]
+    return [
+        [(row["run"], time_of(row["at"]), row["end"], row["resolved_at"]) for row in told],
+        told,
+        counters,
+        history.keys,
+    ]
 
 
 @settings(max_examples=150, deadline=None)

@@ -132,4 +132,6 @@ def test_many_documents_at_once_are_what_each_is_by_itself_or_are_left_to_be_loo
     events = DECODE_LINES(documents)
     if events is not None:
         singly = [DECODE_JSON(document) for document in documents]
-        assert [msgspec.structs.asdict(event) for event in events] == [msgspec.structs.asdict(event) for event in singly]
+        assert [msgspec.structs.asdict(event) for event in events] == [
+            msgspec.structs.asdict(event) for event in singly
+        ]

@@ -22,7 +22,9 @@ def plan_in(folder: Path, text: str) -> Plan:
 
 
 def values(plan: Plan, *options: str, size: int = 1 << 18) -> list[bytes]:
-    return [value for files in inputs_of(plan, options).values() for block in blocks(files, size) for value in block.values]
+    return [
+        value for files in inputs_of(plan, options).values() for block in blocks(files, size) for value in block.values
+    ]
 
 
 @pytest.mark.parametrize("size", [1, 3, 1 << 18])
@@ -64,7 +66,11 @@ def test_a_path_may_hold_an_equals_sign(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [([], "nothing to read"), (["nope=a.log"], "no source 'nope'.*auth, flow"), (["a.log"], "whose recording is a.log")],
+    [
+        ([], "nothing to read"),
+        (["nope=a.log"], "no source 'nope'.*auth, flow"),
+        (["a.log"], "whose recording is a.log"),
+    ],
 )
 def test_an_input_of_nobody_is_misuse(options: list[str], said: str, tmp_path: Path) -> None:
     with pytest.raises(Misused, match=said):

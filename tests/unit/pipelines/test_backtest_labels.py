@@ -1,8 +1,8 @@
 """Labels: read from lines and from NAB's windows, and met by firings.
 
-        0         10        20        30        40        50
-  label           ├─────────┤                   ├─────────┤
-  firing     5 ●       15 ●  18 ●      30 ●                    55 ●
+      0         10        20        30        40        50
+label           ├─────────┤                   ├─────────┤
+firing     5 ●       15 ●  18 ●      30 ●                    55 ●
 """
 
 from __future__ import annotations
@@ -72,9 +72,19 @@ def test_one_series_of_windows_is_chosen_by_its_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "nonsense", '{"from": 1}', '{"from": 5, "to": 1}', '{"key": 3, "from": 1, "to": 2}', "[[1]]", '{"a": 7}']
-    + ['{"from": "soon", "to": "later"}', '{"from": true, "to": true}', "7"],
+    [
+        "",
+        "nonsense",
+        '{"from": 1}',
+        '{"from": 5, "to": 1}',
+        '{"key": 3, "from": 1, "to": 2}',
+        "[[1]]",
+        '{"a": 7}',
+        '{"from": "soon", "to": "later"}',
+        '{"from": true, "to": true}',
+        "7",
+    ],
 )
 def test_what_is_no_label_is_refused_with_its_place(text: str, tmp_path: Path) -> None:
-    with pytest.raises(Rejected, match="labels.jsonl"):
+    with pytest.raises(Rejected, match=r"labels\.jsonl"):
         load_labels(written(tmp_path, text, "labels.jsonl"), None)

@@ -57,7 +57,9 @@ def test_out_holds_firings_a_summary_and_a_page(files: tuple[Path, Path], tmp_pa
 
 def test_what_stands_in_events_and_files_is_escaped_in_the_page(tmp_path: Path) -> None:
     nasty = "<script>alert(1)</script>"
-    text = RULES.replace('root: {each: event.user == "root"', f'root: {{each: event.user == "root", labels: {{x: "{nasty}"}}')
+    text = RULES.replace(
+        'root: {each: event.user == "root"', f'root: {{each: event.user == "root", labels: {{x: "{nasty}"}}'
+    )
     file = written(tmp_path, text)
     candidate = written(tmp_path, RULES, "candidate.yaml")
     events = recording(tmp_path, [{"host": nasty, "outcome": "ok", "user": "root"}])
@@ -91,10 +93,22 @@ def test_a_candidate_that_fires_otherwise_fails_the_gate(files: tuple[Path, Path
 def test_scripted_answers_of_two_files_are_compared_field_by_field(tmp_path: Path) -> None:
     file = written(tmp_path, ASKING)
     candidate = written(tmp_path, ASKING.replace("well?", "ill?"), "candidate.yaml")
-    script = written(tmp_path, "[{when: 'ill?', answer: {verdict: attack}}, {answer: {verdict: benign}}]", "script.yaml")
+    script = written(
+        tmp_path, "[{when: 'ill?', answer: {verdict: attack}}, {answer: {verdict: benign}}]", "script.yaml"
+    )
     events = recording(tmp_path, EVENTS)
     done = penstock(
-        "backtest", file, "--input", events, "--against", candidate, "--answers", "scripted", "--script", script, "--json"
+        "backtest",
+        file,
+        "--input",
+        events,
+        "--against",
+        candidate,
+        "--answers",
+        "scripted",
+        "--script",
+        script,
+        "--json",
     )
     (changed,) = done.json["difference"]["changed"]
     assert changed["fields"] == {"answer": {"present": {"verdict": "benign"}, "candidate": {"verdict": "attack"}}}
@@ -154,6 +168,8 @@ def test_mistakes_are_named_with_what_to_do(
 
 
 def test_an_empty_recording_is_no_mistake(tmp_path: Path) -> None:
-    done = penstock("backtest", written(tmp_path, RULES), "--input", written(tmp_path, "", "none.jsonl"), "--out", tmp_path / "o")
+    done = penstock(
+        "backtest", written(tmp_path, RULES), "--input", written(tmp_path, "", "none.jsonl"), "--out", tmp_path / "o"
+    )
     assert (done.code, done.err) == (0, "")
     assert "0 events of 0 keys" in done.out
