@@ -57,7 +57,7 @@ def load_answers(path: Path) -> Answers:
     answers = Answers()
     for number, line in recorded_lines(path):
         try:
-            _add(answers, orjson.loads(line))
+            _add(answers, _result(orjson.loads(line)))
         except (orjson.JSONDecodeError, KeyError, TypeError, IndexError, msgspec.ValidationError) as error:
             raise Rejected(
                 f"is no result: {type(error).__name__}: {error}",
@@ -67,15 +67,22 @@ def load_answers(path: Path) -> Answers:
     return answers
 
 
-def _add(answers: Answers, record: Mapping[str, Any]) -> None:
+def _result(said: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The result itself, with the time of its firing: what `tail` prints has it among the headers. None for a tombstone."""
+    if "headers" not in said:
+        return said
+    value: Mapping[str, Any] | None = said["value"]
+    return None if value is None else {**value, "at": said["headers"].get("ce_time")}
+
+
+def _add(answers: Answers, record: Mapping[str, Any] | None) -> None:
     """Of results only outcomes count: a partial is not one yet, and the end of an episode none of its own."""
-    if record["state"] in ("partial", "resolved", ASKED):
+    if record is None or record["state"] in ("partial", "resolved", ASKED):
         return
     usage = {name: record["usage"][name] for name in Used.__struct_fields__ if name in record["usage"]}
     found = Recorded(record["state"], record["reason"], record["answer"], record["text"], msgspec.convert(usage, Used))
     answers.by_run[record["run"]] = found
-    began = record.get("at") or (record.get("episode") or {}).get("starts_at")
-    at = None if began is None else instant(began)
+    at = instant(record["at"]) if record.get("at") else None
     if at is not None:
         trigger = record["trigger"] if "trigger" in record else record["triggers"][0]
         answers.by_place.setdefault((trigger, record["key"], record["by"], at), deque()).append(found)

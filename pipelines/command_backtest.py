@@ -81,7 +81,9 @@ def run_backtest(options: BacktestOptions) -> None:
 def _check(options: BacktestOptions) -> None:
     if options.answers not in ANSWERS:
         raise Misused(
-            f"there are no answers {options.answers!r}", where="--answers", remedy="write none, scripted or recorded"
+            f"there are no answers {options.answers!r}",
+            where="--answers",
+            remedy="write none, scripted or recorded; live is not there yet",
         )
     if options.end not in ENDS:
         raise Misused(f"{options.end!r} is no end", where="--end", remedy="write fire or hold")

@@ -14,6 +14,7 @@ from tests.virtual_time import BEGINNING_MS
 
 from penstock.connectors.scripted import ScriptedModel
 from penstock.operators.event import ChatRequest
+from penstock.operators.instant import iso_text
 from penstock.pipelines.backtest import Job, backtest
 from penstock.pipelines.backtest_recorded import UNUSABLE, answered, load_answers
 from penstock.pipelines.backtest_row import ASKED, Row
@@ -127,6 +128,19 @@ def test_an_answer_of_another_run_is_found_by_trigger_key_and_time(job: Job, tmp
     answers = load_answers(written(tmp_path, orjson.dumps(told).decode(), "old.jsonl"))
     answered(compile_pipeline(load(job.file, (), (), None)).plan, rows, answers)
     assert first.answer == {"verdict": "benign", "why": "no"}
+
+
+def test_lines_of_tail_are_results_of_another_topic_too(job: Job, tmp_path: Path) -> None:
+    rows = rows_of(job)
+    first = next(row for row in rows if row.agent == "judge")
+    record = orjson.loads(line(run="other", key=first.key, answer={"verdict": "attack", "why": "so"}))
+    told = {"topic": "results", "headers": {"ce_time": iso_text(first.at)}, "value": record}
+    over: dict[str, Any] = {"topic": "latest", "headers": {}, "value": None}
+    lines = b"\n".join(orjson.dumps(each) for each in (told, over)).decode()
+    answered(
+        compile_pipeline(load(job.file, (), (), None)).plan, rows, load_answers(written(tmp_path, lines, "old.jsonl"))
+    )
+    assert first.answer == {"verdict": "attack", "why": "so"}
 
 
 def test_a_recorded_answer_that_the_file_does_not_allow_any_more_is_unusable(job: Job, tmp_path: Path) -> None:
