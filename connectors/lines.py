@@ -46,4 +46,4 @@ def _bare(line: bytes) -> bytes:
 
 def is_header(path: str, line: bytes) -> bool:
     """Whether the first line of this file names columns."""
-    return path.endswith(".csv") and _HEADER.match(line.decode("utf-8", "replace")) is not None
+    return path.removesuffix(".gz").endswith(".csv") and _HEADER.match(line.decode("utf-8", "replace")) is not None

@@ -162,7 +162,7 @@ class Task:
         """Protocol rule 13: what is idle does not hold time back."""
         self._progress = dict(progress)
         for topic, origin in self._origins.items():
-            if topic in progress and not self._holds(topic):
+            if topic in progress and not self.holds(topic):
                 origin.fall_silent(progress[topic])
         self._pass_time(least(self._origins))
 
@@ -278,7 +278,7 @@ class Task:
             )
         self._last_read.clear()
         for topic, position in self._positions.items():
-            if topic in self._progress and not self._holds(topic):
+            if topic in self._progress and not self.holds(topic):
                 offset = max(position.offset, self._progress[topic].position)
                 self._positions[topic] = msgspec.structs.replace(position, offset=offset)
         return dict(self._positions)
@@ -286,7 +286,7 @@ class Task:
     def _generation_of(self, topic: str) -> int:
         return self._positions[topic].generation if topic in self._positions else 0
 
-    def _holds(self, topic: str) -> bool:
+    def holds(self, topic: str) -> bool:
         """Records of this input were handed over and not fed yet."""
         return self._merge is not None and self._merge.holds(topic)
 

@@ -1,4 +1,5 @@
-"""The command line. Every command is one function here, which says what it takes, and one module `command_*.py` with the work.
+"""The command line. Every command is one function here (that of `backtest` in `cli_backtest.py`), which says what it
+takes, and one module `command_*.py` with the work.
 
 Modules are imported when their command runs: `penstock --help` has to be there at once.
 
@@ -15,6 +16,9 @@ from typing import Annotated
 
 import typer
 
+from penstock.pipelines.cli_backtest import backtest
+from penstock.pipelines.cli_options import BrokerUrl, EnvFile, File, Json, Overlays, Sets
+
 app = typer.Typer(
     name="penstock",
     help="Streaming agentic reasoning over event streams: remembers per key, decides when thinking is worth its price.",
@@ -25,22 +29,6 @@ app = typer.Typer(
 )
 topics = typer.Typer(help="The topics of a pipeline.", no_args_is_help=True)
 app.add_typer(topics, name="topics")
-
-File = Annotated[Path, typer.Argument(help="The pipeline's file.", show_default=False)]
-Overlays = Annotated[
-    list[Path] | None, typer.Option("-f", "--overlay", help="A file laid over it; may be repeated.", show_default=False)
-]
-Sets = Annotated[
-    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="One value on top.", show_default=False)
-]
-EnvFile = Annotated[Path | None, typer.Option("--env-file", help="Variables for ${…}, as NAME=value lines.")]
-Json = Annotated[bool, typer.Option("--json", help="For machines.")]
-BrokerUrl = Annotated[
-    str,
-    typer.Option(
-        "--broker", envvar="PENSTOCK_BROKER", help="kafka (as the file says), or sqlite:PATH: topics in one file."
-    ),
-]
 
 
 @app.command(epilog="Example: penstock init watch")
@@ -122,6 +110,11 @@ def play_scenarios(
 
     loading = Options(overlay or (), set_ or (), env_file)
     play_scenarios(PlayOptions(files or (), loading, name=name, json=json, junit=junit, watch=watch))
+
+
+app.command(epilog="Example: penstock backtest pipeline.yaml --input recording.jsonl --against candidate.yaml")(
+    backtest
+)
 
 
 @app.command(epilog="Example: penstock run pipeline.yaml --listen :9464")

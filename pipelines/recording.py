@@ -1,10 +1,15 @@
-"""Recordings: files whose lines are the records that a source would have read."""
+"""Recordings: files whose lines are the records that a source would have read. One that ends in `.gz` is unpacked."""
 
 from __future__ import annotations
 
+import gzip
+import os
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, cast
 
 from penstock.connectors.lines import is_header
 from penstock.operators.decode import Read
@@ -13,6 +18,8 @@ from penstock.operators.record import DeadLetter, Raw, Record
 from penstock.operators.source import Source
 
 MONTH_MS = 30 * 86_400_000
+TAIL_BYTES = 1 << 21
+"""The last record of a file is not longer: one that is could not be decoded."""
 
 
 def recorded_values(path: Path) -> Iterator[bytes]:
@@ -25,14 +32,22 @@ def recorded_values(path: Path) -> Iterator[bytes]:
 
 def recorded_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The same with the number of each line in the file, from 1."""
+    with opened(path) as (file, _):
+        for number, line in enumerate(file, start=1):
+            value = line.rstrip(b"\r\n")
+            if value and not (number == 1 and is_header(path.name, value)):
+                yield number, value
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """What the file says, and the file itself, whose position tells how much was read. Raises Rejected, while reading too."""
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                value = line.rstrip(b"\r\n")
-                if value and not (number == 1 and is_header(path.name, value)):
-                    yield number, value
-    except OSError as error:
-        raise Rejected(f"cannot be read: {error.strerror}", where=str(path), remedy="name a recording") from error
+            yield (cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file), file
+    except (OSError, EOFError, zlib.error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise Rejected(f"cannot be read: {why}", where=str(path), remedy="name a recording") from error
 
 
 def recorded_at(source: Source, path: Path) -> int:
@@ -45,12 +60,20 @@ def recorded_at(source: Source, path: Path) -> int:
         changed_at = int(path.stat().st_mtime * 1000)
     except OSError as error:
         raise Rejected(f"cannot be read: {error.strerror}", where=str(path), remedy="name a recording") from error
-    last = deque(recorded_values(path), maxlen=1)
+    last = _last_line(path)
     for months in range(13):
         timestamp = changed_at - months * MONTH_MS
         if not any(_is_ahead(source.decode(raw)) for raw in as_records(source, iter(last), timestamp)):
             return timestamp
     return changed_at
+
+
+def _last_line(path: Path) -> deque[bytes]:
+    """Empty where there is none. O(TAIL_BYTES), unless the file is packed."""
+    with opened(path) as (text, file):
+        if text is file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+        return deque(filter(None, (line.rstrip(b"\r\n") for line in text)), maxlen=1)
 
 
 def _is_ahead(read: Read | DeadLetter) -> bool:

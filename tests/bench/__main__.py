@@ -14,7 +14,18 @@ import traceback
 
 from tests.bench.figure import CannotRun
 
-BENCHES = ("throughput", "safety", "restore", "latency", "call_cost", "prefix_cache", "footprint", "first_run", "nab")
+BENCHES = (
+    "throughput",
+    "safety",
+    "restore",
+    "latency",
+    "call_cost",
+    "prefix_cache",
+    "footprint",
+    "first_run",
+    "backtest",
+    "nab",
+)
 """Each is a module here with `run(quick) -> Figure`."""
 
 

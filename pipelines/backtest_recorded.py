@@ -1,0 +1,108 @@
+"""Recorded answers: what the runs of a former time were answered, given to the same firings again.
+
+A firing is found by its run id, else by trigger, key, part and time: offsets of a recording are seldom those of the topic that
+it was made of. What is read are lines of the results topic (`penstock tail --json`), or of a former `firings.jsonl`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+
+from penstock.operators.answer import Unusable
+from penstock.operators.error import Rejected
+from penstock.operators.event import Usage
+from penstock.operators.plan import Plan
+from penstock.operators.timestamp import instant
+from penstock.pipelines.backtest_row import ASKED, Row, Used
+from penstock.pipelines.recording import recorded_lines
+
+UNUSABLE = "unusable"
+"""The state of a run whose recorded answer is none by the file's present `answer`."""
+Place = tuple[str, str, str | None, int]
+
+
+class Recorded(msgspec.Struct):
+    """One outcome of a former time."""
+
+    state: str
+    reason: str | None
+    answer: dict[str, Any] | None
+    text: str | None
+    usage: Used
+
+
+class Answers:
+    """Outcomes by run, and by place."""
+
+    def __init__(self) -> None:
+        self.by_run: dict[str, Recorded] = {}
+        self.by_place: dict[Place, deque[Recorded]] = {}
+
+    def take(self, row: Row) -> Recorded | None:
+        """Of several with one place each is given out once, in order."""
+        found = self.by_run.get(row.run)
+        if found is None and (waiting := self.by_place.get(row.place)):
+            return waiting.popleft()
+        return found
+
+
+def load_answers(path: Path) -> Answers:
+    """Raises Rejected where a line is no result."""
+    answers = Answers()
+    for number, line in recorded_lines(path):
+        try:
+            _add(answers, _result(orjson.loads(line)))
+        except (orjson.JSONDecodeError, KeyError, TypeError, IndexError, msgspec.ValidationError) as error:
+            raise Rejected(
+                f"is no result: {type(error).__name__}: {error}",
+                where=f"{path}:{number}",
+                remedy="give --recorded lines of `penstock tail --json`, or the firings.jsonl of a former backtest",
+            ) from error
+    return answers
+
+
+def _result(said: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The result itself, with the time of its firing: what `tail` prints has it among the headers. None for a tombstone."""
+    if "headers" not in said:
+        return said
+    value: Mapping[str, Any] | None = said["value"]
+    return None if value is None else {**value, "at": said["headers"].get("ce_time")}
+
+
+def _add(answers: Answers, record: Mapping[str, Any] | None) -> None:
+    """Of results only outcomes count: a partial is not one yet, and the end of an episode none of its own."""
+    if record is None or record["state"] in ("partial", "resolved", ASKED):
+        return
+    usage = {name: record["usage"][name] for name in Used.__struct_fields__ if name in record["usage"]}
+    found = Recorded(record["state"], record["reason"], record["answer"], record["text"], msgspec.convert(usage, Used))
+    answers.by_run[record["run"]] = found
+    at = instant(record["at"]) if record.get("at") else None
+    if at is not None:
+        trigger = record["trigger"] if "trigger" in record else record["triggers"][0]
+        answers.by_place.setdefault((trigger, record["key"], record["by"], at), deque()).append(found)
+
+
+def answered(plan: Plan, rows: Iterable[Row], answers: Answers) -> None:
+    """Gives every run that was asked what it was answered then, with the tokens of then at the prices of now."""
+    for row in rows:
+        found = answers.take(row) if row.state == ASKED else None
+        if found is not None:
+            _answer(plan, row, found)
+
+
+def _answer(plan: Plan, row: Row, found: Recorded) -> None:
+    row.state, row.reason, row.answer, row.text = found.state, found.reason, found.answer, found.text
+    agent = plan.agents[row.agent or ""]
+    if agent.shape is not None and found.answer is not None:
+        read = agent.shape.parse(orjson.dumps(found.answer).decode(), "stop")
+        if isinstance(read, Unusable):
+            row.state, row.reason = UNUSABLE, read.reason
+    price, used = agent.endpoints[0].price, found.usage
+    usage = Usage(used.input_tokens, used.cached_input_tokens, used.output_tokens)
+    row.usage = msgspec.structs.replace(used, cost=None if price is None else float(price.cost(usage)))

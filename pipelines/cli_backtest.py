@@ -1,0 +1,56 @@
+"""What `penstock backtest` takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from penstock.pipelines.cli_options import EnvFile, File, Overlays, Sets
+
+
+def backtest(
+    file: File,
+    overlay: Overlays = None,
+    set_: Sets = None,
+    env_file: EnvFile = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one object and nothing else.")] = False,
+    input: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[SOURCE=]PATH",
+            help="A recording (jsonl, csv, text; .gz) or a folder of them; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option("-w", "--workers", help="Processes that share the keys.", min=1)] = 1,
+    against: Annotated[
+        Path | None, typer.Option(metavar="CANDIDATE", help="Another file: what would it change?")
+    ] = None,
+    answers: Annotated[
+        str, typer.Option(help="none: count runs; scripted: simulated answers; recorded: those of --recorded.")
+    ] = "none",
+    script: Annotated[Path | None, typer.Option(help="Rules for scripted answers, as of fake-model.")] = None,
+    recorded: Annotated[Path | None, typer.Option(help="Results of a former time, one JSON object a line.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="When something was wrong: lines of {key, from, to}, or NAB's windows.")
+    ] = None,
+    series: Annotated[str | None, typer.Option(help="Which series of NAB's windows.")] = None,
+    end: Annotated[
+        str, typer.Option(help="fire, or hold: leave out what only the end of the recording makes happen.")
+    ] = "fire",
+    fail_on: Annotated[
+        str | None, typer.Option(help="changed: end with 1 if the candidate changes anything.", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write firings.jsonl, summary.json and report.html here.")] = None,
+) -> None:
+    """What a pipeline would have done with recorded events: firings, runs, tokens, cost. Sends and asks nothing."""
+    from penstock.pipelines.command_backtest import BacktestOptions, run_backtest
+
+    options = BacktestOptions(
+        file=file, overlays=overlay or (), sets=set_ or (), env_file=env_file, inputs=input or (), workers=workers,
+        against=against, answers=answers, script=script, recorded=recorded, labels=labels, series=series, end=end,
+        fail_on=fail_on, out=out, json=json,
+    )  # fmt: skip
+    run_backtest(options)

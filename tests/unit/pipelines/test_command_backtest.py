@@ -1,0 +1,175 @@
+"""`penstock backtest`, as people and pipelines of a build call it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from tests.command_line import RULES, failures, penstock, recording, written
+
+EVENTS = [*failures(5), {"host": "db-1", "outcome": "ok", "user": "root"}]
+ASKING = """
+penstock: v1
+name: asking
+sources: {auth: {topic: auth, key: event.host}}
+triggers: {root: {each: event.user == "root"}}
+models: {small: {base_url: "http://127.0.0.1:9/v1", model: tiny, price: {input: 1, output: 1}}}
+agents: {judge: {ask: "Is {{ key }} well?", answer: {verdict: {enum: [attack, benign]}}}}
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    return written(tmp_path, RULES), recording(tmp_path, EVENTS)
+
+
+def test_it_tells_events_firings_and_keys(files: tuple[Path, Path]) -> None:
+    file, events = files
+    done = penstock("backtest", file, "--input", events)
+    assert (done.code, done.err) == (0, "")
+    assert "6 events of 2 keys" in done.out
+    told = penstock("backtest", file, "--input", events, "--json").json
+    assert (told["events"], told["firings"]) == ({"auth": 6}, 2)
+    assert {name: trigger["firings"] for name, trigger in told["triggers"].items()} == {"root": 1, "many": 1}
+
+
+def test_two_processes_tell_the_same(files: tuple[Path, Path]) -> None:
+    file, events = files
+    one, two = (penstock("backtest", file, "--input", events, "--json", "-w", str(count)).json for count in (1, 2))
+    del one["seconds"], two["seconds"]
+    assert one == two
+
+
+def test_out_holds_firings_a_summary_and_a_page(files: tuple[Path, Path], tmp_path: Path) -> None:
+    file, events = files
+    out = tmp_path / "deep" / "out"
+    assert penstock("backtest", file, "--input", events, "--out", out).code == 0
+    firings = [orjson.loads(line) for line in (out / "firings.jsonl").read_bytes().splitlines()]
+    assert sorted(firing["trigger"] for firing in firings) == ["many", "root"]
+    assert orjson.loads((out / "summary.json").read_bytes())["firings"] == 2
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert "http:" not in page
+    assert "https:" not in page
+
+
+def test_what_stands_in_events_and_files_is_escaped_in_the_page(tmp_path: Path) -> None:
+    nasty = "<script>alert(1)</script>"
+    text = RULES.replace(
+        'root: {each: event.user == "root"', f'root: {{each: event.user == "root", labels: {{x: "{nasty}"}}'
+    )
+    file = written(tmp_path, text)
+    candidate = written(tmp_path, RULES, "candidate.yaml")
+    events = recording(tmp_path, [{"host": nasty, "outcome": "ok", "user": "root"}])
+    out = tmp_path / "out"
+    assert penstock("backtest", file, "--input", events, "--against", candidate, "--out", out).code == 0
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert nasty not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+def test_a_candidate_that_changes_nothing_passes_the_gate(files: tuple[Path, Path], tmp_path: Path) -> None:
+    file, events = files
+    same = written(tmp_path, RULES, "same.yaml")
+    done = penstock("backtest", file, "--input", events, "--against", same, "--fail-on", "changed")
+    assert done.code == 0
+    assert "2 firings in both, 0 only in pipeline.yaml" in done.out
+
+
+def test_a_candidate_that_fires_otherwise_fails_the_gate(files: tuple[Path, Path], tmp_path: Path) -> None:
+    file, events = files
+    candidate = written(tmp_path, RULES.replace(">= 3", ">= 9").replace('"root"', '"user-1"'), "candidate.yaml")
+    arguments = ("backtest", file, "--input", events, "--against", candidate)
+    assert penstock(*arguments).code == 0
+    done = penstock(*arguments, "--fail-on", "changed", "--json")
+    assert (done.code, "would change" in done.err) == (1, True)
+    assert done.json["difference"]["triggers"] == {
+        "many": {"gone": 1, "new": 0, "changed": 0}, "root": {"gone": 1, "new": 1, "changed": 0},
+    }  # fmt: skip
+
+
+def test_scripted_answers_of_two_files_are_compared_field_by_field(tmp_path: Path) -> None:
+    file = written(tmp_path, ASKING)
+    candidate = written(tmp_path, ASKING.replace("well?", "ill?"), "candidate.yaml")
+    script = written(
+        tmp_path, "[{when: 'ill?', answer: {verdict: attack}}, {answer: {verdict: benign}}]", "script.yaml"
+    )
+    events = recording(tmp_path, EVENTS)
+    done = penstock(
+        "backtest",
+        file,
+        "--input",
+        events,
+        "--against",
+        candidate,
+        "--answers",
+        "scripted",
+        "--script",
+        script,
+        "--json",
+    )
+    (changed,) = done.json["difference"]["changed"]
+    assert changed["fields"] == {"answer": {"present": {"verdict": "benign"}, "candidate": {"verdict": "attack"}}}
+    assert (changed["trigger"], changed["key"]) == ("root", "db-1")
+    assert done.json["agents"]["judge"]["states"] == {"final": 1}
+
+
+def test_the_firings_of_one_backtest_answer_another(tmp_path: Path) -> None:
+    file, events = written(tmp_path, ASKING), recording(tmp_path, EVENTS)
+    penstock("backtest", file, "--input", events, "--answers", "scripted", "--out", tmp_path / "one")
+    firings = tmp_path / "one" / "firings.jsonl"
+    done = penstock("backtest", file, "--input", events, "--answers", "recorded", "--recorded", firings, "--json")
+    assert done.json["agents"]["judge"]["states"] == {"final": 1}
+    assert done.json["agents"]["judge"]["cost"] > 0
+
+
+def test_labels_give_precision_and_recall(files: tuple[Path, Path], tmp_path: Path) -> None:
+    file, events = files
+    at = orjson.loads(penstock("backtest", file, "--input", events, "--out", tmp_path / "out", "--json").out)
+    label = {"key": "db-1", "from": at["from"], "to": at["to"]}
+    labels = written(tmp_path, orjson.dumps(label).decode(), "labels.jsonl")
+    told: dict[str, Any] = penstock("backtest", file, "--input", events, "--labels", labels, "--json").json
+    assert (told["labels"]["precision"], told["labels"]["recall"]) == (0.5, 1.0)
+    assert told["triggers"]["root"]["labels"]["precision"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ((), 2, "--input: there is nothing to read"),
+        (("--input", "nope=x.jsonl"), 2, "there is no source 'nope'"),
+        (("--input", "gone.jsonl"), 1, "gone.jsonl: cannot be read: No such file"),
+        (("--input", "EVENTS", "--answers", "made-up"), 2, "--answers: there are no answers 'made-up'"),
+        (("--input", "EVENTS", "--answers", "recorded"), 2, "--recorded: recorded answers are in a file"),
+        (("--input", "EVENTS", "--answers", "recorded", "--recorded", "EVENTS"), 1, "is no result"),
+        (("--input", "EVENTS", "--answers", "scripted", "--script", "gone.yaml"), 1, "gone.yaml"),
+        (("--input", "EVENTS", "--script", "gone.yaml"), 2, "--script: a script answers nobody"),
+        (("--input", "EVENTS", "--labels", "EVENTS"), 1, "is no label"),
+        (("--input", "EVENTS", "--labels", "gone.json"), 1, "gone.json: cannot be read"),
+        (("--input", "EVENTS", "--series", "x"), 2, "--series: there are no labels"),
+        (("--input", "EVENTS", "--end", "never"), 2, "--end: 'never' is no end"),
+        (("--input", "EVENTS", "--fail-on", "changed"), 2, "--fail-on: there is nothing to compare with"),
+        (("--input", "EVENTS", "--against", "FILE", "--fail-on", "dead"), 2, "--fail-on: 'dead' is nothing"),
+        (("--input", "EVENTS", "--against", "gone.yaml"), 1, "gone.yaml"),
+        (("--input", "EVENTS", "--out", "EVENTS/below"), 1, "cannot be written"),
+        (("--input", "EVENTS", "-w", "0"), 2, "-w"),
+    ],
+)
+def test_mistakes_are_named_with_what_to_do(
+    arguments: tuple[str, ...], code: int, said: str, files: tuple[Path, Path]
+) -> None:
+    file, events = files
+    named = [text.replace("EVENTS", str(events)).replace("FILE", str(file)) for text in arguments]
+    done = penstock("backtest", file, *named)
+    assert (done.code, said in done.err) == (code, True), done.err
+    assert "Traceback" not in done.err
+
+
+def test_an_empty_recording_is_no_mistake(tmp_path: Path) -> None:
+    done = penstock(
+        "backtest", written(tmp_path, RULES), "--input", written(tmp_path, "", "none.jsonl"), "--out", tmp_path / "o"
+    )
+    assert (done.code, done.err) == (0, "")
+    assert "0 events of 0 keys" in done.out
