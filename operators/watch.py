@@ -50,7 +50,7 @@ class Watch:
                 continue
             looked = True
             cell, transition = planned.trigger.fed(state, cell, time, watermark, state.now if place in due else None)
-            self._replace(state, place, planned, cell, transition, raw)
+            self.replace(state, place, planned, cell, transition, raw)
         return looked
 
     def rest(self, state: KeyState) -> None:
@@ -69,7 +69,7 @@ class Watch:
         state.now = now
         for place, planned in due:
             cell, transition = planned.trigger.passed(state, state.cells[place], instant)
-            self._replace(state, place, planned, cell, transition, None)
+            self.replace(state, place, planned, cell, transition, None)
 
     def look_late(self, state: KeyState, identities: Collection[str]) -> None:
         """These come back to what they remembered. Deadlines of the watermark need no such look: they stay until it passes."""
@@ -78,7 +78,7 @@ class Watch:
             late = planned.identity in identities and not trigger.by_event and not trigger.by_watermark
             if late and cell is not None:
                 cell, transition = trigger.passed(state, cell, state.now)
-                self._replace(state, place, planned, cell, transition, None)
+                self.replace(state, place, planned, cell, transition, None)
 
     def find_deadlines(self, state: KeyState) -> None:
         state.deadline = state.watermark_deadline = None
@@ -113,7 +113,7 @@ class Watch:
             and planned.trigger.deadline(state, state.cells[place]) == instant
         ]
 
-    def _replace(
+    def replace(
         self,
         state: KeyState,
         place: int,
@@ -122,6 +122,7 @@ class Watch:
         transition: Transition | None,
         raw: Raw | None,
     ) -> None:
+        """A look at one trigger came to this."""
         if cell is not state.cells[place]:
             state.cells[place], state.resting = cell, False
             self._unsaved.change(state.name, planned.identity, state.group)

@@ -13,6 +13,7 @@ from penstock.operators.setting import ExpressionMark
 from penstock.operators.source import SourceSettings, build_source
 from penstock.pipelines.document import Map, Path, Scalar, key_place, matching
 from penstock.pipelines.lint_sequence import Captures, captures_at
+from penstock.pipelines.lint_table import table_names
 from penstock.pipelines.problem import Code, Problem
 from penstock.pipelines.scalar_place import place_in
 from penstock.pipelines.shape import parts
@@ -36,8 +37,9 @@ def expression_problems(root: Map) -> Iterator[Problem]:
         for part in parts(Spec, root)
         if (mark := part.mark(ExpressionMark)) is not None and isinstance(part.node, Scalar) and _is_text(part.node)
     }
+    tables = frozenset(table_names(root))
     outcomes = {
-        path: _compiled(path, node.text, mark, defines, captures_at(root, path))
+        path: _compiled(path, node.text, mark, defines, captures_at(root, path), tables)
         for path, (node, mark) in fields.items()
     }
     broken = {str(path[1]) for path, found in outcomes.items() if path[0] == DEFINE and _is_own(path, found)}
@@ -63,13 +65,19 @@ def _defines(root: Map) -> dict[str, str]:
 
 
 def _compiled(
-    path: Path, text: str, mark: ExpressionMark, defines: Mapping[str, str], captures: Captures
+    path: Path, text: str, mark: ExpressionMark, defines: Mapping[str, str], captures: Captures, tables: frozenset[str]
 ) -> Compiled | ExpressionError:
-    of_event = Scope(defines=defines, aggregates=mark.aggregates, captures=captures.before, coming=captures.coming)
+    of_event = Scope(
+        defines=defines,
+        aggregates=mark.aggregates,
+        captures=captures.before,
+        coming=captures.coming,
+        tables=tables if path[0] in (DEFINE, "triggers") else None,
+    )
     scope = RESULT_SCOPE if mark.of_result else of_event
     try:
         compiled = compile_expression(text, scope)
-        if path[0] == "sources" and not mark.condition:
+        if path[0] in ("sources", "tables") and not mark.condition:
             _check_before_key(text, scope)
     except ExpressionError as error:
         return error
