@@ -48,8 +48,9 @@ class TableSettings(Settings):
 
     @property
     def as_source(self) -> SourceSettings:
-        """It is decoded and keyed as one."""
-        return SourceSettings(topic=self.topic, format=self.format, key=self.key)
+        """It is decoded and keyed as one. When a row was written is no matter of whether it can be read."""
+        anywhen = {"time": {"at": "0", "unit": "ms"}, "watermark": {"ahead": "36500d"}}
+        return SourceSettings.model_validate({"topic": self.topic, "format": self.format, "key": self.key, **anywhen})
 
 
 @dataclass(frozen=True, slots=True)
