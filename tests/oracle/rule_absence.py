@@ -69,10 +69,11 @@ class _Watch:
             self.satisfying.add(time)
 
     def _look_up(self, step: Step) -> None:
-        """A row that is there for the first time counts as a sign of life where there was none."""
+        """A row that is there for the first time counts as a sign of life where there was none; before time began only the
+        newest version is known for sure, because a compacted topic need have no other."""
         if step.row is not None and step.row[0] == "gone":
             self._give_up(step.after)
-        elif step.row is not None and not self.has_row:
+        elif step.row is not None and (self.waiting is not None or not self.has_row):
             self.has_row, self.waiting = True, step.row[1]
         if self.waiting is not None and not step.ended and step.after > -inf:
             at, self.waiting = max(self.waiting, self.first), None
