@@ -53,7 +53,7 @@ class Stand:
         return topic if table is None else table.input(3)
 
     def progress(self, *lags: str) -> dict[str, Progress]:
-        topics = [each.topic for each in (*self.plan.sources, *self.plan.tables)]
+        topics = [*(source.topic for source in self.plan.sources), *(table.topic for table in self.plan.tables)]
         return {
             self._input(topic): Progress(
                 self._offsets.get(topic, 0), self._offsets.get(topic, 0) + (topic in lags), self.now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from tests.oracle.product import plan_of
@@ -34,6 +35,9 @@ agents:
 define: {user: event.user}
 """
 
+PUBLIC: Any = {"class": "public"}
+PRIVATE: Any = {"class": "private"}
+
 
 def fired(stand: Stand) -> list[str]:
     return [result["triggers"][0] for result in stand.results(stand.cut()) if result["state"] == "final"]
@@ -43,11 +47,11 @@ def test_an_expression_sees_the_rows_that_are_known_when_it_is_evaluated() -> No
     stand = Stand(WATCH)
     stand.feed(stand.event(1))
     assert fired(stand) == ["unknown"]
-    stand.feed(stand.row("h", **{"class": "public"}))
+    stand.feed(stand.row("h", **PUBLIC))
     assert fired(stand) == []
     stand.feed(stand.event(2))
     assert fired(stand) == ["public"]
-    stand.feed(stand.row("h", **{"class": "private"}))
+    stand.feed(stand.row("h", **PRIVATE))
     stand.feed(stand.event(3))
     assert fired(stand) == []
 
@@ -55,13 +59,13 @@ def test_an_expression_sees_the_rows_that_are_known_when_it_is_evaluated() -> No
 def test_rows_of_one_batch_come_before_its_events() -> None:
     stand = Stand(WATCH)
     event = stand.event(1)
-    stand.feed(event, stand.row("h", **{"class": "public"}))
+    stand.feed(event, stand.row("h", **PUBLIC))
     assert fired(stand) == ["public"]
 
 
 def test_a_tombstone_takes_the_row_away() -> None:
     stand = Stand(WATCH)
-    stand.feed(stand.row("h", **{"class": "public"}))
+    stand.feed(stand.row("h", **PUBLIC))
     stand.feed(stand.row("h"), stand.event(1))
     assert fired(stand) == ["unknown"]
 
@@ -113,7 +117,7 @@ def test_a_row_that_changes_lets_time_make_a_condition_true_that_only_events_cou
     stand.feed(stand.event(1), stand.event(3))
     stand.feed(stand.row("h", limit=1))
     assert "many" not in fired(stand), "a row by itself evaluates nothing"
-    stand.feed(stand.event(11.5, host="z"))
+    stand.feed(stand.event(12, host="z"))
     [result] = [each for each in stand.results(stand.cut()) if each["triggers"] == ["many"]]
     assert result["why"]["fired_by"] == "timer@11000"
 
@@ -121,12 +125,12 @@ def test_a_row_that_changes_lets_time_make_a_condition_true_that_only_events_cou
 @pytest.mark.parametrize("snapshots", [0, 1, 4])
 def test_a_restored_task_knows_the_rows_as_they_were_committed(snapshots: int) -> None:
     stand = Stand(WATCH)
-    stand.feed(*[stand.row(f"h{number}", **{"class": "public"}) for number in range(9)])
-    stand.feed(stand.row("h3"), stand.row("h4", **{"class": "private"}))
+    stand.feed(*[stand.row(f"h{number}", **PUBLIC) for number in range(9)])
+    stand.feed(stand.row("h3"), stand.row("h4", **PRIVATE))
     stand.cut()
     for index in range(snapshots):
         stand.snapshot(index, snapshots)
-    stand.feed(stand.row("h5"), stand.row("h9", **{"class": "public"}))
+    stand.feed(stand.row("h5"), stand.row("h9", **PUBLIC))
     stand.cut()
     stand.feed(stand.row("h1"))  # dies with the process
     stand.reopen()
@@ -138,7 +142,7 @@ def test_a_restored_task_knows_the_rows_as_they_were_committed(snapshots: int) -
 def test_a_definition_without_the_table_forgets_its_rows() -> None:
     stand = Stand(WATCH)
     without = plan_of(WATCH.split("tables:", maxsplit=1)[0] + "triggers:\n  all: {each: 'true', agent: none}\n")
-    stand.feed(stand.row("h", **{"class": "public"}))
+    stand.feed(stand.row("h", **PUBLIC))
     stand.cut()
     with_table = stand.plan
     stand.reopen(without)
@@ -158,7 +162,7 @@ def test_another_key_of_the_rows_is_another_table() -> None:
 
 def test_a_row_that_cannot_be_read_is_a_dead_letter_and_the_last_good_one_stays() -> None:
     stand = Stand(WATCH)
-    stand.feed(stand.row("h", **{"class": "public"}))
+    stand.feed(stand.row("h", **PUBLIC))
     bad = stand.raw(b"{", 0, "cmdb")
     stand.feed(bad, stand.event(1))
     cut = stand.cut()
