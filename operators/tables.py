@@ -11,12 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from penstock.operators.dead import condemn
+from penstock.operators.event import Arrived
 from penstock.operators.key_state import Counts
 from penstock.operators.record import DeadLetter, Raw
 from penstock.operators.table import Table
 from penstock.operators.table_rows import Row, Rows
 from penstock.operators.unsaved import Unsaved
 from penstock.state.delta import Bucket, Delta
+
+Bury = Callable[[Raw, DeadLetter], None]
 
 
 class OnRow(Protocol):
@@ -47,9 +51,22 @@ class TaskTables:
 
     # --- records ------------------------------------------------------------------------------------------------
 
-    def take(
-        self, table: Table, records: Sequence[Raw], watermark: int, bury: Callable[[Raw, DeadLetter], None]
-    ) -> None:
+    def feed(self, arrived: Arrived, watermark: int, bury: Bury) -> dict[str, Raw]:
+        """Rows of a batch, before its events; returns the last record of each of their inputs."""
+        last: dict[str, Raw] = {}
+        for name, records in arrived.records.items():
+            table = self.of_input(name)
+            if table is None or not records:
+                continue
+            if arrived.poison:
+                for raw in records:
+                    bury(raw, condemn(raw))
+            else:
+                self._take(table, records, watermark, bury)
+            last[name] = records[-1]
+        return last
+
+    def _take(self, table: Table, records: Sequence[Raw], watermark: int, bury: Bury) -> None:
         self._counters["rows", table.name] += len(records)
         for raw in records:
             if raw.value is None:

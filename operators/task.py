@@ -110,7 +110,7 @@ class Task:
     def _arrive(self, event: Arrived) -> None:
         self._tick = max(self._tick, event.now)
         if self.plan.tables:
-            self._take_rows(event)
+            self._last_read.update(self._tables.feed(event, self._watermark, self._bury))
         for topic, records in event.records.items():
             source = self._sources.get(topic)
             if not records or source is None:
@@ -124,19 +124,6 @@ class Task:
                 self._feed_all(source, records, decode)
         self._feed_merged(event.progress, event.most)
         self._let_silence_pass(event.progress)
-
-    def _take_rows(self, event: Arrived) -> None:
-        """Before the events of the same batch."""
-        for name, records in event.records.items():
-            table = self._tables.of_input(name)
-            if table is None or not records:
-                continue
-            if event.poison:
-                for raw in records:
-                    self._bury(raw, condemn(raw))
-            else:
-                self._tables.take(table, records, self._watermark, self._bury)
-            self._last_read[name] = records[-1]
 
     def _feed_all(self, source: Source, records: Sequence[Raw], decode: Decode) -> None:
         self._take(source, zip(records, map(decode, records), strict=True))
@@ -292,16 +279,8 @@ class Task:
         runs = {run: self._runs.encoded(run, whole=True) or b"" for key in keys for run in self._runs.of_key(key.name)}
         images = {key.name: self._images.dump(key) for key in keys}
         basis = self._succession.basis() if index == 0 else None
-        return Bucket(
-            index=index,
-            of=of,
-            seq=seq,
-            slots=self._images.slots,
-            keys=images,
-            runs=runs,
-            basis=basis,
-            rows=self._tables.image(index, of),
-        )
+        slots, rows = self._images.slots, self._tables.image(index, of)
+        return Bucket(index=index, of=of, seq=seq, slots=slots, keys=images, runs=runs, basis=basis, rows=rows)
 
     @property
     def positions(self) -> dict[str, Position]:
