@@ -62,13 +62,30 @@ class EmbeddedBroker:
             if await self._store.partitions(topic) is None:
                 await self._store.create_topic(topic, partitions)
             counts[topic] = await self._existing(topic)
-        self._counts = counts
+        self._counts = counts | await self._tables(partitions)
+
+    async def _tables(self, partitions: int) -> dict[str, int]:
+        """How many partitions they have. Raises Unreachable for one that must have as many as the sources."""
+        counts = {topic: await self._existing(topic) for topic in self._layout.tables.values()}
+        self._check_partitioned(counts, partitions)
+        return counts
+
+    def _check_partitioned(self, counts: Mapping[str, int | None], partitions: int) -> None:
+        """Of tables that are there."""
+        for topic in sorted(self._layout.partitioned):
+            if counts[topic] not in (None, partitions):
+                raise Unreachable(
+                    f"the table has {counts[topic]} partitions, the sources have {partitions}",
+                    where=topic,
+                    remedy="a table that `expect` names is partitioned as the sources are: make them equal",
+                )
 
     async def missing(self) -> list[str]:
         """Sources among them: nobody else makes topics here, and those that are made get one partition."""
-        topics = (*sorted(self._layout.inputs), *self._layout.own)
+        topics = (*sorted(self._layout.read), *self._layout.own)
         found = {topic: await self._store.partitions(topic) for topic in topics}
         partitions = self._common({topic: found[topic] or 1 for topic in self._layout.inputs})
+        self._check_partitioned(found, partitions)
         log = found[self._layout.log] or partitions
         if log != partitions:
             raise other_partitions(self._layout.log, log, partitions)

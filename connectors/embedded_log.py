@@ -65,6 +65,8 @@ class EmbeddedLog:
         self._journal = Journal(ground.layout.log, task.partition)
         self._sent: dict[str, int] = {}
         self._positions: dict[str, int] = {}
+        self._places: dict[str, tuple[str, int]] = {}
+        """Topic and partition of every input."""
         self.skipped: dict[str, int] = {}
         self._paused: set[str] = set()
         self._turn = 0
@@ -90,17 +92,25 @@ class EmbeddedLog:
 
     async def begin(self, positions: Mapping[str, Position]) -> dict[str, Position]:
         begun: dict[str, Position] = {}
-        for topic, start in self._layout.inputs.items():
-            bounds = await self._bounds_of_input(topic)
-            known = positions.get(topic)
-            if known is None:
-                begun[topic] = Position(await self._resolve(topic, start, bounds))
-                self.skipped[topic] = begun[topic].offset - bounds.start
+        self._places = {topic: (topic, self.task.partition) for topic in self._layout.inputs} | self._tables()
+        for name, place in self._places.items():
+            start = self._layout.inputs.get(name)
+            bounds = await (bounds_of(self._store, *place) if start is None else self._bounds_of_input(name))
+            known = positions.get(name)
+            if known is not None:
+                await self._check(place, known, bounds)
+                begun[name] = known
+            elif start is None:
+                begun[name] = Position(bounds.start)
             else:
-                await self._check(topic, known, bounds)
-                begun[topic] = known
+                begun[name] = Position(await self._resolve(name, start, bounds))
+                self.skipped[name] = begun[name].offset - bounds.start
         self._positions = {topic: position.offset for topic, position in begun.items()}
         return begun
+
+    def _tables(self) -> dict[str, tuple[str, int]]:
+        tables, counts = self._layout.tables, self._ground.counts
+        return {f"{each}/{p}": (topic, p) for each, topic in tables.items() for p in range(counts[topic])}
 
     async def _bounds_of_input(self, topic: str) -> Bounds:
         partitions, expected = await self._store.partitions(topic), self._ground.counts[self._layout.log]
@@ -122,23 +132,23 @@ class EmbeddedLog:
             case _:
                 return await self._store.first_since(topic, self.task.partition, start)
 
-    async def _check(self, topic: str, known: Position, bounds: Bounds) -> None:
+    async def _check(self, place: tuple[str, int], known: Position, bounds: Bounds) -> None:
         """Protocol rule 7: a position that does not fit its input is refused, never reset."""
         if not bounds.start <= known.offset <= bounds.end:
             raise self._misplaced(
-                topic, known.offset, f"our position lies outside of what is there, {bounds.start} to {bounds.end}"
+                place, known.offset, f"our position lies outside of what is there, {bounds.start} to {bounds.end}"
             )
         if known.crc == -1 or known.last < bounds.start:
             return
-        page = await self._store.read(topic, self.task.partition, known.last, 1)
+        page = await self._store.read(*place, known.last, 1)
         found = next((each for each in page.records if each.offset == known.last), None)
         if found is None or (found.timestamp, crc32(found.value or b"")) != (known.timestamp, known.crc):
-            raise self._misplaced(topic, known.last, "the last record that we read looks different now")
+            raise self._misplaced(place, known.last, "the last record that we read looks different now")
 
-    def _misplaced(self, topic: str, offset: int, what: str) -> Damaged:
+    def _misplaced(self, place: tuple[str, int], offset: int, what: str) -> Damaged:
         return Damaged(
             what,
-            where=f"{topic}/{self.task.partition}@{offset}",
+            where=f"{place[0]}/{place[1]}@{offset}",
             remedy="the topic was trimmed, or deleted and made again: bring it back, or start afresh under another name",
         )
 
@@ -157,25 +167,25 @@ class EmbeddedLog:
 
     async def _fetch_once(self, limit: int) -> Batch:
         """Another input is first each time: one that never ends cannot starve the others."""
-        topics = list(self._positions)
-        self._turn = (self._turn + 1) % max(1, len(topics))
+        names = list(self._positions)
+        self._turn = (self._turn + 1) % max(1, len(names))
         records: dict[str, Sequence[Record]] = {}
         progress: dict[str, Progress] = {}
-        for topic in topics[self._turn :] + topics[: self._turn]:
-            page = await self._read(topic, 0 if topic in self._paused else limit)
+        for name in names[self._turn :] + names[: self._turn]:
+            page = await self._read(name, 0 if name in self._paused else limit)
             if page.records:
-                records[topic] = page.records
+                records[name] = page.records
                 limit -= len(page.records)
-            progress[topic] = Progress(self._positions[topic], page.bounds.stable, self._ground.clock.now())
+            progress[name] = Progress(self._positions[name], page.bounds.stable, self._ground.clock.now())
         return Batch(records, progress)
 
-    async def _read(self, topic: str, limit: int) -> Page:
-        start = self._positions[topic]
-        page = await self._store.read(topic, self.task.partition, start, limit)
+    async def _read(self, name: str, limit: int) -> Page:
+        start, place = self._positions[name], self._places[name]
+        page = await self._store.read(*place, start, limit)
         if start < page.bounds.start:
-            raise self._misplaced(topic, start, f"records were deleted before we read them, up to {page.bounds.start}")
+            raise self._misplaced(place, start, f"records were deleted before we read them, up to {page.bounds.start}")
         if limit > 0:
-            self._positions[topic] = page.next
+            self._positions[name] = page.next
         return page
 
     def pause(self, topic: str) -> None:

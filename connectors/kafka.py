@@ -35,7 +35,7 @@ from penstock.connectors.kafka_read import follow, partitions_of, read_range
 from penstock.connectors.kafka_repair import Span
 from penstock.connectors.kafka_settings import KafkaSettings
 from penstock.connectors.kafka_stop import stop_within
-from penstock.connectors.kafka_topics import Found, TopicPlan, World, absent, apply, look, plan, refuse
+from penstock.connectors.kafka_topics import Found, TopicPlan, World, absent, apply, look, not_compacted, plan, refuse
 from penstock.connectors.kafka_writer import Writer
 from penstock.connectors.port import Assignment, Layout, TaskId, Tenure, WallClock
 from penstock.operators.error import NotOurs, Unreachable
@@ -127,9 +127,9 @@ class KafkaBroker:
 
     async def _look_for_doubts(self, topics: Mapping[str, Found]) -> None:
         """What does not keep us from working goes to `warnings`. Raises Unreachable for what does."""
-        inputs = sorted(self._layout.inputs)
+        inputs = sorted({*self._layout.inputs, *self._layout.partitioned})
         doubts = await check_keys(self._clients, self._clock, inputs, topics[inputs[0]].partitions)
-        self.warnings = [*self._clients.warnings, *doubts]
+        self.warnings = [*self._clients.warnings, *doubts, *not_compacted(self._layout, topics)]
 
     def _tell(self) -> None:
         if self.created:

@@ -36,11 +36,14 @@ class Inputs:
         """`ends` tells high watermarks: it reads uncommitted records."""
         self._clients, self._reader, self._ends = clients, reader, ends
         self._inputs: Mapping[str, Start] = layout.inputs
+        self._layout = layout
         self._log = layout.log
         self._partitions = {topic: TopicPartition(topic, partition) for topic in layout.inputs}
+        """By the names of the inputs; those of tables are known when their partitions have been counted."""
         self._progress: dict[str, Progress] = {}
         self._came_at: dict[str, int] = {}
         self.skipped: dict[str, int] = {}
+        self._names: Mapping[TopicPartition, str] = {}
 
     async def begin(self, admin: Admin, positions: Mapping[str, Position], now: int) -> dict[str, Position]:
         """As `TaskLog.begin`. Raises Damaged, Unreachable."""
@@ -49,12 +52,12 @@ class Inputs:
             wanted = list(self._partitions.values())
             starts = await self._ends.beginning_offsets(wanted)
             ends = await self._ends.end_offsets(wanted)
-            known = {topic: positions[topic] for topic in self._inputs if topic in positions}
+            known = {topic: positions[topic] for topic in self._partitions if topic in positions}
             for topic, position in known.items():
                 each = self._partitions[topic]
                 _check_range(each, position.offset, starts[each], ends[each])
                 await self._check_last(each, position, starts[each])
-            resolved = {topic: known.get(topic) or await self._resolve(topic, starts) for topic in self._inputs}
+            resolved = {topic: known.get(topic) or await self._resolve(topic, starts) for topic in self._partitions}
         except (KafkaError, TimeoutError, OSError) as error:
             raise self._clients.unreachable(error, "taking up the inputs") from error
         self._reader.assign(wanted)
@@ -62,19 +65,27 @@ class Inputs:
             self._reader.seek(each, resolved[topic].offset)
             self._progress[topic] = Progress(resolved[topic].offset, ends[each], now)
             self._came_at[topic] = now
-            if topic not in known:
+            if topic not in known and topic in self._inputs:
                 self.skipped[topic] = resolved[topic].offset - starts[each]
         return resolved
 
     async def _check_partitions(self, admin: Admin) -> None:
-        found = {topic: len(each) for topic, each in (await admin.leaders([self._log, *self._inputs])).items()}
-        missing = [topic for topic in self._inputs if topic not in found]
+        found = {topic: len(each) for topic, each in (await admin.leaders([self._log, *self._layout.read])).items()}
+        missing = [topic for topic in self._layout.read if topic not in found]
         if missing:
             raise Unreachable(f"{absent(missing)} any more", where=self._where)
-        changed = [f"{topic} has {found[topic]}" for topic in self._inputs if found[topic] != found.get(self._log)]
+        changed = [
+            f"{topic} has {found[topic]}"
+            for topic in (*self._inputs, *sorted(self._layout.partitioned))
+            if found[topic] != found.get(self._log)
+        ]
         if changed:
             what = f"{self._log} has {found.get(self._log, 0)} partitions, but {', '.join(changed)}: keys have moved"
             raise Unreachable(what, where=self._where, remedy="begin anew under another namespace or name")
+        for identity, topic in self._layout.tables.items():
+            each = {f"{identity}/{p}": TopicPartition(topic, p) for p in range(found[topic])}
+            self._partitions.update(each)
+        self._names = {place: name for name, place in self._partitions.items()}
 
     @property
     def _where(self) -> str:
@@ -92,7 +103,7 @@ class Inputs:
                 )  # fmt: skip
 
     async def _resolve(self, topic: str, starts: Mapping[TopicPartition, int]) -> Position:
-        each, start = self._partitions[topic], self._inputs[topic]
+        each, start = self._partitions[topic], self._inputs.get(topic, "earliest")
         if start == "earliest":
             return Position(starts[each])
         if start != "latest":
@@ -114,7 +125,7 @@ class Inputs:
             raise await self._out_of_range(error) from error
         except KafkaError as error:
             raise self._clients.unreachable(error, "reading the inputs") from error
-        return Batch({each.topic: records for each, records in got.items()}, dict(self._progress))
+        return Batch({self._names[each]: records for each, records in got.items()}, dict(self._progress))
 
     async def _note_progress(self, topic: str, partition: TopicPartition) -> None:
         """The end is what the newest answer of the broker said: the high watermark. It was asked for when the answer before

@@ -141,7 +141,8 @@ class KafkaTaskLog:
         self._journal.confirmed(delta, first, buckets)
         self.seq, self.incarnation = delta.header.seq, incarnation
         self._sent |= sent
-        self._membership.report(self.task.partition, {topic: at.offset for topic, at in delta.header.positions.items()})
+        sources = {name: at.offset for name, at in delta.header.positions.items() if "/" not in name}
+        self._membership.report(self.task.partition, sources)
         self._trim()
         return Committed(dict(self._sent), [size_of(records) for records in (own, *images)])
 

@@ -44,7 +44,7 @@ REPLICAS_MAX = 3
 MESSAGE_BYTES_DEFAULT = 1_048_588
 VISIBLE_SECONDS_MAX = 15.0
 
-Role = Literal["input", "log", "output", "latest", "previews"]
+Role = Literal["input", "table", "log", "output", "latest", "previews"]
 Action = Literal["none", "create", "refuse"]
 
 
@@ -84,6 +84,7 @@ class TopicPlan:
 def plan(layout: Layout, world: World) -> list[TopicPlan]:
     """Inputs first. Nothing else is planned before the inputs agree on their number of partitions."""
     inputs = [_plan_input(topic, layout, world) for topic in sorted(layout.inputs)]
+    inputs += [_plan_table(topic, layout, world) for topic in sorted({*layout.tables.values()} - {*layout.inputs})]
     if any(each.action == "refuse" for each in inputs):
         return inputs
     partitions = inputs[0].partitions if inputs else 1
@@ -109,6 +110,20 @@ def _plan_input(topic: str, layout: Layout, world: World) -> TopicPlan:
         sentence = f"has {found.partitions} partitions, but {', '.join(differing)}; inputs need the same number of them"
         differences = (sentence,)
     return TopicPlan(topic, "input", True, found.partitions, {}, differences, "refuse" if differences else "none")
+
+
+def _plan_table(topic: str, layout: Layout, world: World) -> TopicPlan:
+    found = world.topics.get(topic)
+    if found is None:
+        missing = "is a table and does not exist, or may not be seen by this principal; create it, or correct the name"
+        return TopicPlan(topic, "table", False, 0, {}, (missing,), "refuse")
+    counts = {world.topics[other].partitions for other in layout.inputs if other in world.topics}
+    differences: tuple[str, ...] = ()
+    if topic in layout.partitioned and counts - {found.partitions}:
+        sources = ", ".join(map(str, sorted(counts)))
+        expected = "a table that `expect` names is partitioned as the sources are"
+        differences = (f"has {found.partitions} partitions, but the sources have {sources}; {expected}",)
+    return TopicPlan(topic, "table", True, found.partitions, {}, differences, "refuse" if differences else "none")
 
 
 def _plan_ours(topic: str, role: Role, partitions: int, settings: Mapping[str, str], world: World) -> TopicPlan:
@@ -167,12 +182,22 @@ def refuse(plans: Iterable[TopicPlan], where: str) -> None:
         raise Unreachable("; ".join(problems), where=where, remedy="`penstock topics plan` shows all")
 
 
+def not_compacted(layout: Layout, topics: Mapping[str, Found]) -> list[str]:
+    """A warning for each table of which rows will be lost."""
+    policies = {topic: topics[topic].settings.get("cleanup.policy", "compact") for topic in layout.tables.values()}
+    return [
+        f"the table {topic} has cleanup.policy={policy}: rows older than its retention are lost; it should be compact"
+        for topic, policy in sorted(policies.items())
+        if policy != "compact"
+    ]
+
+
 async def look(clients: Clients, admin: Admin, layout: Layout) -> World:
     """Raises Unreachable."""
     try:
         await admin.start()
         brokers = await admin.brokers()
-        partitions = await admin.leaders(sorted({*layout.inputs, *layout.own}))
+        partitions = await admin.leaders(sorted({*layout.read, *layout.own}))
         settings = await admin.settings(sorted(partitions))
     except (KafkaError, TimeoutError, OSError) as error:
         raise clients.unreachable(error, "looking at the topics") from error

@@ -7,7 +7,7 @@ of them. What a promise is *for* is in PROTOCOL rules 1-3, 5, 7, 8 and 13 (`docs
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from penstock.operators.event import ChatRequest, Progress, Usage
@@ -78,6 +78,11 @@ class Layout:
     previews: str | None = None
     compacted: frozenset[str] = frozenset()
     """Those of the outputs of which only the last record per key counts."""
+    tables: Mapping[str, str] = field(default_factory=dict)
+    """Topics that every task reads as a whole, by what they are called in the log; `<that>/<partition>` is then the name of the
+    input in positions, batches and progress. They may have any number of partitions, and begin at their start."""
+    partitioned: frozenset[str] = frozenset()
+    """Those of these topics that must have as many partitions as the sources."""
 
     @property
     def prefix(self) -> str:
@@ -91,6 +96,16 @@ class Layout:
     def own(self) -> tuple[str, ...]:
         """The topics that are ours to create."""
         return (self.log, *sorted(self.outputs), *([] if self.previews is None else [self.previews]))
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The topics that are not ours, each once."""
+        return tuple(dict.fromkeys((*self.inputs, *self.tables.values())))
+
+    def place(self, name: str, partition: int) -> tuple[str, int]:
+        """Topic and partition of an input of the task `partition`."""
+        identity, _, number = name.partition("/")
+        return (self.tables[identity], int(number)) if number else (name, partition)
 
     @property
     def group(self) -> str:
@@ -107,7 +122,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a fetch brought: per input its records in offset order (committed ones only), and how far each input was read."""
+    """What a fetch brought: per input its records in offset order (committed ones only), and how far each input was read.
+
+    An input of a source is called by its topic, one of a table as `Layout.tables` says.
+    """
 
     records: Mapping[str, Sequence[Raw]]
     progress: Mapping[str, Progress]

@@ -56,7 +56,7 @@ class SqliteBroker(EmbeddedBroker):
         """As on any embedded broker; a file that is not there is not made."""
         if not holds_anything(self._path):
             refuse_place(self._path)
-            return [*sorted(self._layout.inputs), *self._layout.own]
+            return [*sorted(self._layout.read), *self._layout.own]
         return await super().missing()
 
     async def connect(self, topic: str) -> None:

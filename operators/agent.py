@@ -45,6 +45,7 @@ from penstock.operators.run import (
     question_id,
     template_scope,
 )
+from penstock.operators.table_rows import NO_TABLES, Tables
 from penstock.operators.template import TemplateFailure
 
 NEXT: Mapping[tuple[Phase, str], Phase] = {
@@ -94,17 +95,24 @@ class RunPlan(Protocol):
         ...
 
 
-def open_run(firing: Firing, plan: RunPlan, context: Context, now: int, steps: Steps = NO_STEPS) -> Run:
+def open_run(
+    firing: Firing,
+    plan: RunPlan,
+    context: Context,
+    now: int,
+    steps: Steps = NO_STEPS,
+    tables: Tables = NO_TABLES,
+) -> Run:
     """A run of what the key's context shows at `now` (N of the key, ms), of events up to the firing's own time.
 
-    `steps` are for the question alone. Pins those events: unpin when it has an outcome.
+    `steps` and `tables` are for the question alone. Pins those events: unpin when it has an outcome.
     """
     firing = msgspec.structs.replace(firing, values=carried(firing.values))
     results = plan.results
     run = Run(firing=firing, view=context.view(now, firing.at), version=results.version, definition=results.definition)
     if firing.agent is None:
         return run
-    question = plan.agents[firing.agent].ask.render(template_scope(firing, steps))
+    question = plan.agents[firing.agent].ask.render(template_scope(firing, steps, tables))
     if isinstance(question, TemplateFailure):
         run.unaskable = question.reason
     else:

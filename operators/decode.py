@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 import orjson
 
+from penstock.operators.canonical import canonical_json as canonical_json  # exported: most know it from here
 from penstock.operators.expression import UNKNOWN, attribute_of
 from penstock.operators.record import DeadLetter
 from penstock.operators.schemas import Schemas
@@ -119,24 +120,6 @@ def render_line(line: bytes) -> bytes:
         return orjson.dumps(orjson.loads(line))
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return orjson.dumps(line.decode("utf-8", "replace"))
-
-
-def canonical_json(value: Any) -> str:
-    """JSON with sorted names, no white space, and one spelling per number: equal values give equal text.
-
-    `1` and `1.0` are the same number, so they must not become two keys.
-    """
-    return msgspec.json.encode(_one_spelling(value), order="sorted").decode()
-
-
-def _one_spelling(value: Any) -> Any:
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return int(value)
-    if isinstance(value, list):
-        return [_one_spelling(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _one_spelling(item) for name, item in value.items()}
-    return value
 
 
 def each_once(names: tuple[str, ...]) -> tuple[str, ...]:

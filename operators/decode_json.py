@@ -89,6 +89,12 @@ def _parser_of_all(events: type[Event]) -> ParseAll:
     return parse_all
 
 
+def whole_object(value: bytes) -> dict[str, Any]:
+    """All fields of an object that `parse` has read."""
+    fields: dict[str, Any] = _within_double(msgspec.json.decode(value))
+    return fields
+
+
 def _within_doubles(event: Event) -> Event:
     """Raises OverflowError for an integer beyond the range of a double."""
     for attribute in event.__struct_fields__:

@@ -12,6 +12,7 @@ from penstock.operators.expression_parse import DEPTH_MAX, NODES_MAX, parse, too
 from penstock.operators.expression_tree import (
     Call,
     Duration,
+    Index,
     Literal,
     Member,
     Name,
@@ -24,10 +25,14 @@ from penstock.operators.unit import duration_ms
 
 TRIGGER_ROOTS = frozenset({"event", "record", "key", "source", "labels"})
 HAS = "has"
-_LATER = {"tables": "0.3", "watermark": "0.3", "tenant": "0.5"}
+TABLES_REMEDY = (
+    "they can be in `each`, `when`, `until`, `absence`, in what these name under `define:`, and in templates"
+)
+TABLES = "tables"
+_LATER = {"watermark": "0.3", "tenant": "0.5"}
 _MACROS = frozenset({"all", "exists", "exists_one", "filter", "map"})
 RESERVED_NAMES = frozenset(
-    {"true", "false", "null", "in", HAS, "trigger", "values", "steps", "answer", "args", "state"}
+    {"true", "false", "null", "in", HAS, "trigger", "values", "steps", "answer", "args", "state", TABLES}
     | TRIGGER_ROOTS | _LATER.keys() | FUNCTIONS.keys() | AGGREGATES.keys()
 )  # fmt: skip
 """No definition may have one of these names: they mean something already, or will."""
@@ -42,6 +47,7 @@ class Scope:
     `advice` is what to say of a name that is none: where to look, `{name}` stands for it.
     `captures`: steps of a sequence that come before, in their order; `coming`: those that do not.
     `functions`: the user's own, by name.
+    `tables`: names of the tables whose rows it may read; None: rows cannot be read here.
     """
 
     defines: Mapping[str, str] = field(default_factory=dict)
@@ -51,11 +57,12 @@ class Scope:
     captures: tuple[str, ...] = ()
     coming: frozenset[str] = frozenset()
     functions: Mapping[str, Function] = field(default_factory=dict)
+    tables: frozenset[str] | None = None
 
     @property
     def known(self) -> frozenset[str]:
         """Names that are no definitions."""
-        return self.roots.union(self.captures)
+        return self.roots.union(self.captures, () if self.tables is None else (TABLES,))
 
 
 def defines_named(tree: Node, scope: Scope) -> tuple[str, ...]:
@@ -117,6 +124,8 @@ class _Expander:
             return ExpressionError(f"`{name}` is a function; write {_form(name)}", node.place)
         if name in _LATER:
             return ExpressionError(f"`{name}` is not built yet; version {_LATER[name]} will have it", node.place)
+        if name == TABLES:
+            return ExpressionError(f"rows of tables cannot be read here; {TABLES_REMEDY}", node.place)
         if name in self._scope.coming:
             message = f"`{name}` is no step before this one, and only of those an event can be read here"
             return ExpressionError(message, node.place, nearest(name, self._scope.captures))
@@ -168,10 +177,19 @@ def _form(name: str) -> str:
 
 def _check_has(node: Call) -> None:
     path = node.arguments[0] if len(node.arguments) == 1 and not node.method else None
-    if not isinstance(path, Member):
+    if not isinstance(path, Member) and not is_row(path):
         raise ExpressionError(
             '`has` asks whether a field is there; write has(event.user) or has(event["a-b"])', node.place
         )
+
+
+def is_row(node: Node | None) -> bool:
+    """`tables.hosts[key]`"""
+    match node:
+        case Index(of=Member(of=Name(name=name))):
+            return name == TABLES
+        case _:
+            return False
 
 
 def _wrong_number(node: Call, function: Function) -> ExpressionError:

@@ -17,6 +17,7 @@ from penstock.operators.expression_function import FUNCTIONS
 from penstock.operators.expression_operator import OPERATORS
 from penstock.operators.expression_python import call, constant, quote
 from penstock.operators.expression_value import TYPE_ERROR, UNKNOWN, Kind, Unknown, kind_of, unsure
+from penstock.operators.table_rows import row
 
 Fresh = Callable[[], str]
 """Gives the name of a local variable that nothing else uses."""
@@ -67,6 +68,7 @@ NAMES: Mapping[str, Any] = {
     **{kind.__name__: kind for kind in (bool, dict, float, int, str, type, Unknown)},
     "TYPE_ERROR": TYPE_ERROR,
     "UNKNOWN": UNKNOWN,
+    "row": row,
     "unsure": unsure,
 }
 """Everything that compiled code may name."""

@@ -18,7 +18,7 @@ from fractions import Fraction
 from typing import Any, assert_never
 
 from penstock.operators.aggregate import AGGREGATES, AggregateCall, AggregateKind
-from penstock.operators.expression_check import HAS, Scope
+from penstock.operators.expression_check import HAS, TABLES, Scope
 from penstock.operators.expression_code import (
     NAMES,
     Code,
@@ -89,6 +89,8 @@ class Compiled:
     identity: str
     """Canonical text with definitions written out: equal identity, equal meaning."""
     captured: frozenset[tuple[str, str]] = frozenset()
+    tables: frozenset[str] = frozenset()
+    """Tables of which it reads rows, outside of aggregates."""
 
     @property
     def uses_event(self) -> bool:
@@ -107,10 +109,11 @@ _RECORD: Mapping[str, tuple[str, Kind, Doubt]] = {
 _HEADERS = "headers"
 _WHOLE: Mapping[str, str] = {
     "event": 'the event is read field by field; write event.user or event["user-agent"]',
+    "tables": "a table is read row by row; write tables.hosts[key].owner",
     "record": f"the record is read part by part; write record.time (parts: {', '.join([*_RECORD, _HEADERS])})",
 }
 _ATTRIBUTES = frozenset(
-    {"get", "headers", "key", "labels", "offset", "partition", "record", "time", "timestamp", "topic"}
+    {"get", "headers", "key", "labels", "offset", "partition", "record", "tables", "time", "timestamp", "topic"}
 )
 
 
@@ -120,6 +123,9 @@ def compile_tree(
     """Compile a tree without definitions. `within`: the aggregate whose argument it is."""
     compiler = _Compiler(scope, within)
     code = compiler.code(tree)
+    if compiler.captured and compiler.tables:
+        message = "an expression that reads the event of an earlier step cannot read rows of tables, too"
+        raise ExpressionError(message, begin(tree))
     aggregates = tuple(compiler.aggregates)
     parts = [part for call in aggregates for part in (call.value, call.where) if part is not None]
     return Compiled(
@@ -134,9 +140,10 @@ def compile_tree(
         defines=defines,
         uses_moment=compiler.uses_moment or any(part.uses_moment for part in parts),
         own_moment=compiler.uses_moment,
-        rising=_rising(tree),
+        rising=_rising(tree) and not compiler.tables,
         identity=canonical(tree),
         captured=frozenset(compiler.captured),
+        tables=frozenset(compiler.tables),
     )
 
 
@@ -151,6 +158,7 @@ class _Compiler:
         self.captured: set[tuple[str, str]] = set()
         self.aggregates: dict[AggregateCall, int] = {}
         self.uses_moment = False
+        self.tables: set[str] = set()
         self._locals = 0
 
     def _fresh(self) -> str:
@@ -202,7 +210,7 @@ class _Compiler:
 
     def _root(self, node: Name) -> Code:
         match node.name:
-            case "event" | "record" as whole:
+            case "event" | "record" | "tables" as whole:
                 raise ExpressionError(_WHOLE[whole], node.place)
             case step if step in self._scope.captures:
                 raise ExpressionError(f"a step's event is read field by field; write {step}.user", node.place)
@@ -224,6 +232,10 @@ class _Compiler:
                 return self._of_moment("moment.labels.get(L, UNKNOWN)", "text", Doubt.MISSING, node.name)
             case Name(name="record"):
                 return self._of_record(node)
+            case Name(name="tables"):
+                raise ExpressionError(_WHOLE[TABLES], node.place)
+            case Member(of=Name(name="tables"), name=table):
+                return self._row(table, literal(node.name), node.of)
             case Member(of=Name(name="record"), name="headers"):
                 return self._of_moment("header(moment.record.headers, L)", "any", Doubt.ANY, node.name)
             case of:
@@ -246,7 +258,18 @@ class _Compiler:
             raise ExpressionError(message, node.place, nearest(node.name, parts))
         return self._of_moment(*_RECORD[node.name])
 
+    def _row(self, table: str, key: Code, at: Node) -> Code:
+        known = self._scope.tables or frozenset()
+        if table not in known:
+            message = f"there is no table `{table}` under `tables:`"
+            raise ExpressionError(message, begin(at), nearest(table, sorted(known)))
+        self.tables.add(table)
+        self.uses_moment = True
+        return Code(quote("row(moment.tables[L], K)", L=constant(table), K=key.python), "any")
+
     def _index(self, node: Index) -> Code:
+        if isinstance(node.of, Member) and isinstance(node.of.of, Name) and node.of.of.name == TABLES:
+            return self._row(node.of.name, self.code(node.key), node.of)
         of = self._container(node.of, "cannot be indexed", begin(node.of), "map", "list")
         return Code(call("index", [of.python, self.code(node.key).python]), "any")
 

@@ -15,6 +15,7 @@ from penstock.operators.carried import cell_name, is_empty
 from penstock.operators.key_state import Group, KeyState
 from penstock.operators.last_event import LastEvents
 from penstock.operators.plan import Plan
+from penstock.operators.table_rows import NO_TABLES, Tables
 from penstock.operators.unsaved import Unsaved
 
 
@@ -22,7 +23,7 @@ class GroupImages:
     """`names` are those of its aggregates, then of the last events that it keeps: whoever read a delta by a plan that does not
     name one knows that it missed its events. Numbers count from 0 within `names`."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, tables: Tables = NO_TABLES) -> None:
         self._groupings = plan.groupings
         slots = [(place, slot) for place, grouping in enumerate(plan.groupings) for slot in range(len(grouping.slots))]
         keeping = [place for place, grouping in enumerate(plan.groupings) if grouping.keeps_last]
@@ -32,7 +33,7 @@ class GroupImages:
             for place, slot in self._places
         ]
         self._events = [
-            LastEvents(grouping.keeps_event, grouping.keeps_moment, plan.labels) for grouping in plan.groupings
+            LastEvents(grouping.keeps_event, grouping.keeps_moment, plan.labels, tables) for grouping in plan.groupings
         ]
         self._number_of = {name: number for number, name in enumerate(self.names) if self._places[number][1] is None}
         self._triggers = [plan.triggers_of(place) for place in range(len(plan.groupings))]

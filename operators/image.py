@@ -17,6 +17,7 @@ from penstock.operators.keys import Keys
 from penstock.operators.last_event import LastEvents
 from penstock.operators.latest import Latest
 from penstock.operators.plan import Plan
+from penstock.operators.table_rows import NO_TABLES, Tables
 from penstock.operators.unsaved import Unsaved
 from penstock.state.delta import Delta, Fact
 
@@ -33,10 +34,10 @@ class Reading(NamedTuple):
 class Images:
     """Translates between a key's state and the log for one plan. `carried` is what the plan has no place for."""
 
-    def __init__(self, plan: Plan, latest: Latest) -> None:
+    def __init__(self, plan: Plan, latest: Latest, tables: Tables = NO_TABLES) -> None:
         self._plan = plan
-        self._last = LastEvents(plan.keeps_event, plan.keeps_moment, plan.labels)
-        self._groups = GroupImages(plan)
+        self._last = LastEvents(plan.keeps_event, plan.keeps_moment, plan.labels, tables)
+        self._groups = GroupImages(plan, tables)
         self._own = len(plan.slots)
         """So many aggregates are over whole keys; the others are over groups."""
         self.slots = (*(call.identity for call in plan.slots), *self._groups.names)

@@ -74,7 +74,7 @@ class Merge:
 
     def holds(self, topic: str) -> bool:
         """Records of this input wait to be fed: it is not silent, it is held up."""
-        return bool(self._waiting[topic])
+        return bool(self._waiting.get(topic))
 
     @property
     def backlogged(self) -> frozenset[str]:

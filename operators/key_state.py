@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.operators.aggregate import Aggregate
 from penstock.operators.context import Context
 from penstock.operators.record import Raw
+from penstock.operators.table_rows import NO_TABLES, Tables
 from penstock.operators.watermark import NEVER
 
 if TYPE_CHECKING:
@@ -21,16 +22,23 @@ Counts = Counter[tuple[str, ...]]
 class Moment:
     """What an expression can know about the event being fed besides the event itself. Built only where one asks.
 
-    `generation` tells how often the record's topic was made anew.
+    `generation` tells how often the record's topic was made anew. `tables` show what is known of their rows when one asks.
     """
 
-    __slots__ = ("generation", "key", "labels", "record", "source", "time")
+    __slots__ = ("generation", "key", "labels", "record", "source", "tables", "time")
 
     def __init__(
-        self, key: str, source: str, record: Raw, time: int, labels: Mapping[str, str], generation: int = 0
+        self,
+        key: str,
+        source: str,
+        record: Raw,
+        time: int,
+        labels: Mapping[str, str],
+        generation: int = 0,
+        tables: Tables = NO_TABLES,
     ) -> None:
         self.key, self.source, self.record, self.time, self.labels = key, source, record, time, labels
-        self.generation = generation
+        self.generation, self.tables = generation, tables
 
 
 class KeyState:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
-from zlib import crc32
 
 from penstock.operators.aggregate import new_aggregate
+from penstock.operators.bucket import BUCKETS_MAX, finest_bucket
 from penstock.operators.condition import count_doubt
 from penstock.operators.context import Context
 from penstock.operators.expression import Unknown
@@ -26,8 +26,6 @@ from penstock.operators.watermark import END_OF_TIME
 
 KEYS_AT_ONCE = 1_000
 """So many are armed in a few milliseconds."""
-BUCKETS_MAX = 4096
-"""The finest cut of a task's keys into buckets."""
 
 OnEnd = Callable[[KeyState, int], bool]
 """(key, the instant at which its time was over): it is forgotten next. Whether a run without an outcome needs its events."""
@@ -80,6 +78,8 @@ class Keys:
         self._timers: Timers[str] = Timers()
         self.next_timer = self._timers.next
         """No timer is due before this instant."""
+        self.began: int | None = None
+        """The task's first watermark, where something asks for it."""
 
     def __len__(self) -> int:
         return len(self._states)
@@ -360,8 +360,3 @@ class Keys:
         if self._group_watch is not None and key.groups is not None:
             return self._group_watch.episode(key.groups, group or ONLY, trigger)
         return None
-
-
-def finest_bucket(name: str) -> int:
-    """CRC-32 of the key's UTF-8 text modulo BUCKETS_MAX; coarser cuts are this modulo their own number."""
-    return crc32(name.encode()) % BUCKETS_MAX

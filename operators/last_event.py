@@ -9,13 +9,16 @@ from penstock.operators.decode import event_class
 from penstock.operators.expression import Unknown, attribute_of
 from penstock.operators.key_state import KeyState, Moment
 from penstock.operators.record import Record
+from penstock.operators.table_rows import NO_TABLES, Tables
 
 
 class LastEvents:
     """`fields` are those that conditions read, `keeps_moment` says whether they ask about its record, too."""
 
-    def __init__(self, fields: Sequence[str], keeps_moment: bool, labels: Mapping[str, str]) -> None:
-        self._fields, self._keeps_moment, self._labels = tuple(fields), keeps_moment, labels
+    def __init__(
+        self, fields: Sequence[str], keeps_moment: bool, labels: Mapping[str, str], tables: Tables = NO_TABLES
+    ) -> None:
+        self._fields, self._keeps_moment, self._labels, self._tables = tuple(fields), keeps_moment, labels, tables
         self._kept = frozenset(fields)
         self._event = event_class(self._fields)
         self.kept = bool(fields) or keeps_moment
@@ -46,5 +49,5 @@ class LastEvents:
         if about is not None:
             source, time, (topic, partition, offset, timestamp, record_key, headers) = about
             record = Record(topic, partition, offset, timestamp, record_key, None, tuple(map(tuple, headers)))
-            state.moment = Moment(state.name, source, record, time, self._labels)
+            state.moment = Moment(state.name, source, record, time, self._labels, tables=self._tables)
         return not self._kept.issuperset(fields) or (about is not None and not self._keeps_moment)

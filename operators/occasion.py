@@ -16,6 +16,7 @@ from penstock.operators.key_state import KeyState
 from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.record import Raw
 from penstock.operators.run import Cause, Firing, RecordCause, TimerCause, run_id, template_scope
+from penstock.operators.table_rows import NO_TABLES, Tables
 from penstock.operators.template import annotate
 from penstock.operators.trigger import Fired
 
@@ -26,7 +27,10 @@ class Occasions:
     `generation_of` tells how often a topic was made anew: its offsets began again then.
     """
 
-    def __init__(self, plan: Plan, partition: int, generation_of: Callable[[str], int]) -> None:
+    def __init__(
+        self, plan: Plan, partition: int, generation_of: Callable[[str], int], tables: Tables = NO_TABLES
+    ) -> None:
+        self._tables = tables
         self._plan, self._partition, self._generation_of = plan, partition, generation_of
         self._source_of = {source.topic: source.name for source in plan.sources}
         self.ended = False
@@ -57,7 +61,7 @@ class Occasions:
         if not planned.annotations:
             return firing
         return msgspec.structs.replace(
-            firing, annotations=annotate(planned.annotations, template_scope(firing, fired.steps))
+            firing, annotations=annotate(planned.annotations, template_scope(firing, fired.steps, self._tables))
         )
 
     def _cause(self, fired: Fired, raw: Raw | None) -> tuple[Cause, str]:

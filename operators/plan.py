@@ -13,6 +13,7 @@ from penstock.operators.grouping import Grouping
 from penstock.operators.result import LatestPlan, ResultPlan
 from penstock.operators.result_route import Route
 from penstock.operators.source import Source
+from penstock.operators.table import Table
 from penstock.operators.template import Template
 from penstock.operators.trigger import Trigger
 
@@ -70,6 +71,7 @@ class Plan:
     """So must what is known about its record."""
     routes: tuple[Route, ...] = ()
     latest: LatestPlan | None = None
+    tables: tuple[Table, ...] = ()
 
     @property
     def absence(self) -> str:

@@ -13,6 +13,8 @@ import msgspec
 from penstock.operators.context import View
 from penstock.operators.event import ChatRequest, Usage
 from penstock.operators.instant import iso_text
+from penstock.operators.looked import Looked
+from penstock.operators.table_rows import NO_TABLES, Tables
 
 ID_BYTES = 12
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
@@ -181,7 +183,7 @@ Steps = Mapping[str, Sequence[Mapping[str, Any]]]
 NO_STEPS: Steps = MappingProxyType({})
 
 
-def template_scope(firing: Firing, steps: Steps = NO_STEPS) -> dict[str, Any]:
+def template_scope(firing: Firing, steps: Steps = NO_STEPS, tables: Tables = NO_TABLES) -> dict[str, Any]:
     """What `ask` and `annotations` can name."""
     trigger = {"name": firing.trigger, "condition": firing.condition, "time": iso_text(firing.at)}
     return {
@@ -191,6 +193,7 @@ def template_scope(firing: Firing, steps: Steps = NO_STEPS) -> dict[str, Any]:
         "values": firing.values,
         "labels": firing.labels,
         "steps": dict(steps),
+        "tables": {name: Looked(rows) for name, rows in tables.items()},
     }
 
 

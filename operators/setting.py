@@ -84,6 +84,17 @@ TextOrTexts = Annotated[
     Annotated[Text, Tag("<text>")] | Annotated[tuple[Text, ...], Field(min_length=1), Tag("<list>")],
     Discriminator(text_or_list, custom_error_type="names", custom_error_message="expected a name or a list of names"),
 ]
+TABLE_PREFIX = "tables."
+
+
+def _table_name(text: str) -> str:
+    if not text.startswith(TABLE_PREFIX):
+        raise ValueError(f"{text!r} is no table; write tables.<name>, such as tables.hosts")
+    return text
+
+
+TableName = Annotated[Text, AfterValidator(_table_name)]
+"""A table of the file, as expressions call it."""
 Condition = Annotated[str, ExpressionMark(), Field(min_length=1, max_length=4096)]
 """A condition over one event, without history."""
 SpanCondition = Annotated[str, ExpressionMark(aggregates=True), Field(min_length=1, max_length=4096)]

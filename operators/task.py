@@ -26,10 +26,10 @@ from penstock.operators.dead import condemn, dead_letter
 from penstock.operators.decode import Read
 from penstock.operators.definitions import Definitions
 from penstock.operators.event import Answered, Arrived, CallLost, Effect, Ended, Event, Progress, Streamed, Ticked
+from penstock.operators.expected_keys import keys_of
 from penstock.operators.image import Images
 from penstock.operators.intake import Merge
 from penstock.operators.key_state import Counts, KeyState, Moment
-from penstock.operators.keys import Keys
 from penstock.operators.latest import Latest
 from penstock.operators.occasion import Occasions
 from penstock.operators.outlet import Outlet
@@ -38,6 +38,7 @@ from penstock.operators.record import DeadLetter, Output, Raw
 from penstock.operators.runs import Runs
 from penstock.operators.source import Source
 from penstock.operators.succession import Succession
+from penstock.operators.tables import TaskTables
 from penstock.operators.trigger import Fired, Resolved, Suppressed, Transition
 from penstock.operators.unsaved import Unsaved
 from penstock.operators.watermark import END_OF_TIME, NEVER, Origin, least, reached
@@ -65,15 +66,18 @@ class Task:
         self._sources = {source.topic: source for source in plan.sources}
         self._origins = {source.topic: Origin(source.delay, source.idle) for source in plan.sources}
         self._merge = Merge(plan.sources) if len(plan.sources) > 1 else None
-        self._keys = Keys(plan, self._unsaved, self._transit, self._end_key, self.counters)
+        self._tables = TaskTables(plan.tables, self._unsaved, self.counters)
+        self._keys = keys_of(plan, partition, self._tables)(
+            plan, self._unsaved, self._transit, self._end_key, self.counters
+        )
         self._latest = Latest(plan.latest, plan.results, self._unsaved, self._keys.look_after)
         self._keys.on_look = self._latest.take_away_over
-        self._images = Images(plan, self._latest)
+        self._images = Images(plan, self._latest, self._tables.rows)
         self._definitions = Definitions(plan)
         outlet = Outlet(plan, self._latest, self._unsaved, self.counters)
         self._runs = Runs(self._definitions, self._unsaved, outlet, self._context_of, self.counters)
         self._succession = Succession(plan, partition, self._images.carried, self._keys, self._runs, self._definitions)
-        self._occasions = Occasions(plan, partition, self._generation_of)
+        self._occasions = Occasions(plan, partition, self._generation_of, self._tables.rows)
         self._positions: dict[str, Position] = {}
         self._last_read: dict[str, Raw] = {}
         self._progress: Mapping[str, Progress] = {}
@@ -105,10 +109,12 @@ class Task:
 
     def _arrive(self, event: Arrived) -> None:
         self._tick = max(self._tick, event.now)
+        if self.plan.tables:
+            self._last_read.update(self._tables.feed(event, self._watermark, self._bury))
         for topic, records in event.records.items():
-            if not records:
+            source = self._sources.get(topic)
+            if not records or source is None:
                 continue
-            source = self._sources[topic]
             self.counters["events", source.name] += len(records)
             self._origins[topic].heard(self._tick)
             if self._merge is not None:
@@ -133,6 +139,7 @@ class Task:
         ignores, dedupe, line_of, lateness = source.ignores, source.dedupe, source.line, source.lateness
         labels, uses_moment = self.plan.labels, self.plan.uses_moment
         generation = self._generation_of(source.topic) if uses_moment else 0
+        tables = self._tables.rows
         for raw, read in reads:
             if type(read) is DeadLetter:
                 self._bury(raw, read)
@@ -147,7 +154,7 @@ class Task:
             elif time < before - lateness:
                 self.counters["late", source.name] += 1
             else:
-                moment = Moment(name, source.name, raw, time, labels, generation) if uses_moment else None
+                moment = Moment(name, source.name, raw, time, labels, generation, tables) if uses_moment else None
                 if dedupe is None or dedupe.passes(keys.find(name), event, moment, time, before - lateness):
                     line = raw.value if line_of is None else line_of(raw, event)
                     keep(name, time, event, moment, line, raw, self._watermark)
@@ -191,7 +198,7 @@ class Task:
             case Fired():
                 self.counters["fired", planned.name] += 1
                 firing = self._occasions.firing(key, planned, transition, raw)
-                run = open_run(firing, self.plan, key.context, key.now, transition.steps)
+                run = open_run(firing, self.plan, key.context, key.now, transition.steps, self._tables.rows)
                 key.cells[index] = planned.trigger.opened(key.cells[index], run.id)
                 self._runs.open(run)
             case _:
@@ -256,6 +263,8 @@ class Task:
             outputs=unsaved.implied,
             basis=self._succession.basis() if kind == "opened" else None,
             forgotten=unsaved.forgotten,
+            rows=unsaved.rows,
+            began=self._keys.began,
         )
         outputs = unsaved.outputs
         unsaved.reset()
@@ -267,7 +276,8 @@ class Task:
         runs = {run: self._runs.encoded(run, whole=True) or b"" for key in keys for run in self._runs.of_key(key.name)}
         images = {key.name: self._images.dump(key) for key in keys}
         basis = self._succession.basis() if index == 0 else None
-        return Bucket(index=index, of=of, seq=seq, slots=self._images.slots, keys=images, runs=runs, basis=basis)
+        slots, rows = self._images.slots, self._tables.image(index, of)
+        return Bucket(index=index, of=of, seq=seq, slots=slots, keys=images, runs=runs, basis=basis, rows=rows)
 
     @property
     def positions(self) -> dict[str, Position]:
@@ -302,6 +312,8 @@ class Task:
 
     def _apply_delta(self, delta: Delta) -> None:
         header = delta.header
+        self._tables.apply_delta(delta)
+        self._keys.began = delta.began
         self._positions = dict(header.positions)
         self._tick = max(self._tick, header.tick)
         self._watermark = max(self._watermark, reached(header.clocks))
@@ -317,6 +329,7 @@ class Task:
             self._images.load_cells(self._keys.get_or_new(name), cells)
 
     def _apply_bucket(self, bucket: Bucket) -> None:
+        self._tables.apply_bucket(bucket)
         for key in self._keys.in_bucket(bucket.index, bucket.of):
             self._runs.forget_key(key.name)
             self._keys.drop(key.name)
@@ -339,7 +352,11 @@ class Task:
         not name any more keeps its position: it may come back. One that is new does not take time back: what was due has fired.
         Raises Superseded where state cannot follow the definition.
         """
-        self._positions = {**self._positions, **positions}
+        self._positions = {
+            name: position
+            for name, position in {**self._positions, **positions}.items()
+            if not self._tables.is_over(name)
+        }
         self._tick = max(self._tick, now)
         for origin in self._origins.values():
             if origin.event_time is None:
@@ -380,6 +397,11 @@ class Task:
     def watermark(self) -> int | None:
         """How far event time has come (ms); None before the first event, and once bounded inputs are over."""
         return self._watermark if NEVER < self._watermark < END_OF_TIME else None
+
+    @property
+    def rows(self) -> int:
+        """Of all tables."""
+        return len(self._tables)
 
     @property
     def keys(self) -> int:

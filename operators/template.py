@@ -10,12 +10,14 @@ import jinja2
 from jinja2 import meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from penstock.operators.looked import Looked, Part
+
 
 class _DataEnvironment(ImmutableSandboxedEnvironment):
     """`values.items` is the definition called `items`, not a method of a dictionary."""
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        if isinstance(obj, dict) and attribute in obj:
+        if isinstance(obj, Part | Looked) or (isinstance(obj, dict) and attribute in obj):
             return obj[attribute]
         return super().getattr(obj, attribute)
 
@@ -23,6 +25,8 @@ class _DataEnvironment(ImmutableSandboxedEnvironment):
 _ENVIRONMENT = _DataEnvironment(undefined=jinja2.StrictUndefined, autoescape=False)
 VALUES = "values"
 """The name under which templates find the pipeline's definitions."""
+TABLES = "tables"
+"""The name under which they find the rows of tables."""
 STEPS = "steps"
 """The name under which they find the events that the steps of a sequence took."""
 
@@ -43,12 +47,12 @@ class TemplateFailure:
 
 
 class Template:
-    """`names` are the variables that it needs, `values` and `steps` the members of these that it names outright.
+    """`names` are the variables that it needs, `values`, `steps` and `tables` the members of these that it names outright.
 
     `members` are all names under which it may look into anything.
     """
 
-    __slots__ = ("_template", "members", "names", "steps", "text", "values")
+    __slots__ = ("_template", "members", "names", "steps", "tables", "text", "values")
 
     def __init__(self, text: str) -> None:
         """Raises TemplateError."""
@@ -61,6 +65,7 @@ class Template:
         self.names = frozenset(meta.find_undeclared_variables(tree))
         self.values = frozenset(_members(tree, VALUES))
         self.steps = frozenset(_members(tree, STEPS))
+        self.tables = frozenset(_members(tree, TABLES))
         self.members = frozenset(_all_members(tree))
 
     def render(self, scope: Mapping[str, Any]) -> str | TemplateFailure:

@@ -165,6 +165,8 @@ class Trigger(ABC):
     reads_record: ClassVar[bool] = False
     """It notes where events came from: `key.moment` is there whenever it is fed."""
 
+    expects: str | None = None
+    """A table: whatever key has a row in it is watched, too."""
     idle_unless: frozenset[int] | None = None
     """While its cell is None, an event changes nothing for it unless one of these aggregates took it; None: it always looks."""
     sleeps: bool = True

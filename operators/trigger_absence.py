@@ -17,14 +17,14 @@ forgotten.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from penstock.operators.condition import Condition
 from penstock.operators.key_state import KeyState
+from penstock.operators.setting import TABLE_PREFIX, TableName, Wait
 from penstock.operators.setting import Condition as ConditionText
-from penstock.operators.setting import Wait
 from penstock.operators.trigger import (
     Bind,
     CooldownSettings,
@@ -40,15 +40,36 @@ from penstock.operators.trigger import (
 class AbsenceSettings(CooldownSettings):
     """Fires when nothing came for a while that satisfies the condition, then a `resolved` record when something does."""
 
+    added: ClassVar[frozenset[str]] = frozenset({"expect"})
+
     absence: ConditionText = Field(
         description="Condition over one event: what is expected to come.", examples=['event.kind == "heartbeat"']
     )
     for_: Wait = Field(
         alias="for", description="Fires this long after the last event that satisfies it.", examples=["2m"]
     )
+    expect: TableName | None = Field(
+        default=None,
+        description="Keys with a row in this table are watched, too, also those that never spoke.",
+        examples=["tables.hosts"],
+    )
     fire: FireOnWatermark = Field(
         default="watermark", exclude=True, description="Decided when the watermark has passed; there is no other way."
     )
+
+    @model_validator(mode="after")
+    def _expects_whole_keys(self) -> Self:
+        parted = "`by`" if self.by is not None else "`from`" if self.from_ is not None else None
+        if self.expect is not None and parted is not None:
+            raise ValueError(
+                f"`expect` watches keys as a whole and cannot go with {parted} yet; tell the events apart in `absence`"
+            )
+        return self
+
+    @property
+    def expected_table(self) -> str | None:
+        """Its name."""
+        return None if self.expect is None else self.expect.removeprefix(TABLE_PREFIX)
 
 
 class AbsenceCell(NamedTuple):
@@ -72,15 +93,31 @@ class Absence(EpisodicTrigger):
 
     by_watermark: ClassVar[bool] = True
 
-    def __init__(self, expected: Condition, silence: int, cooldown: int) -> None:
-        self.expected, self.silence, self.cooldown = expected, silence, cooldown
-        self.condition = expected.text
-        self.conditions = (expected,)
+    def __init__(self, satisfies: Condition, silence: int, cooldown: int, expects: str | None = None) -> None:
+        """`expects`: the table whose rows say of what keys something is to come."""
+        self.satisfies, self.silence, self.cooldown, self.expects = satisfies, silence, cooldown, expects
+        self.condition = satisfies.text
+        self.conditions = (satisfies,)
+
+    def expected(self, cell: AbsenceCell | None, time: int, watermark: int) -> AbsenceCell:
+        """There is a row of the key: as if a satisfying event had come at `time`, where the key is not watched yet.
+
+        One whose silence would be over already counts as of now.
+        """
+        if cell is not None:
+            return cell
+        return AbsenceCell((watermark - 1 if time + self.silence < watermark else time,))
+
+    def unexpected(self, cell: AbsenceCell | None, watermark: int) -> tuple[None, Resolved | None]:
+        """The row is gone: nothing is to come of this key."""
+        if cell is None or cell.run is None:
+            return None, None
+        return None, Resolved(cell.run, max(watermark, cell.times[0] + self.silence))
 
     def fed(
         self, key: KeyState, cell: AbsenceCell | None, time: int, watermark: int, due: int | None
     ) -> tuple[AbsenceCell | None, Transition | None]:
-        if self.expected.asked(key) is not True:
+        if self.satisfies.asked(key) is not True:
             return cell, None
         if time + self.silence < watermark and (cell is None or cell.times[0] >= watermark):
             time = watermark - 1
@@ -153,4 +190,4 @@ class Absence(EpisodicTrigger):
 
 
 def build(settings: AbsenceSettings, bind: Bind) -> Absence:
-    return Absence(bind(settings.absence, False), settings.for_, settings.cooldown)
+    return Absence(bind(settings.absence, False), settings.for_, settings.cooldown, settings.expected_table)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from penstock.operators.record import Output
-from penstock.state.delta import Fact, Forgotten
+from penstock.state.delta import Fact, Forgotten, TableRow
 
 FACT_OVERHEAD_BYTES = 40
 
@@ -30,6 +30,8 @@ class Unsaved:
         self.partials: list[tuple[str, int, int, str]] = []
         self.outputs: list[Output] = []
         self.implied: list[Output] = []
+        self.rows: list[TableRow] = []
+        """Of tables."""
         self.urgent = False
         self.bytes = 0
         """Of lines, outputs and names; see `weight`."""
@@ -58,8 +60,8 @@ class Unsaved:
     @property
     def weight(self) -> int:
         """Roughly the bytes of the next delta before it is compressed."""
-        return self.bytes + FACT_OVERHEAD_BYTES * (len(self.facts) + len(self.forgotten))
+        return self.bytes + FACT_OVERHEAD_BYTES * (len(self.facts) + len(self.forgotten) + len(self.rows))
 
     @property
     def anything(self) -> bool:
-        return bool(self.facts or self.cells or self.runs or self.outputs or self.forgotten)
+        return bool(self.facts or self.cells or self.runs or self.outputs or self.forgotten or self.rows)

@@ -51,7 +51,7 @@ class Watch:
             looked = True
             after, transition = planned.trigger.fed(state, cell, time, watermark, state.now if place in due else None)
             if after is not cell or transition is not None:
-                self._replace(state, place, planned, after, transition, raw)
+                self.replace(state, place, planned, after, transition, raw)
         return looked
 
     def rest(self, state: KeyState) -> None:
@@ -70,7 +70,7 @@ class Watch:
         state.now = now
         for place, planned in due:
             cell, transition = planned.trigger.passed(state, state.cells[place], instant)
-            self._replace(state, place, planned, cell, transition, None)
+            self.replace(state, place, planned, cell, transition, None)
 
     def look_late(self, state: KeyState, identities: Collection[str]) -> None:
         """These come back to what they remembered. Deadlines of the watermark need no such look: they stay until it passes."""
@@ -79,7 +79,7 @@ class Watch:
             late = planned.identity in identities and not trigger.by_event and not trigger.by_watermark
             if late and cell is not None:
                 cell, transition = trigger.passed(state, cell, state.now)
-                self._replace(state, place, planned, cell, transition, None)
+                self.replace(state, place, planned, cell, transition, None)
 
     def find_deadlines(self, state: KeyState) -> None:
         state.deadline = state.watermark_deadline = None
@@ -114,7 +114,7 @@ class Watch:
             and planned.trigger.deadline(state, state.cells[place]) == instant
         ]
 
-    def _replace(
+    def replace(
         self,
         state: KeyState,
         place: int,
@@ -123,6 +123,7 @@ class Watch:
         transition: Transition | None,
         raw: Raw | None,
     ) -> None:
+        """A look at one trigger came to this."""
         if cell is not state.cells[place]:
             state.cells[place], state.resting = cell, False
             self._unsaved.change(state.name, planned.identity, state.group)

@@ -102,6 +102,12 @@ def _check(options: BacktestOptions) -> None:
 
 def _plan(options: BacktestOptions, file: Path) -> Plan:
     _, pipeline = usable(load(file, options.overlays, options.sets, options.env_file))
+    if pipeline.plan.tables:
+        raise Rejected(
+            "looks up rows of tables, and recordings of tables cannot be read yet",
+            where=str(file),
+            remedy="play it in a scenario (`penstock test`), or take out what reads rows with an overlay",
+        )
     return pipeline.plan
 
 

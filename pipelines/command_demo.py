@@ -124,7 +124,7 @@ class Stage:
         self._console.print(f"[bold]{self._pipeline.plan.name}[/]: {what}, answered by {model}\n")
 
     async def play(self, stack: AsyncExitStack) -> None:
-        await make_missing_sources(self._broker, self._pipeline.layout.inputs)
+        await make_missing_sources(self._broker, self._pipeline.layout.read)
         await self._broker.start()
         self._produced = await write_all(self._broker, self._source, self._records)
         models = await stack.enter_async_context(opened_models(self._pipeline.models))

@@ -125,7 +125,7 @@ def _settings(pipeline: Pipeline, options: RunOptions, member: str) -> WorkerOpt
 
 
 async def _start(broker: Broker, layout: Layout) -> None:
-    if made := await make_missing_sources(broker, layout.inputs):
+    if made := await make_missing_sources(broker, layout.read):
         log.info("created topics %s", ", ".join(made))
     await broker.start()
 

@@ -20,6 +20,7 @@ from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.result import LatestPlan, ResultPlan
 from penstock.operators.result_route import RESULT_SCOPE, Route
 from penstock.operators.source import Source, build_source
+from penstock.operators.table import Table, TableSettings, build_table
 from penstock.operators.template import STEPS, Template
 from penstock.operators.trigger import Trigger, TriggerSettings
 from penstock.operators.trigger_kinds import KINDS
@@ -81,6 +82,8 @@ class _Compiler:
     def __init__(self, spec: Spec, loaded: Loaded, agents: Mapping[str, AgentPlan]) -> None:
         self._spec, self._loaded, self._agents = spec, loaded, agents
         self._scope = Scope(defines=spec.define, functions=imported(spec.functions))
+        """What every expression of an event may name; only those of triggers read rows of tables."""
+        self._tables = {name: self._table(name, settings) for name, settings in spec.tables.items()}
         self._slots = _Slots()
         self._seen: dict[str, _Seen] = {}
         """By identity of the grouping."""
@@ -113,11 +116,15 @@ class _Compiler:
                 Route(route.topic, compile_expression(route.where, RESULT_SCOPE)) for route in self._spec.outputs.routes
             ),
             latest=self._latest(),
+            tables=tuple(self._tables.values()),
         )
-        return Pipeline(plan, self._layout(sources), self._spec.models)
+        return Pipeline(plan, self._layout(sources, triggers), self._spec.models)
+
+    def _table(self, name: str, settings: TableSettings) -> Table:
+        return build_table(name, settings, self._scope, self._loaded.read_file)
 
     def _compiled(self, text: str, slots: _Slots, *, aggregates: bool, captures: tuple[str, ...] = ()) -> Condition:
-        scope = replace(self._scope, aggregates=aggregates, captures=captures)
+        scope = replace(self._scope, aggregates=aggregates, captures=captures, tables=frozenset(self._tables))
         condition = slots.bind(compile_expression(text, scope))
         self._conditions.append(condition)
         return condition
@@ -158,7 +165,7 @@ class _Compiler:
         trigger.shown = frozenset().union(*showing) if showing else None
         return PlannedTrigger(
             name=name,
-            identity=f"{name}:{_meaning(settings, trigger, seen)}",
+            identity=f"{name}:{_meaning(settings, trigger, seen, self._tables)}",
             trigger=trigger,
             agent=None if agent is None else self._agents[agent],
             labels=settings.labels,
@@ -217,12 +224,18 @@ class _Compiler:
         latest = latest_output(self._spec.outputs)
         return None if latest is None else LatestPlan(latest.topic, latest.keep)
 
-    def _layout(self, sources: Iterable[Source]) -> Layout:
+    def _layout(self, sources: Iterable[Source], triggers: Iterable[PlannedTrigger]) -> Layout:
         topics = self._spec.output_topics
         return Layout(
             namespace=self._spec.namespace,
             name=self._spec.name,
             inputs={source.topic: source.start for source in sources},
+            tables={table.identity: table.topic for table in self._tables.values()},
+            partitioned=frozenset(
+                self._tables[planned.trigger.expects].topic
+                for planned in triggers
+                if planned.trigger.expects is not None
+            ),
             outputs=topics.written,
             previews=topics.previews,
             compacted=frozenset() if topics.latest is None else frozenset({topics.latest}),
@@ -242,10 +255,11 @@ def _read_by_time(triggers: Iterable[PlannedTrigger], grouping: int | None) -> t
     return tuple(sorted(fields)), any(condition.compiled.own_moment for condition in conditions)
 
 
-def _meaning(settings: TriggerSettings, trigger: Trigger, seen: _Seen | None) -> str:
+def _meaning(settings: TriggerSettings, trigger: Trigger, seen: _Seen | None, tables: Mapping[str, Table]) -> str:
     """Digest of what decides when the trigger fires; labels, annotations and the agent do not."""
     unsaid = {name for name in settings.added if getattr(settings, name) is None}
     own = settings.model_dump_json(exclude={"labels", "annotations", "agent", "from_", "by"} | unsaid)
     expanded = [condition.compiled.identity for condition in trigger.conditions]
     part = [] if seen is None else [grouping_identity(seen.topics, seen.by)]
-    return sha256("\0".join([own, *expanded, *part]).encode()).hexdigest()[:IDENTITY_CHARACTERS]
+    expected = [] if trigger.expects is None else [tables[trigger.expects].identity]
+    return sha256("\0".join([own, *expanded, *part, *expected]).encode()).hexdigest()[:IDENTITY_CHARACTERS]

@@ -24,6 +24,7 @@ from penstock.pipelines.lint_format import format_problems
 from penstock.pipelines.lint_input import input_problems
 from penstock.pipelines.lint_outputs import output_topic_problems, route_problems
 from penstock.pipelines.lint_sequence import sequence_problems
+from penstock.pipelines.lint_table import table_problems
 from penstock.pipelines.lint_template import template_problems
 from penstock.pipelines.output_settings import checked_topic
 from penstock.pipelines.problem import Code, Problem, nearest_name
@@ -108,7 +109,7 @@ def _same_topic(root: Map) -> Iterator[Problem]:
 
 
 def _topic_names(root: Map) -> Iterator[Problem]:
-    for _, node in _texts(root, "sources.*.topic"):
+    for _, node in (*_texts(root, "sources.*.topic"), *_texts(root, "tables.*.topic")):
         try:
             checked_topic(node.text)
         except ValueError as error:
@@ -180,6 +181,7 @@ RULES: tuple[Rule, ...] = (
     sequence_problems,
     template_problems,
     forget_problems,
+    table_problems,
     _unresolved,
     _which_agent,
     _reserved_agent,

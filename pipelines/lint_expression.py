@@ -15,6 +15,7 @@ from penstock.operators.source import SourceSettings, build_source
 from penstock.pipelines.document import Map, Path, Scalar, key_place, matching
 from penstock.pipelines.functions import importable
 from penstock.pipelines.lint_sequence import Captures, captures_at
+from penstock.pipelines.lint_table import table_names
 from penstock.pipelines.problem import Code, Problem
 from penstock.pipelines.scalar_place import place_in
 from penstock.pipelines.shape import parts
@@ -38,8 +39,9 @@ def expression_problems(root: Map) -> Iterator[Problem]:
         for part in parts(Spec, root)
         if (mark := part.mark(ExpressionMark)) is not None and isinstance(part.node, Scalar) and _is_text(part.node)
     }
+    tables = frozenset(table_names(root))
     outcomes = {
-        path: _compiled(path, node.text, mark, file_scope, captures_at(root, path))
+        path: _compiled(path, node.text, mark, _scope_at(path, file_scope, tables), captures_at(root, path))
         for path, (node, mark) in fields.items()
     }
     broken = {str(path[1]) for path, found in outcomes.items() if path[0] == DEFINE and _is_own(path, found)}
@@ -64,6 +66,11 @@ def _defines(root: Map) -> dict[str, str]:
     }
 
 
+def _scope_at(path: Path, file_scope: Scope, tables: frozenset[str]) -> Scope:
+    """Rows are there for triggers, and for definitions because triggers name them."""
+    return replace(file_scope, tables=tables) if path[0] in (DEFINE, "triggers") else file_scope
+
+
 def _compiled(
     path: Path, text: str, mark: ExpressionMark, file_scope: Scope, captures: Captures
 ) -> Compiled | ExpressionError:
@@ -71,7 +78,7 @@ def _compiled(
     scope = RESULT_SCOPE if mark.of_result else of_event
     try:
         compiled = compile_expression(text, scope)
-        if path[0] == "sources" and not mark.condition:
+        if path[0] in ("sources", "tables") and not mark.condition:
             _check_before_key(text, scope)
     except ExpressionError as error:
         return error

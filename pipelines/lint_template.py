@@ -10,6 +10,7 @@ from penstock.operators.setting import TemplateMark
 from penstock.operators.template import Template, TemplateError
 from penstock.pipelines.document import Map, Node, Path, Scalar, matching
 from penstock.pipelines.lint_sequence import step_names
+from penstock.pipelines.lint_table import table_names
 from penstock.pipelines.not_yet import later_sentence
 from penstock.pipelines.problem import Code, Place, Problem, nearest_name
 from penstock.pipelines.scalar_place import place_in
@@ -21,14 +22,14 @@ SCOPE: frozenset[str] = frozenset(
     template_scope(Firing(run="", trigger="", agent=None, key="", at=0, cause="", condition=""))
 )
 """What a template can name, as a run hands it over."""
-LATER: dict[str, str] = {"answer": "0.3", "tables": "0.3", "tenant": "0.5"}
+LATER: dict[str, str] = {"answer": "0.3", "tenant": "0.5"}
 """What templates will be able to name, and since when."""
 
 
 def template_problems(root: Map) -> Iterator[Problem]:
     for part in parts(Spec, root):
         if part.mark(TemplateMark) is not None and isinstance(part.node, Scalar) and isinstance(part.node.value, str):
-            yield from _problems(part.node, _values(root, part.path), _steps(root, part.path))
+            yield from _problems(part.node, _values(root, part.path), _steps(root, part.path), table_names(root))
 
 
 def _values(root: Map, path: Path) -> list[str]:
@@ -54,7 +55,7 @@ def _asks(trigger: Node, agent: str) -> bool:
     return not isinstance(named, Scalar) or named.text == agent
 
 
-def _problems(node: Scalar, defines: Iterable[str], steps: list[str]) -> Iterator[Problem]:
+def _problems(node: Scalar, defines: Iterable[str], steps: list[str], tables: list[str]) -> Iterator[Problem]:
     try:
         template = Template(node.text)
     except TemplateError as error:
@@ -70,6 +71,9 @@ def _problems(node: Scalar, defines: Iterable[str], steps: list[str]) -> Iterato
     for name in sorted(template.values - set(defines)):
         place = _place(node, rf"\bvalues\s*(\.\s*|\[\s*['\"]){re.escape(name)}\b")
         yield _unknown(place, name, f"`values.{name}` is not defined", list(defines))
+    for name in sorted(template.tables - set(tables)):
+        place = _place(node, rf"\btables\s*(\.\s*|\[\s*['\"]){re.escape(name)}\b")
+        yield _unknown(place, name, f"there is no table `{name}`", tables, otherwise="a name under `tables:`")
     for name in sorted(template.steps - set(steps)):
         place = _place(node, rf"\bsteps\s*(\.\s*|\[\s*['\"]){re.escape(name)}\b")
         yield _unknown(

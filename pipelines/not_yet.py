@@ -39,7 +39,6 @@ def _fields(parent: str, version: str, *names: str) -> list[Later]:
 
 LATER: tuple[Later, ...] = (
     *_fields("", "0.2", "signers"),
-    *_fields("", "0.3", "tables"),
     *_fields("", "0.4", "tools"),
     *_fields("", "0.5", "budgets"),
     *_fields("", "0.6", "privacy"),
@@ -52,7 +51,7 @@ LATER: tuple[Later, ...] = (
     *_fields("context.window.", "0.4", "images"),
     Later("context.summary", "0.4", frozenset({"model"})),
     *_fields("triggers.*.", "0.3", "within", "sample"),
-    *_fields("triggers.*.", "0.3", "priority", "inhibited_by", "late", "spread", "expect"),
+    *_fields("triggers.*.", "0.3", "priority", "inhibited_by", "late", "spread"),
     *_fields("triggers.*.", "0.5", "limit"),
     Later("models.*.kind", "0.3", frozenset({"embedding"})),
     *_fields("models.*.", "0.4", "input", "context"),

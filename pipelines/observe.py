@@ -33,6 +33,7 @@ class Counted(NamedTuple):
 
 COUNTED: Mapping[str, Counted] = {
     "events": Counted("events", "source", "Records taken in, bad ones included."),
+    "rows": Counted("table_records", "table", "Records of tables taken in, tombstones and bad ones included."),
     "fired": Counted("firings", "trigger", "Firings of each trigger."),
     "resolved": Counted("resolved", "trigger", "Episodes that ended."),
     "suppressed": Counted("suppressed", "trigger", "Firings that fell into a cooldown."),
@@ -96,10 +97,11 @@ class WorkerCollector(Collector):
         for keeper in self._worker.keepers:
             if keeper.session is None:
                 continue
-            for topic, progress in keeper.session.progress.items():
-                place = [topic, _partition(keeper)]
+            for name, progress in keeper.session.progress.items():
+                topic, partition = self._worker.process.layout.place(name, keeper.task.partition)
+                place = [topic, str(partition)]
                 lag.add_metric(place, max(0, progress.end_seen - progress.position))
-                paused.add_metric(place, topic in keeper.session.paused)
+                paused.add_metric(place, name in keeper.session.paused)
         yield from (lag, paused)
 
     def _endpoints(self) -> Iterator[Metric]:
@@ -144,6 +146,8 @@ def _watermark(session: Session) -> float:
 
 TASK_GAUGES: tuple[tuple[str, str, Callable[[Session], float]], ...] = (
     ("runs_open", "Runs without an outcome.", lambda session: session.core.open_runs),
+    ("table_rows", "Rows of tables that are known.", lambda session: session.core.rows),
+    ("tables_loading", "1 while events wait for the tables to be read.", lambda session: session.loading.under_way),
     ("keys", "Keys that are remembered.", lambda session: session.core.keys),
     (
         "watermark_seconds",
@@ -189,6 +193,7 @@ def unready(worker: Worker) -> list[str]:
         *([schemas.trouble] if schemas is not None and schemas.trouble else []),
         *_not_open(worker),
         *([] if worker.inputs is None else worker.inputs.troubles()),
+        *_loading(worker),
     ]
 
 
@@ -197,6 +202,15 @@ def _not_open(worker: Worker) -> list[str]:
         f"task {keeper.task.partition}: {keeper.trouble or 'being opened'}"
         for keeper in worker.keepers
         if not keeper.working
+    ]
+
+
+def _loading(worker: Worker) -> list[str]:
+    sessions = [(keeper.task.partition, keeper.session) for keeper in worker.keepers if keeper.session is not None]
+    return [
+        f"task {partition}: loading tables {', '.join(session.loading.tables)}, {session.loading.left:,} records to read"
+        for partition, session in sessions
+        if session.loading.under_way
     ]
 
 

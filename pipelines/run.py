@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 from typing import assert_never
 
@@ -28,6 +28,7 @@ from penstock.operators.task import Task
 from penstock.pipelines.bell import Bell
 from penstock.pipelines.endpoint import Heard
 from penstock.pipelines.fetching import Fetching
+from penstock.pipelines.loading_tables import LoadingTables
 from penstock.pipelines.poison import Deaths
 from penstock.pipelines.process import Process
 from penstock.pipelines.saving import Saving
@@ -84,6 +85,9 @@ class Session:
         self._standstill = Standstill()
         self._ticked_at = 0
         self._input_ended = False
+        self._inputs = frozenset(process.layout.inputs)
+        """Once it is opened with those of tables."""
+        self.loading = LoadingTables(())
         self.progress: dict[str, Progress] = {}
         self.working_since: float | None = None
         """When `opened` was committed (monotonic seconds); None before."""
@@ -133,6 +137,8 @@ class Session:
     async def _declare(self) -> None:
         """Nothing is fed, asked or published before `opened` is in the log (protocol rules 1 and 10)."""
         positions = await self._log.begin(self.core.positions)
+        self._inputs = frozenset(positions)
+        self.loading = LoadingTables(self._inputs.difference(self._process.layout.inputs))
         failpoint("inputs_begun")
         re_asks: list[Effect] = []
         now, continues = self._process.clock.now(), self._process.admission.continues
@@ -146,7 +152,7 @@ class Session:
         self._on_opened()
         self._tell_starts()
         if self._deaths.suspicious:
-            self._trials = Trials(self._process, self.core, self._saving, self._fetching, self._deaths)
+            self._trials = Trials(self._process, self.core, self._saving, self._fetching, self._deaths, self._take_note)
             self._trials.postpone(re_asks)
         else:
             self._perform(re_asks)
@@ -161,6 +167,7 @@ class Session:
                 log.info("%s: %s records lie before it", lead, f"{count:,}")
 
     async def _work(self) -> None:
+        self._begin_loading()
         self._fetching.begin()
         while self._ending is None:
             await self._bell.wait(self._patience())
@@ -176,6 +183,20 @@ class Session:
             self._regulate_intake()
             self._notice_quiet()
             self._notice_standstill()
+
+    def _begin_loading(self) -> None:
+        if self.loading.under_way:
+            self._fetching.pause_all()
+            log.info("%s loads its tables first: %s", self._name, ", ".join(self.loading.tables))
+
+    def _take_note(self, progress: Mapping[str, Progress]) -> None:
+        """Of how far the inputs are read. While tables are loaded, silence of the sources means nothing."""
+        was_under_way = self.loading.under_way
+        self.loading.met(progress)
+        waits = self._process.layout.inputs if self.loading.under_way else ()
+        self.progress.update({name: at for name, at in progress.items() if name not in waits})
+        if was_under_way and not self.loading.under_way:
+            log.info("%s has loaded its tables", self._name)
 
     async def _release(self) -> None:
         """What is not answered in time is handed over as far as it has got: whoever opens the task next goes on from there."""
@@ -245,7 +266,7 @@ class Session:
         if not self._fetching.ready or self._saving.blocked:
             return
         batch = self._fetching.take()
-        self.progress.update(batch.progress)
+        self._take_note(batch.progress)
         records = {topic: fetched for topic, fetched in batch.records.items() if fetched}
         if not records:
             return
@@ -281,7 +302,7 @@ class Session:
             self._perform(self.core.feed(Ended(self._process.clock.now())))
 
     def _everything_read(self) -> bool:
-        inputs, progress = self._process.layout.inputs, self.progress
+        inputs, progress = self._inputs, self.progress
         waiting = self._fetching.ready or self._fetching.preparing
         return not waiting and all(topic in progress and progress[topic].caught_up for topic in inputs)
 
@@ -294,9 +315,14 @@ class Session:
         until_commit = self._saving.wait()
         return until_tick if until_commit is None else min(until_tick, until_commit)
 
+    @property
+    def _name(self) -> str:
+        return f"{self._process.layout.prefix}/{self._log.task.partition}"
+
     def _regulate_intake(self) -> None:
         """Back-pressure: where answers do not come, nothing more is read."""
-        if self._process.admission.saturated or self.core.open_runs >= OPEN_RUNS_MAX:
+        full = self._process.admission.saturated or self.core.open_runs >= OPEN_RUNS_MAX
+        if full or self.loading.under_way:
             self._fetching.pause_all()
         else:
             self._fetching.pause_only(self.core.backlogged)

@@ -18,11 +18,11 @@ import msgspec
 
 from penstock.connectors.failpoint import failpoint
 from penstock.connectors.port import Committed, TaskLog
+from penstock.operators.bucket import BUCKETS_MAX
 from penstock.operators.dead import refused_output
 from penstock.operators.error import Refused, Rejected, Stuck
 from penstock.operators.event import Answered
 from penstock.operators.key_state import Counts
-from penstock.operators.keys import BUCKETS_MAX
 from penstock.operators.task import Cut, Task
 from penstock.pipelines.bell import ring_at_end
 from penstock.pipelines.cadence import UNSAVED_BYTES_MAX, Cadence, Rotation, Waiting
@@ -118,9 +118,13 @@ class Saving:
         """
         bucket = self._core.image(index, of, seq)
         keys = {name: msgspec.Raw(_encode(image)) for name, image in bucket.keys.items()}
-        size = sum(map(len, keys.values())) + sum(map(len, bucket.runs.values()))
-        self._rotation.image_encoded(of, size, len(keys))
-        return msgspec.structs.replace(bucket, keys=keys)
+        rows = {
+            identity: {key: msgspec.Raw(_encode(row)) for key, row in share.items()}
+            for identity, share in bucket.rows.items()
+        }
+        encoded = [*keys.values(), *bucket.runs.values(), *(row for share in rows.values() for row in share.values())]
+        self._rotation.image_encoded(of, sum(map(len, encoded)), len(keys) + sum(map(len, rows.values())))
+        return msgspec.structs.replace(bucket, keys=keys, rows=rows)
 
     async def _carry_out(self, cut: Cut, buckets: Sequence[Bucket], counts: Counts) -> Committed:
         dead_topic, refused = self._process.plan.dead_topic, 0

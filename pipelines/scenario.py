@@ -22,13 +22,14 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_va
 from penstock.operators.setting import Duration, Settings, Text, Wait
 from penstock.pipelines.scenario_time import START, EventTimeText, InstantText, TimeText
 
-DEEDS = ("event", "text", "file", "advance", "end")
+DEEDS = ("event", "text", "file", "row", "advance", "end")
 """What an item of `events` can be: one of these."""
 _OF_RECORDS = frozenset({"source", "at", "key", "headers"})
 _GOES_WITH: dict[str, frozenset[str]] = {
     "event": _OF_RECORDS | {"repeat"},
     "text": _OF_RECORDS | {"repeat"},
     "file": _OF_RECORDS | {"lines"},
+    "row": frozenset({"table", "at", "key"}),
     "advance": frozenset(),
     "end": frozenset(),
 }
@@ -59,7 +60,7 @@ class Repeat(Settings):
 
 
 class Step(Settings):
-    """One thing that happens: events arrive, time passes in silence, or the input ends."""
+    """One thing that happens: events arrive, a row changes, time passes in silence, or the input ends."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [name]} for name in DEEDS]})
 
@@ -82,7 +83,13 @@ class Step(Settings):
     lines: Annotated[Text, AfterValidator(_is_range)] | None = Field(
         default=None, description="Which lines of the recording; default: all.", examples=["1-200"]
     )
-    key: Text | None = Field(default=None, description="The record's key, for sources that go by it.")
+    table: Text | None = Field(default=None, description="Which table the row is of; default: the only one.")
+    row: dict[str, Any] | None = Field(
+        default=None,
+        description="The fields of a row of a table, whose record has this `key`; null: it is gone.",
+        examples=[{"class": "public"}],
+    )
+    key: Text | None = Field(default=None, description="The record's key, for sources and tables that go by it.")
     headers: dict[str, Text] = Field(default={}, description="The record's headers.")
     repeat: Repeat | None = Field(default=None, description="Several times.", examples=[{"times": 20, "every": "1s"}])
     advance: Wait | None = Field(default=None, description="Time passes and nothing arrives.", examples=["10m"])
@@ -92,18 +99,18 @@ class Step(Settings):
 
     @property
     def deeds(self) -> list[str]:
-        """Which of DEEDS it is: one. `event: null` is a record without a value."""
+        """Which of DEEDS it is: one. `event: null` and `row: null` are records without a value."""
         return [name for name in DEEDS if getattr(self, name) is not None or self._is_tombstone(name)]
 
     def _is_tombstone(self, name: str) -> bool:
-        return name == "event" and name in self.model_fields_set
+        return name in ("event", "row") and name in self.model_fields_set
 
     @model_validator(mode="after")
     def _one_deed(self) -> Self:
         deeds = self.deeds
         if len(deeds) != 1:
             found = " and ".join(f"`{name}`" for name in deeds) or "none of them"
-            raise ValueError(f"it is one of `event`, `text`, `file`, `advance` or `end`; found {found}")
+            raise ValueError(f"it is one of `event`, `text`, `file`, `row`, `advance` or `end`; found {found}")
         deed = deeds[0]
         strange = sorted(self.model_fields_set - _GOES_WITH[deed] - {deed})
         if strange:
@@ -191,6 +198,8 @@ class Expect(Settings):
 
 
 EXPECTED = tuple(Expect.model_fields)
+Tables = dict[str, dict[str, dict[str, Any]]]
+"""Rows by table and by the keys of their records."""
 Answers = dict[str, Any]
 """By agent: one answer for every call, or a list with one for each call in order."""
 
@@ -204,6 +213,11 @@ class Scenario(Settings):
         default={},
         description=f"What models answer, by agent: one answer for every call, or a list. Faults: {', '.join(FAULTS)}.",
         examples=[{"investigate": {"verdict": "attack", "why": "twenty failures"}}],
+    )
+    tables: Tables = Field(
+        default={},
+        description="Rows that are there when it begins, by table and key of the record; on top of those of the file.",
+        examples=[{"hosts": {"web-1": {"class": "public"}}}],
     )
     events: list[Step] = Field(min_length=1, description="What happens, in order of arrival.")
     expect: Expect = Field(description="What has to come of it.")
@@ -220,4 +234,5 @@ class ScenarioFile(Settings):
     set: list[Text] = Field(default=[], description="path=value on top of the pipeline, as with --set.")
     start: InstantText = Field(default=START, description="When scenarios begin.")
     answers: Answers = Field(default={}, description="Answers for all scenarios that do not bring their own.")
+    tables: Tables = Field(default={}, description="Rows that are there when scenarios begin.")
     scenarios: list[Scenario] = Field(min_length=1, description="The stories.")

@@ -21,9 +21,9 @@ from penstock.pipelines.document import Path as Steps
 from penstock.pipelines.observe import COUNTED
 from penstock.pipelines.problem import Code, Problem, nearest_name
 from penstock.pipelines.result_schema import result_schema
-from penstock.pipelines.scenario import FAULTS, Among, Expect, Scenario, ScenarioFile, Step
+from penstock.pipelines.scenario import FAULTS, Among, Expect, Scenario, ScenarioFile, Step, Tables
 from penstock.pipelines.scenario_compare import SECTIONS
-from penstock.pipelines.scenario_events import source_name
+from penstock.pipelines.scenario_events import source_name, table_name
 from penstock.pipelines.spec import Spec
 
 RESULT_FIELDS = ("trigger", "at", *result_schema()["properties"])
@@ -40,6 +40,10 @@ class Checked:
 
     def answers_of(self, scenario: Scenario) -> dict[str, Any]:
         return {**self.file.answers, **scenario.answers}
+
+    def tables_of(self, scenario: Scenario) -> Tables:
+        names = dict.fromkeys((*self.file.tables, *scenario.tables))
+        return {name: {**self.file.tables.get(name, {}), **scenario.tables.get(name, {})} for name in names}
 
     def start_of(self, scenario: Scenario) -> str:
         return scenario.start or self.file.start
@@ -58,6 +62,7 @@ class _Checker:
 
     def problems(self) -> Iterator[Problem]:
         yield from self._answers(self._file.answers, ("answers",))
+        yield from self._rows(self._file.tables, ("tables",))
         names: dict[str, int] = {}
         for number, scenario in enumerate(self._file.scenarios):
             path: Steps = ("scenarios", number)
@@ -65,6 +70,7 @@ class _Checker:
                 message = f"a scenario before this one is called {scenario.name!r}, too"
                 yield self._problem(Code.DUPLICATE_KEY, (*path, "name"), message)
             yield from self._answers(scenario.answers, (*path, "answers"))
+            yield from self._rows(scenario.tables, (*path, "tables"))
             yield from self._events(scenario.events, (*path, "events"))
             yield from self._expect(scenario.expect, (*path, "expect"))
 
@@ -96,6 +102,10 @@ class _Checker:
                     where: Steps = (*path, name, number) if listed else (*path, name)
                     yield self._problem(Code.WRONG_VALUE, where, f"{name} cannot answer this: {wrong}")
 
+    def _rows(self, tables: Tables, path: Steps) -> Iterator[Problem]:
+        for name in tables.keys() - self._spec.tables.keys():
+            yield self._unresolved("table", name, self._spec.tables, (*path, name))
+
     # --- events -----------------------------------------------------------------------------------------------------
 
     def _events(self, steps: Iterable[Step], path: Steps) -> Iterator[Problem]:
@@ -109,7 +119,20 @@ class _Checker:
             if step.end is None and step.advance is None:
                 yield from self._step(step, here)
 
+    def _row(self, step: Step, path: Steps) -> Iterator[Problem]:
+        name = table_name(step, self._spec)
+        if name is None:
+            names = ", ".join(self._spec.tables) or "a name under `tables:`, which is empty"
+            yield self._problem(
+                Code.UNRESOLVED, path, "it does not say of which table", expected=f"`table:` with {names}"
+            )
+        elif name not in self._spec.tables:
+            yield self._unresolved("table", name, self._spec.tables, (*path, "table"))
+
     def _step(self, step: Step, path: Steps) -> Iterator[Problem]:
+        if "row" in step.deeds:
+            yield from self._row(step, path)
+            return
         name = source_name(step, self._spec)
         if name is None:
             names = ", ".join(self._spec.sources)

@@ -24,9 +24,10 @@ from penstock.operators.error import Rejected
 from penstock.operators.plan import Plan
 from penstock.operators.record import DeadLetter, Headers, Record
 from penstock.operators.source import PLAIN_FIELD, Source, SourceSettings, time_settings
+from penstock.operators.table import TableSettings
 from penstock.operators.timestamp import EARLIEST_MS, LATEST_MS, TimeSettings, time_writer
 from penstock.pipelines.recording import recorded_lines
-from penstock.pipelines.scenario import Scenario, Step, line_range
+from penstock.pipelines.scenario import Scenario, Step, Tables, line_range
 from penstock.pipelines.scenario_time import event_time_ms
 from penstock.pipelines.spec import Spec
 
@@ -69,6 +70,23 @@ def source_name(step: Step, spec: Spec) -> str | None:
     return next(iter(spec.sources))
 
 
+def table_name(step: Step, spec: Spec) -> str | None:
+    """The table whose row a step changes; None where there are several, or none, and it names none."""
+    return next(iter(spec.tables)) if step.table is None and len(spec.tables) == 1 else step.table
+
+
+def rows(tables: Tables, spec: Spec, start: int) -> Iterator[Come]:
+    """Rows that are there when a scenario begins."""
+    for name, by_key in tables.items():
+        for key, fields in by_key.items():
+            yield _row_of(spec.tables[name], key, fields, start)
+
+
+def _row_of(table: TableSettings, key: str | None, fields: dict[str, Any] | None, at: int) -> Come:
+    value = None if fields is None else _written(fields, table.format)
+    return Come(at, table.topic, None if key is None else key.encode(), value)
+
+
 def deeds(scenario: Scenario, spec: Spec, plan: Plan, folder: Path, start: int) -> Iterator[Deed]:
     """What happens, in order. `folder` is where paths of recordings begin.
 
@@ -82,6 +100,11 @@ def deeds(scenario: Scenario, spec: Spec, plan: Plan, folder: Path, start: int) 
         elif step.advance is not None:
             latest += step.advance
             yield Pass(step.advance)
+        elif "row" in step.deeds:
+            table = table_name(step, spec)
+            assert table is not None, "the scenario was checked"
+            latest = latest if step.at is None else max(latest, event_time_ms(step.at, start, latest))
+            yield _row_of(spec.tables[table], step.key, step.row, latest)
         else:
             name = source_name(step, spec)
             assert name is not None, "the scenario was checked"
@@ -186,12 +209,16 @@ def _encoded(event: dict[str, Any] | None, source: SourceSettings, time: int) ->
     field = PLAIN_FIELD.fullmatch(settings.at)
     if field is not None and field[1] not in event and field[1] not in source.derive:
         event = {**event, field[1]: time_writer(settings)(time)}
-    if isinstance(source.format, CsvFormat):
-        return _row(event, source.format)
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+    return _written(event, source.format)
 
 
-def _row(event: dict[str, Any], form: CsvFormat) -> bytes:
+def _written(fields: dict[str, Any], form: Any) -> bytes:
+    if isinstance(form, CsvFormat):
+        return _cells(fields, form)
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _cells(event: dict[str, Any], form: CsvFormat) -> bytes:
     """The cells in the order of the columns; what the event lacks is an empty one."""
     out = StringIO()
     cells = [event.get(column) for column in form.csv.columns]

@@ -67,7 +67,9 @@ class _Player:
         self._plan, self._script, self._start = plan, script, start
         self._task = Task(plan, 0)
         self._now = start
-        self._offsets = {source.topic: 0 for source in plan.sources}
+        names = {source.topic: source.topic for source in plan.sources}
+        self._names = names | {table.topic: table.input(0) for table in plan.tables}
+        self._offsets = dict.fromkeys(self._names, 0)
         self._runs: dict[str, Run] = {}
         self._played = Played(unanswered=script.unanswered)
         self._seq = 0
@@ -100,10 +102,10 @@ class _Player:
         offset = self._offsets[come.topic]
         self._offsets[come.topic] += 1
         record = Record(come.topic, 0, offset, come.at, come.key, come.value, come.headers)
-        self._feed(Arrived({come.topic: [record]}, self._progress(), self._now))
+        self._feed(Arrived({self._names[come.topic]: [record]}, self._progress(), self._now))
 
     def _progress(self) -> dict[str, Progress]:
-        return {topic: Progress(offset, offset, self._now) for topic, offset in self._offsets.items()}
+        return {self._names[topic]: Progress(offset, offset, self._now) for topic, offset in self._offsets.items()}
 
     def _feed(self, event: Event) -> None:
         self._follow(self._task.feed(event))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import orjson
@@ -18,7 +19,7 @@ from penstock.pipelines.fake_schema import Unsupported, satisfy
 from penstock.pipelines.scenario import Scenario
 from penstock.pipelines.scenario_check import Checked
 from penstock.pipelines.scenario_compare import Difference, compared, counted
-from penstock.pipelines.scenario_events import deeds
+from penstock.pipelines.scenario_events import deeds, rows
 from penstock.pipelines.scenario_play import Played, play
 
 DEAD_TOLD = 3
@@ -46,7 +47,8 @@ def verdict(file: Path, line: int, checked: Checked, scenario: Scenario) -> Verd
     """Plays the scenario. One that cannot be played, for want of its recording, does not hold."""
     start = instant(checked.start_of(scenario))
     assert start is not None, "the settings were checked"
-    happening = deeds(scenario, checked.spec, checked.plan, checked.folder, start)
+    there = rows(checked.tables_of(scenario), checked.spec, start)
+    happening = chain(there, deeds(scenario, checked.spec, checked.plan, checked.folder, start))
     try:
         played = play(checked.plan, happening, checked.answers_of(scenario), start)
     except Rejected as error:

@@ -17,6 +17,7 @@ from penstock.operators.context import ContextSettings
 from penstock.operators.model import ModelSettings
 from penstock.operators.setting import AnyExpression, Settings, Text
 from penstock.operators.source import SourceSettings
+from penstock.operators.table import TableSettings
 from penstock.operators.trigger import NO_AGENT
 from penstock.pipelines.output_settings import OutputSettings, OutputTopics, output_topics
 from penstock.pipelines.trigger_choice import AnyTrigger
@@ -70,6 +71,9 @@ class Spec(Settings):
     labels: dict[str, Text] = Field(default={}, description="On every result.", examples=[{"team": "secops"}])
     kafka: KafkaSettings = Field(default=KafkaSettings(), description="The cluster that holds the topics.")
     sources: dict[Word, SourceSettings] = Field(min_length=1, description="Topics to read.")
+    tables: dict[Identifier, TableSettings] = Field(
+        default={}, description="Compacted topics whose rows expressions and templates look up."
+    )
     define: dict[Identifier, AnyExpression] = Field(
         default={},
         description="Named expressions; triggers share them, results and templates show their values.",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from penstock.connectors.failpoint import failpoint
@@ -32,7 +32,16 @@ class Trials:
     merge a record is tried twice, when it is decoded and when its turn has come.
     """
 
-    def __init__(self, process: Process, core: Task, saving: Saving, fetching: Fetching, deaths: Deaths) -> None:
+    def __init__(
+        self,
+        process: Process,
+        core: Task,
+        saving: Saving,
+        fetching: Fetching,
+        deaths: Deaths,
+        take_note: Callable[[Mapping[str, Progress]], None],
+    ) -> None:
+        self._take_note = take_note
         self._process, self._core, self._saving, self._fetching = process, core, saving, fetching
         self._condemned = deaths.condemned
         self._left = TRIALS_MAX
@@ -58,10 +67,10 @@ class Trials:
         suspect = self._next(progress)
         if suspect is None:
             return False
-        record, event = suspect
+        name, record, event = suspect
         async with _alone(self._process.trial):
             await self._saving.finish()
-            self._saving.begin(trial=(record.topic, record.offset))
+            self._saving.begin(trial=(name, record.offset))
             await self._saving.finish()
             self._waiting += self._core.feed(event)
             failpoint("trial_fed")
@@ -83,22 +92,25 @@ class Trials:
         self._left = 0
         self._fetching.most = self._process.batch
 
-    def _next(self, progress: dict[str, Progress]) -> tuple[Raw, Arrived | Ticked] | None:
+    def _next(self, progress: dict[str, Progress]) -> tuple[str, Raw, Arrived | Ticked] | None:
+        """The name of its input, the record, and what to feed."""
         now = self._process.clock.now()
         merged = self._core.next_merged(progress, now)
         if merged is not None:
-            return merged, Ticked(now, progress, most=1)
+            return merged.topic, merged, Ticked(now, progress, most=1)
         if not self._fetching.ready:
             return None
         batch = self._fetching.take()
-        progress.update(batch.progress)
-        record = next((record for records in batch.records.values() for record in records), None)
-        if record is None:
+        self._take_note(batch.progress)
+        found = next(((name, record) for name, records in batch.records.items() for record in records), None)
+        if found is None:
             return None
-        return record, Arrived({record.topic: [record]}, progress, now, most=0, poison=self._is_condemned(record))
+        name, record = found
+        poison = self._is_condemned(name, record)
+        return name, record, Arrived({name: [record]}, progress, now, most=0, poison=poison)
 
-    def _is_condemned(self, record: Raw) -> bool:
-        condemned = (record.topic, record.offset) in self._condemned
+    def _is_condemned(self, name: str, record: Raw) -> bool:
+        condemned = (name, record.offset) in self._condemned
         if condemned:
             log.error("%s becomes a dead letter: taking it in ended the process, again and again", coordinates(record))
         return condemned

@@ -15,10 +15,10 @@ import msgspec
 
 from penstock.operators.record import Output
 
-FORMAT = 3
+FORMAT = 4
 """Version of the log's format; a log with a higher one is refused (`TooNew`).
 
-2: the log has a `Basis`, images carry on. 3: deltas name the keys that were forgotten.
+2: the log has a `Basis`, images carry on. 3: deltas name the keys that were forgotten. 4: there are rows of tables.
 """
 
 EntryKind = Literal["opened", "delta", "released"]
@@ -90,6 +90,10 @@ None: it is gone. Else runs without an outcome still need its events for their p
 """
 
 
+TableRow = tuple[str, str, Any]
+"""(identity of the table, key, [fields, timestamp in ms, partition of the table's topic, key of the record]; None: gone)."""
+
+
 class Basis(msgspec.Struct, frozen=True, kw_only=True):
     """What the state in a log rests on. Every `opened` has it and every image of bucket 0: a log that is trimmed keeps one.
 
@@ -110,6 +114,7 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `partials`: (run, attempt, revision, what was added to the stream of this attempt), in order. Whoever opens the task next
     knows from them how far each answer had got. `forgotten`: keys whose end came, in order; one may have come back since.
+    `rows`: of tables, in order. `began`: the task's first watermark (ms), where a trigger needs it.
     """
 
     header: Header
@@ -121,13 +126,16 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outputs: list[Output] = []
     basis: Basis | None = None
     forgotten: list[Forgotten] = []
+    rows: list[TableRow] = []
+    began: int | None = None
 
 
 class Bucket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A snapshot of all keys whose hash falls into `index` modulo `of`, as of the delta `seq` that it travels with.
 
     Replaces whatever a reader holds for these keys. `keys` maps a key to its image (builtins only), `runs` holds the open
-    runs of these keys, with what their streams have said so far.
+    runs of these keys, with what their streams have said so far. `rows` are those of tables whose keys fall into it, by the
+    table's identity and key.
     """
 
     index: int
@@ -137,6 +145,7 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     keys: dict[str, Any] = {}
     runs: dict[str, bytes] = {}
     basis: Basis | None = None
+    rows: dict[str, dict[str, Any]] = {}
 
 
 Entry = Delta | Bucket

@@ -84,7 +84,7 @@ class Stage:
 
     async def open(self) -> Stage:
         front = self.broker()
-        for topic in self.pipeline.layout.inputs:
+        for topic in self.pipeline.layout.read:
             await front.create_topic(topic, self._partitions)
         await front.start()
         self.front = front

@@ -11,12 +11,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any
+from typing import Any, Literal
 
 from tests.oracle.formula import UNKNOWN, Formula, Kept, Sight
 
 Instant = float
 """Whole milliseconds, or −∞ before everything and +∞ at the end of a bounded input."""
+
+
+Change = Literal["there", "gone"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Incoming:
     cause: str
     ignored: bool = False
     dead: bool = False
+    row: Change | None = None
+    """It is a record of the table, with this timestamp, and does this to the row of the key."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,10 @@ class Step:
     kept: Kept | None = None
     ended: bool = False
     others: Instant = -inf
+    row: tuple[Change, int] | None = None
+    """What a record of the table does to the row of `key`, and its timestamp. It is no event: time stands still."""
+    begins: bool = False
+    """The task has a watermark for the first time."""
 
     @property
     def reached(self) -> Instant:
@@ -104,6 +113,10 @@ class Life:
 
     steps: list[Step]
     over: int | None
+    has_row: bool = False
+    """The table has a row of it when it begins; it was there in the life before."""
+    first: Instant = -inf
+    """The task's first watermark."""
 
 
 class Rule(ABC):
@@ -130,13 +143,14 @@ def expect(settings: Settings, records: Sequence[Incoming]) -> Outcome:
     """Everything that has to leave the triggers, and what has to be counted."""
     outcome = Outcome()
     steps = list(_steps(settings, records, outcome))
-    keys = sorted({step.key for step in steps if step.kept is not None})
+    keys = sorted({step.key for step in steps if step.kept is not None or step.row is not None})
+    first = next((step.after for step in steps if step.begins), -inf)
     for rule in settings.rules:
         outcome.suppressed[rule.name] = 0
         for key in keys:
-            own = [step if step.key == key else replace(step, kept=None) for step in steps]
+            own = [step if step.key == key else replace(step, kept=None, row=None) for step in steps]
             for life in _lives(own, settings.forget):
-                rule.expect(key, life, outcome)
+                rule.expect(key, replace(life, first=first), outcome)
     return outcome
 
 
@@ -144,16 +158,18 @@ def _lives(steps: Sequence[Step], forget: int | None) -> Iterator[Life]:
     """A key begins anew once W has passed its last event by so much. An event that W had passed counts as of W."""
     lived: list[Step] = []
     now, last = -inf, inf
+    has_row = began_with_row = False
     for step in steps:
+        has_row = has_row if step.row is None else step.row[0] == "there"
         now = max(now, step.after, -inf if step.kept is None else step.kept.time)
         last = now if step.kept is not None else last
         if forget is None or step.after <= last + forget:
             lived.append(step)
             continue
         over = int(last) + forget
-        yield Life([*lived, replace(step, after=over + 1)], over)
-        lived, last = [replace(step, before=over + 1)], inf
-    yield Life(lived, None)
+        yield Life([*lived, replace(step, after=over + 1)], over, began_with_row)
+        lived, last, began_with_row = [replace(step, before=over + 1)], inf, has_row
+    yield Life(lived, None, began_with_row)
 
 
 @dataclass
@@ -198,6 +214,9 @@ def _steps(settings: Settings, records: Sequence[Incoming], outcome: Outcome) ->
         if record.dead:
             outcome.dead += 1
             continue
+        if record.row is not None:
+            yield Step(largest - settings.delay, largest - settings.delay, record.key, row=(record.row, record.time))
+            continue
         before = largest - settings.delay
         largest = max(largest, record.time)
         late = record.time < before - settings.lateness
@@ -211,7 +230,7 @@ def _steps(settings: Settings, records: Sequence[Incoming], outcome: Outcome) ->
             memory.kept.append(record)
             memory.last = max(memory.last, record.time, largest - settings.delay)
         kept = Kept(record.time, record.fields, record.cause) if keeps else None
-        yield Step(before, largest - settings.delay, record.key, kept)
+        yield Step(before, largest - settings.delay, record.key, kept, begins=before == -inf)
     if settings.bounded:
         yield Step(largest - settings.delay, inf, ended=True)
 

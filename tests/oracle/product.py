@@ -106,9 +106,15 @@ class Worker:
     def feed(self, count: int, elapsed: int) -> None:
         """The next `count` records in one batch, `elapsed` ms of processing time later."""
         batch = self.records[self._at : self._at + count]
-        self._at += len(batch)
         self._now += elapsed
-        self._expect_nothing(self._task.feed(Arrived({TOPIC: batch}, self._progress(), self._now)))
+        for part in _rows_first(batch) or [{}]:
+            self._at += sum(map(len, part.values()))
+            records = {self._input(topic): records for topic, records in part.items()}
+            self._expect_nothing(self._task.feed(Arrived(records, self._progress(), self._now)))
+
+    def _input(self, topic: str) -> str:
+        table = next((table for table in self.plan.tables if table.topic == topic), None)
+        return topic if table is None else table.input(PARTITION)
 
     def tick(self, elapsed: int) -> None:
         self._now += elapsed
@@ -136,17 +142,33 @@ class Worker:
 
     def _start(self) -> None:
         self._task, positions = restored(self.plan, self.log)
-        self._at = positions[TOPIC].offset if TOPIC in positions else 0
+        self._at = sum(position.offset for position in positions.values())
         self._incarnation += 1
         self._expect_nothing(self._task.opened(positions, self._now))
         self.commit(kind="opened")
 
     def _progress(self) -> Mapping[str, Progress]:
-        return {TOPIC: Progress(self._at, len(self.records), self._now)}
+        topics = {TOPIC, *(table.topic for table in self.plan.tables)}
+        return {self._input(topic): self._progress_of(topic) for topic in topics}
+
+    def _progress_of(self, topic: str) -> Progress:
+        """All inputs are read in the one order of `records`."""
+        read = [sum(record.topic == topic for record in part) for part in (self.records[: self._at], self.records)]
+        return Progress(read[0], read[1], self._now)
 
     @staticmethod
     def _expect_nothing(effects: Sequence[object]) -> None:
         assert not effects, "no agent is asked in these tests"
+
+
+def _rows_first(batch: Sequence[Record]) -> list[dict[str, list[Record]]]:
+    """Batches of which each has its rows before its events, as a task takes them."""
+    parts: list[dict[str, list[Record]]] = []
+    for record in batch:
+        if not parts or (record.topic != TOPIC and TOPIC in parts[-1]):
+            parts.append({})
+        parts[-1].setdefault(record.topic, []).append(record)
+    return parts
 
 
 def results(outputs: Sequence[Output], topic: str) -> list[dict[str, Any]]:

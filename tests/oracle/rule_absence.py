@@ -15,18 +15,20 @@ class Absence(Rule):
     condition: Formula
     silence: int
     cooldown: int = 0
+    expects: bool = False
 
     @property
     def text(self) -> str:
         cooldown = field_text("cooldown", self.cooldown)
-        return f"absence: '{self.condition.text}', {cooldown}for: {self.silence}ms"
+        expect = ", expect: tables.hosts" if self.expects else ""
+        return f"absence: '{self.condition.text}', {cooldown}for: {self.silence}ms{expect}"
 
     @property
     def lasts(self) -> int:
         return max(self.silence, self.cooldown)
 
     def expect(self, key: str, life: Life, outcome: Outcome) -> None:
-        watch = _Watch(self, key, outcome)
+        watch = _Watch(self, key, outcome, life)
         for step in life.steps:
             watch.take(step)
         if life.over is not None and watch.on is not None:
@@ -36,7 +38,10 @@ class Absence(Rule):
 class _Watch:
     """Every satisfying event is an entry of an agenda twice: when it comes, and when its silence would be over."""
 
-    def __init__(self, rule: Absence, key: str, outcome: Outcome) -> None:
+    def __init__(self, rule: Absence, key: str, outcome: Outcome, life: Life) -> None:
+        self.has_row, self.first = life.has_row, life.first
+        self.waiting: int | None = None
+        """The timestamp of a row that came before time began."""
         self.rule, self.key, self.outcome = rule, key, outcome
         self.events: list[Kept] = []
         self.satisfying: set[int] = set()
@@ -50,6 +55,8 @@ class _Watch:
             self.events.append(step.kept)
             if self.rule.condition.value(self._sight()) is True:
                 self._expectation_met(step.kept.time, step.before)
+        if self.rule.expects:
+            self._look_up(step)
         while (instant := self._next_instant()) < step.after:
             self._pass(int(instant), ended=step.ended)
 
@@ -60,6 +67,25 @@ class _Watch:
             time = int(watermark) - 1
         if time >= watermark or time > max(self.came, default=-inf):
             self.satisfying.add(time)
+
+    def _look_up(self, step: Step) -> None:
+        """A row that is there for the first time counts as a sign of life where there was none; before time began only the
+        newest version is known for sure, because a compacted topic need have no other."""
+        if step.row is not None and step.row[0] == "gone":
+            self._give_up(step.after)
+        elif step.row is not None and (self.waiting is not None or not self.has_row):
+            self.has_row, self.waiting = True, step.row[1]
+        if self.waiting is not None and not step.ended and step.after > -inf:
+            at, self.waiting = max(self.waiting, self.first), None
+            if not self.satisfying:
+                self.satisfying.add(int(at if at + self.rule.silence >= step.after else step.after - 1))
+
+    def _give_up(self, watermark: Instant) -> None:
+        if self.has_row and self.on is not None:
+            self.close(self.on, int(watermark))
+        if self.has_row:
+            self.satisfying, self.came, self.judged, self.quiet_until = set(), set(), set(), -inf
+        self.has_row, self.waiting = False, None
 
     def _next_instant(self) -> Instant:
         ends = {time + self.rule.silence for time in self.satisfying}
@@ -79,7 +105,7 @@ class _Watch:
         if at < self.quiet_until:
             self.outcome.suppressed[self.rule.name] += 1
             return
-        values = named_values([self.rule.condition], self._sight())
+        values = named_values([self.rule.condition], self._sight()) if self.events else ()
         self.on = Firing(self.rule.name, self.key, at, f"timer@{at}", values, ended)
         self.outcome.firings.append(self.on)
         self.quiet_until = at + self.rule.cooldown

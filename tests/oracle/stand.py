@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from tests.oracle.product import plan_of
@@ -38,14 +39,26 @@ class Stand:
 
     def feed(self, *records: Record, lags: Sequence[str] = ()) -> list[Effect]:
         """Everything that there is was fetched, but for the topics that lag."""
-        topics = {topic: [record for record in records if record.topic == topic] for topic in self._offsets}
+        topics = {self._input(topic): [each for each in records if each.topic == topic] for topic in self._offsets}
         return self.task.feed(Arrived(topics, self.progress(*lags), self.now))
 
+    def row(self, key: str, topic: str = "cmdb", timestamp: int = 0, **fields: Any) -> Record:
+        """A record of a table."""
+        value = json.dumps(fields).encode() if fields else None
+        return replace(self.raw(value, timestamp, topic), key=key.encode())
+
+    def _input(self, topic: str) -> str:
+        """The name of the task's input."""
+        table = next((table for table in self.plan.tables if table.topic == topic), None)
+        return topic if table is None else table.input(3)
+
     def progress(self, *lags: str) -> dict[str, Progress]:
-        sources = [source.topic for source in self.plan.sources]
+        topics = [*(source.topic for source in self.plan.sources), *(table.topic for table in self.plan.tables)]
         return {
-            topic: Progress(self._offsets.get(topic, 0), self._offsets.get(topic, 0) + (topic in lags), self.now)
-            for topic in sources
+            self._input(topic): Progress(
+                self._offsets.get(topic, 0), self._offsets.get(topic, 0) + (topic in lags), self.now
+            )
+            for topic in topics
         }
 
     def tick(self, elapsed: int, *lags: str) -> list[Effect]:

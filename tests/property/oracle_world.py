@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from tests.oracle.formula import Compare, Field, Literal, Span
-from tests.oracle.oracle import Firing, Incoming, Outcome, Rule, Settings, expect
+from tests.oracle.oracle import Change, Firing, Incoming, Outcome, Rule, Settings, expect
 from tests.oracle.product import PARTITION, TOPIC, Worker, milliseconds, plan_of, results
 
 from penstock.operators.record import Record
@@ -93,6 +93,7 @@ def file_of(settings: Settings) -> str:
         f"  in: {{topic: {TOPIC}, key: event.key, time: {{at: event.t, unit: ms}}, ignore: event.skip == true,",
         *([] if settings.within is None else [f"       dedupe: {{by: event.id, within: {settings.within}ms}},"]),
         f"       watermark: {{delay: {settings.delay}ms, idle: never, lateness: {settings.lateness}ms}}}}",
+        *(["tables: {hosts: {topic: rows}}"] if any("tables." in rule.text for rule in settings.rules) else []),
         "define:",
         f"  failed: '{FAILED.text}'",
         f"  loud: '{LOUD.text}'",
@@ -214,13 +215,33 @@ def by_key(outcome: Outcome) -> Outcome:
 # --- agreement -------------------------------------------------------------------------------------------------------
 
 
+def records_of(samples: Sequence[Sample]) -> Iterator[Record]:
+    """Offsets count by topic."""
+    offsets = Counter[str]()
+    for sample in samples:
+        topic, key = (TOPIC, None) if sample.told.row is None else ("rows", sample.told.key.encode())
+        yield Record(topic, PARTITION, offsets[topic], sample.told.time, key, sample.value)
+        offsets[topic] += 1
+
+
+@st.composite
+def with_rows(draw: st.DrawFn, any_events: SearchStrategy[list[Sample]]) -> list[Sample]:
+    """Rows of hosts come, come again and go among the events."""
+    samples = draw(any_events)
+    first = min((sample.told.time for sample in samples if not sample.told.dead), default=0)
+    for _ in range(draw(st.integers(1, 6))):
+        change: Change = draw(st.sampled_from(["there", "there", "gone"]))
+        told = Incoming(draw(st.sampled_from("kzy")), first + SECOND * draw(st.integers(-5, 25)), {}, "", row=change)
+        value = b'{"class": "public"}' if change == "there" else None
+        samples.insert(draw(st.integers(0, len(samples))), Sample(value, told))
+    return samples
+
+
 def agree(settings: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
     text = file_of(settings)
     note(text)
     note("\n".join(f"{number}: {sample.value!r}" for number, sample in enumerate(samples)))
-    records = [
-        Record(TOPIC, PARTITION, offset, sample.told.time, None, sample.value) for offset, sample in enumerate(samples)
-    ]
+    records = list(records_of(samples))
     worker = Worker(plan_of(text), records)
 
     live(worker, deeds, bounded=settings.bounded)

@@ -9,7 +9,8 @@ import pytest
 from tests.oracle.product import milliseconds, plan_of
 from tests.oracle.stand import Stand
 
-from penstock.operators.keys import BUCKETS_MAX, Keys, finest_bucket
+from penstock.operators.bucket import BUCKETS_MAX, finest_bucket
+from penstock.operators.keys import Keys
 from penstock.operators.unsaved import Unsaved
 
 

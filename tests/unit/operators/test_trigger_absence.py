@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 from tests.oracle.stand import Stand
@@ -196,3 +198,63 @@ def _times(played: Played) -> list[tuple[str, str]]:
         )
         for result in played.results
     ]
+
+
+EXPECTING = """
+penstock: v1
+name: expecting
+sources:
+  auth: {topic: auth, key: event.host, time: {at: event.t, unit: s}, watermark: {delay: 0s, idle: never}}
+tables: {hosts: {topic: cmdb}}
+triggers:
+  quiet: {absence: 'event.x == "a"', for: 4s, expect: tables.hosts, agent: none}
+"""
+
+
+def told(stand: Stand) -> list[tuple[str, str]]:
+    return [(result["key"], result["state"]) for result in stand.results(stand.cut())]
+
+
+def test_a_key_that_never_spoke_is_missed_from_the_first_watermark_until_its_row_goes() -> None:
+    stand = Stand(EXPECTING)
+    stand.feed(stand.row("silent", a=1), stand.row("h", a=1))
+    stand.feed(stand.event(10, x="a"))
+    stand.feed(stand.row("silent", a=2), stand.event(14, x="a"))
+    assert told(stand) == [], "an event at exactly the end is in time, and a new version changes nothing"
+    stand.feed(stand.event(15, x="a"))
+    assert told(stand) == [("silent", "final")]
+    stand.feed(stand.row("silent"))
+    assert told(stand) == [("silent", "resolved")]
+    assert stand.task.key("silent") is None
+
+
+def test_what_is_expected_survives_restarts_and_snapshots() -> None:
+    stand = Stand(EXPECTING)
+    stand.feed(stand.row("silent", a=1))
+    stand.cut()
+    stand.reopen()
+    stand.feed(stand.event(10, x="a"))
+    stand.cut()
+    stand.snapshot(0, 1)
+    stand.trim()
+    stand.reopen()
+    stand.feed(stand.row("late", a=1), stand.event(15, x="a"))
+    assert sorted(told(stand)) == [("h", "final"), ("late", "final"), ("silent", "final")]
+
+
+def test_only_rows_of_the_tasks_own_partition_are_expected() -> None:
+    stand = Stand(EXPECTING)
+    foreign = replace(stand.row("foreign", a=1), partition=2)
+    stand.feed(foreign, stand.event(10, x="a"), stand.event(15, x="a"))
+    assert ("foreign", "final") not in told(stand)
+
+
+def test_a_row_that_comes_when_its_silence_would_be_over_counts_as_of_now() -> None:
+    stand = Stand(EXPECTING)
+    stand.feed(stand.event(10, x="a"), stand.event(100, x="b"))
+    stand.cut()
+    stand.feed(stand.row("late", timestamp=20_000, a=1))
+    stand.feed(stand.event(103, x="b"))
+    assert told(stand) == []
+    stand.feed(stand.event(105, x="b"))
+    assert told(stand) == [("late", "final")]

@@ -173,3 +173,11 @@ def test_an_empty_recording_is_no_mistake(tmp_path: Path) -> None:
     )
     assert (done.code, done.err) == (0, "")
     assert "0 events of 0 keys" in done.out
+
+
+def test_a_file_that_reads_rows_is_refused_and_not_played_without_them(tmp_path: Path) -> None:
+    tables = "tables: {hosts: {topic: cmdb, key: event.hostname}}\ntriggers: {root: {each: 'has(tables.hosts[key])'}}"
+    file = written(tmp_path, ASKING.replace('triggers: {root: {each: event.user == "root"}}', tables))
+    done = penstock("backtest", file, "--input", recording(tmp_path, EVENTS))
+    assert done.code == 1
+    assert "recordings of tables cannot be read yet" in done.err

@@ -13,7 +13,7 @@ from penstock.pipelines.scenario import Expect, Repeat, Step, line_range
 @pytest.mark.parametrize(
     ("step", "told"),
     [
-        ({}, "one of `event`, `text`, `file`, `advance` or `end`; found none of them"),
+        ({}, "one of `event`, `text`, `file`, `row`, `advance` or `end`; found none of them"),
         ({"event": {}, "text": "x"}, "found `event` and `text`"),
         ({"event": {}, "lines": "1-2"}, "`lines` does not go with `event`"),
         ({"file": "x", "repeat": {"times": 2}}, "`repeat` does not go with `file`"),

@@ -31,7 +31,7 @@ def problem(folder: Path, line: str, pipeline: str | None = None) -> tuple[int, 
     [
         ("{at: 5, event: {}}", 9, "PS012 `at`: 5 has no unit; write how long after the scenario's beginning"),
         ("{evnt: {}}", 5, 'PS010 unknown field "evnt"'),
-        ("{at: 1s}", 4, "PS012 item 1 of `events`: it is one of `event`, `text`, `file`, `advance` or `end`"),
+        ("{at: 1s}", 4, "PS012 item 1 of `events`: it is one of `event`, `text`, `file`, `row`, `advance` or `end`"),
         ("{source: auht, event: {}}", 13, "PS023 there is no source 'auht'; expected one of auth; did you mean \"auth\"?"),
         ("{file: none.log}", 11, "PS009 `none.log` is no file; the path is relative to that of the scenarios"),
         ("{end: yes}", 10, "PS012 `end` is 'yes'; expected true"),
@@ -133,3 +133,30 @@ triggers: {spike: {anomaly: event.value, agent: none}}
     assert problem(tmp_path, line, pipeline)[2] == (
         "PS023 spike reports no definition 'seen'; expected one of expected, observed, score"
     )
+
+
+TABLES = """
+penstock: v1
+name: tables
+sources: {auth: {topic: auth, key: event.host}}
+tables: {hosts: {topic: cmdb}, users: {topic: staff}}
+triggers: {any: {each: 'has(tables.hosts[key])', agent: none}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        ("{row: {a: 1}, key: h}", "PS023 it does not say of which table; expected `table:` with hosts, users"),
+        ("{row: {a: 1}, table: hots}", "PS023 there is no table 'hots'; expected one of hosts, users; did you mean"),
+        ("{row: {a: 1}, source: auth}", "PS012 item 1 of `events`: `source` does not go with `row`"),
+    ],
+)
+def test_rows(events: str, told: str, tmp_path: Path) -> None:
+    text = f"    expect: {{none: true}}\n    events:\n    - {events}"
+    assert problem(tmp_path, text, TABLES)[2].startswith(told)
+
+
+def test_rows_that_are_there_at_the_beginning(tmp_path: Path) -> None:
+    text = "    expect: {none: true}\n    events: [{event: {host: h}}]\n    tables: {hots: {h: {a: 1}}}"
+    assert problem(tmp_path, text, TABLES)[2].startswith("PS023 there is no table 'hots'")

@@ -32,14 +32,12 @@ IN_WORK = frozenset(
     {
         "after",
         "answer",  # of the run before, in templates: with `after`
-        "expect",
         "inhibited_by",
         "kind: embedding",
         "late",
         "priority",
         "semantic",
         "spread",
-        "tables",
     }
 )
 """Of the language of triggers: each goes from here when it is built."""
@@ -80,9 +78,10 @@ REFUSED = {
             "`format: protobuf` reads records whose schemas are in a registry, and `kafka:` names none",
         ),
         (Code.UNKNOWN_FIELD, "`anomaly` takes no `for`"),
+        (Code.WRONG_VALUE, "`absence`: `expect` watches keys as a whole"),
     ]
 }
-"""What its author has to change: a registry is missing, and what `for` would count is not defined."""
+"""What its author has to change: a registry is missing, what `for` would count is not defined, and `expect` has no `from`."""
 
 
 @pytest.fixture(scope="module")
