@@ -14,7 +14,9 @@ import traceback
 
 from tests.bench.figure import CannotRun
 
-BENCHES = ("throughput", "safety", "restore", "latency", "call_cost", "prefix_cache", "footprint", "first_run")
+BENCHES = (
+    "throughput", "kinds", "safety", "restore", "latency", "call_cost", "prefix_cache", "footprint", "first_run",
+)  # fmt: skip
 """Each is a module here with `run(quick) -> Figure`."""
 
 

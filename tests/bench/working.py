@@ -25,6 +25,13 @@ def pipeline_of(text: str) -> Pipeline:
         return compile_pipeline(load_pipeline([path], environ={}))
 
 
+def pipeline_named(name: str, *, topic: str, namespace: str = "bench") -> Pipeline:
+    """One of `pipelines/`, over this topic."""
+    path = Path(__file__).parent / "pipelines" / f"{name}.yaml"
+    sets = [f"namespace={namespace}", f"sources.events.topic={topic}"]
+    return compile_pipeline(load_pipeline([path], sets=sets, environ={}))
+
+
 async def cpu_until_read(worker: Worker, topic: str, count: int) -> tuple[float, float]:
     """CPU and wall seconds of this process from the first fetch of the one task until `count` records are committed."""
     session = await opened(worker)
