@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from tests.bench.throughput import Sample
@@ -18,14 +18,11 @@ TOPIC = "events"
 Batch = Sequence[Record]
 
 
-def batches(samples: Iterable[Sample]) -> list[Batch]:
+def batches(samples: Iterable[Sample]) -> Iterator[Batch]:
     """As a worker would fetch them."""
-    numbered = enumerate(samples)
-    made = iter(
-        lambda: [Record(TOPIC, 0, offset, time, None, value) for offset, (_, time, value) in islice(numbered, BATCH)],
-        [],
-    )
-    return list(made)
+    records = (Record(TOPIC, 0, offset, time, None, value) for offset, (_, time, value) in enumerate(samples))
+    while batch := list(islice(records, BATCH)):
+        yield batch
 
 
 class Fed:
@@ -43,6 +40,10 @@ class Fed:
         for batch in fetched:
             self._feed(batch)
         return time.process_time() - began
+
+    @property
+    def fired(self) -> int:
+        return sum(number for (what, *_), number in self.task.counters.items() if what == "fired")
 
     def _feed(self, batch: Batch) -> None:
         last = batch[-1]

@@ -111,13 +111,24 @@ def events(count: int, keys: int = KEYS) -> Iterator[Sample]:
         bursting = number % until_burst < BURST_EVENTS
         key = number // until_burst if bursting else random.randrange(keys)
         failed = bursting or random.random() < 0.02
-        event = {
-            "id": number,
-            "key": f"user-{key}",
-            "ts": time,
-            "amount": round(random.random() * 100, 2),
-            "status": "failed" if failed else "ok",
-            "device": f"dev-{random.randrange(50)}",
-            "message": "x" * 82,
-        }
-        yield Sample(f"user-{key}", time, orjson.dumps(event))
+        device = random.randrange(50)
+        yield sample(number, f"user-{key}", time, random.random() * 100, failed=failed, device=device)
+
+
+def sample(number: int, key: str, time: int, amount: float, *, failed: bool, device: int) -> Sample:
+    event = {
+        "id": number,
+        "key": key,
+        "ts": time,
+        "amount": round(amount, 2),
+        "status": "failed" if failed else "ok",
+        "device": f"dev-{device}",
+        "message": "x" * 82,
+    }
+    return Sample(key, time, orjson.dumps(event))
+
+
+def one_each(keys: int, *, failed: bool = False) -> Iterator[Sample]:
+    """An event of each key, all at one time, just before `events` begin."""
+    for number in range(keys):
+        yield sample(number, f"user-{number}", BEGINNING_MS - 1, 50.0, failed=failed, device=number % 50)
