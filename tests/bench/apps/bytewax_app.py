@@ -41,7 +41,7 @@ def main() -> None:
     events = op.map("parse", op.input("in", flow, source), parsed)
     if WORK == "count":
         totals = op.stateful_map("count", events, counted)
-        results = op.filter("every", totals, lambda item: meter.tells(item[1]))
+        results = op.filter("at", totals, lambda item: meter.tells(item[1]))
     else:
         clock = windowing.EventClock(lambda event: EPOCH + timedelta(milliseconds=event["ts"]), timedelta(0))
         windows = windowing.TumblingWindower(timedelta(seconds=WINDOW_SECONDS), EPOCH)
