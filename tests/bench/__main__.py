@@ -15,7 +15,8 @@ import traceback
 from tests.bench.figure import CannotRun
 
 BENCHES = (
-    "throughput", "kinds", "peers", "in_process", "keys", "timers", "scale", "safety", "restore", "latency", "call_cost", "prefix_cache", "footprint", "first_run",
+    "throughput", "kinds", "peers", "in_process", "keys", "timers", "scale",
+    "safety", "restore", "latency", "call_cost", "prefix_cache", "footprint", "first_run",
 )  # fmt: skip
 """Each is a module here with `run(quick) -> Figure`."""
 

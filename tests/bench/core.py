@@ -47,7 +47,9 @@ class Fed:
 
     def _feed(self, batch: Batch) -> None:
         last = batch[-1]
-        self.task.feed(Arrived({TOPIC: batch}, {TOPIC: Progress(last.offset + 1, last.offset + 1, last.timestamp)}, last.timestamp))
+        self.task.feed(
+            Arrived({TOPIC: batch}, {TOPIC: Progress(last.offset + 1, last.offset + 1, last.timestamp)}, last.timestamp)
+        )
         self._seq += 1
         cut = self.task.cut(seq=self._seq, incarnation=1, owner="bench", build="", sent={})
         if self.keeps_outputs:

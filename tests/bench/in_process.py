@@ -1,7 +1,7 @@
 """Events per second and core through the core alone, no Kafka: a sliding and a tumbling count, beside a loop over a dict.
 
-The events of `throughput` as bytes in memory; both parse them. The loop keeps no context for prompts and no log, takes events in the
-order in which they come, and forgets everything when it ends.
+The events of `throughput` as bytes in memory; both parse them. The loop keeps no context for prompts and no log, takes events in
+the order in which they come, and forgets everything when it ends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ PER_SECOND_MIN, RATIO_MIN = 600_000, 0.5
 def run(quick: bool) -> Figure:
     count = EVENTS_QUICK if quick else EVENTS
     rounds = [
-        {f"{shape} {who}": run_part("in_process_part", shape, who, count) for shape in SHAPES for who in ("bare", "ours")}
+        {
+            f"{shape} {who}": run_part("in_process_part", shape, who, count)
+            for shape in SHAPES
+            for who in ("bare", "ours")
+        }
         for _ in range(ROUNDS)
     ]
     ours, bare = ([each[f"sliding {who}"]["per_core"] for each in rounds] for who in ("ours", "bare"))

@@ -14,6 +14,8 @@ import os
 import subprocess
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -45,21 +47,23 @@ class Peer(Environment):
         output = f"{self.name}-{work}-{os.urandom(3).hex()}"
         create(bootstrap, output, 1)
         with tempfile.TemporaryDirectory() as folder:
-            told = {
-                "BOOTSTRAP": bootstrap, "TOPIC": topic, "OUTPUT": output, "WORK": work, "FOLDER": folder, "COUNT": count,
-            }  # fmt: skip
-            environ = {**os.environ, **{f"BENCH_{name}": str(value) for name, value in told.items()}}
-            try:
-                done = subprocess.run(
-                    [self.python, *self.arguments], cwd=APPS, env=environ, capture_output=True, timeout=PART_SECONDS_MAX, check=False
-                )  # fmt: skip
-            except subprocess.TimeoutExpired as error:
-                raise CannotRun(f"{self.name} did not end within {PART_SECONDS_MAX:g} s") from error
+            told = {"BOOTSTRAP": bootstrap, "TOPIC": topic, "OUTPUT": output, "FOLDER": folder}
+            done = self._run({**told, "WORK": work, "COUNT": str(count)})
         lines = [line for line in done.stdout.splitlines() if line.startswith(b'{"per_core"')]
         if not lines:
             raise CannotRun(f"{self.name}: {(done.stderr or done.stdout).decode()[-2000:]}")
         figures: dict[str, Any] = orjson.loads(lines[-1])
         return figures
+
+    def _run(self, told: Mapping[str, str]) -> subprocess.CompletedProcess[bytes]:
+        environ = {**os.environ, **{f"BENCH_{name}": value for name, value in told.items()}}
+        command = [str(self.python), *self.arguments]
+        try:
+            return subprocess.run(
+                command, cwd=APPS, env=environ, capture_output=True, timeout=PART_SECONDS_MAX, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise CannotRun(f"{self.name} did not end within {PART_SECONDS_MAX:g} s") from error
 
 
 PEERS = (
@@ -85,7 +89,9 @@ def run(quick: bool) -> Figure:
 
 def figure(rounds: list[dict[str, dict[str, Any]]], versions: dict[str, str]) -> Figure:
     ratios = {
-        f"{work} {peer}": middle([each[f"{work} penstock"]["per_core"] / each[f"{work} {peer}"]["per_core"] for each in rounds])
+        f"{work} {peer}": middle(
+            [each[f"{work} penstock"]["per_core"] / each[f"{work} {peer}"]["per_core"] for each in rounds]
+        )
         for work, peer in [*TARGETS, ("sum", "bytewax")]
     }
     ours, quix = (middle([each[f"count {name}"]["per_core"] for each in rounds]) for name in ("penstock", "quix"))
@@ -111,13 +117,13 @@ def _round(bootstrap: str, topic: str, count: int) -> dict[str, dict[str, Any]]:
                 read = count // SLOW_SHARE if peer.name == "faust" else count
                 parts[f"{work} {peer.name}"] = peer.play(work, bootstrap, topic, read)
     for name, part in parts.items():
-        wanted = due(count // SLOW_SHARE if name.endswith("faust") else count)
+        wanted = due(count, count // SLOW_SHARE if name.endswith("faust") else count)
         if name.startswith("count ") and part["told"] != wanted:
             raise CannotRun(f"{name} told {part['told']} results, {wanted} are due")
     return parts
 
 
-def due(count: int) -> int:
-    """How many keys' counts come to AT."""
-    per_key = Counter(sample.key for sample in events(count))
+def due(count: int, read: int) -> int:
+    """How many keys' counts come to AT within the first `read` of so many events."""
+    per_key = Counter(sample.key for sample in islice(events(count), read))
     return sum(number >= AT for number in per_key.values())

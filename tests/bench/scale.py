@@ -1,7 +1,7 @@
 """One, two and four processes on one topic of four partitions, exactly-once on: events per second of wall clock, all together.
 
-The events are written in one transaction. Readers see none of them until it is committed, so the processes share the partitions first,
-and all begin at once. Broker and processes have the same cores: with as many processes as cores the broker's share is missing.
+The events are written in one transaction. Readers see none of them until it is committed, so the processes share the partitions
+first, and all begin at once. Broker and processes have the same cores: what the broker takes, the processes miss.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ def run(quick: bool) -> Figure:
     try:
         with any_kafka() as kafka:
             rounds = [
-                {str(crew): _played(kafka.bootstrap, f"bench-{os.getpid()}-{number}-{crew}", crew, count) for crew in CREWS}
+                {
+                    str(crew): _played(kafka.bootstrap, f"bench-{os.getpid()}-{number}-{crew}", crew, count)
+                    for crew in CREWS
+                }
                 for number in range(times)
             ]
     except NoKafka as error:
@@ -49,7 +52,8 @@ def run(quick: bool) -> Figure:
 
 def figure(rounds: list[dict[str, dict[str, Any]]]) -> Figure:
     speedups = {
-        str(crew): middle([each[str(crew)]["per_second"] / each["1"]["per_second"] for each in rounds]) for crew in CREWS
+        str(crew): middle([each[str(crew)]["per_second"] / each["1"]["per_second"] for each in rounds])
+        for crew in CREWS
     }
     one, two = (middle([each[crew]["per_second"] for each in rounds]) for crew in ("1", "2"))
     return Figure(
@@ -78,7 +82,11 @@ def _played(bootstrap: str, topic: str, crew: int, count: int) -> dict[str, Any]
         producer.commit_transaction(60)
         told = [orjson.loads(_line(member)) for member in members]
         seconds = time.perf_counter() - began
-    return {"per_second": count / seconds, "cpu": [each["cpu"] for each in told], "read": sum(each["read"] for each in told)}
+    return {
+        "per_second": count / seconds,
+        "cpu": [each["cpu"] for each in told],
+        "read": sum(each["read"] for each in told),
+    }
 
 
 def _written(bootstrap: str, topic: str, count: int) -> Producer:
@@ -105,7 +113,9 @@ def _crew(bootstrap: str, topic: str, size: int, ends: list[int]) -> Iterator[li
     command = [sys.executable, "-m", "tests.bench.scale_part", bootstrap, topic]
     share = [str(PARTITIONS // size), *map(str, ends)]
     members = [
-        subprocess.Popen([*command, f"worker-{number}", *share], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        subprocess.Popen(
+            [*command, f"worker-{number}", *share], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         for number in range(size)
     ]
     try:

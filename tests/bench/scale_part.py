@@ -22,17 +22,17 @@ POLL = 0.005
 
 
 async def work(bootstrap: str, topic: str, owner: str, share: int, ends: Sequence[int]) -> dict[str, Any]:
-    """`ends` are the numbers of records of all partitions; `share` of them are read here. Returns when nobody writes to us any more."""
+    """`ends` are the numbers of records of all partitions; `share` of them are read here. Ends when its standard input does."""
     pipeline = pipeline_named("one", topic=topic, namespace=topic)
     broker = KafkaBroker(pipeline.layout, KafkaSettings(bootstrap=bootstrap), owner)
     await broker.start()
     worker = Worker(pipeline.plan, pipeline.layout, broker, {}, MachineClock(), WorkerOptions(owner=owner, batch=BATCH))
     working = asyncio.create_task(worker.run())
-    while len(_open(worker)) != share:
+    while len(_open(worker)) != share:  # noqa: ASYNC110 - a worker has no event for that
         await asyncio.sleep(POLL)
     say_at_once({"open": share})
     cpu = time.process_time()
-    while len(_open(worker)) != share or not all(_has_read(session, topic, ends) for session in _open(worker)):
+    while len(_open(worker)) != share or not all(_has_read(session, topic, ends) for session in _open(worker)):  # noqa: ASYNC110
         await asyncio.sleep(POLL)
     read = sum(session.core.counters["events", "events"] for session in _open(worker))
     say_at_once({"cpu": time.process_time() - cpu, "read": read})
@@ -51,7 +51,9 @@ def _open(worker: Worker) -> list[Session]:
 def _has_read(session: Session, topic: str, ends: Sequence[int]) -> bool:
     """And has committed it."""
     progress = session.progress.get(topic)
-    return progress is not None and progress.position >= ends[session.core.partition] and session.quiet_since is not None
+    return (
+        progress is not None and progress.position >= ends[session.core.partition] and session.quiet_since is not None
+    )
 
 
 if __name__ == "__main__":

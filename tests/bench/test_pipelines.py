@@ -52,7 +52,7 @@ def test_the_file_with_every_kind_leaves_none_out() -> None:
 
 
 def test_what_the_peers_are_asked_to_count_penstock_tells_as_often() -> None:
-    assert fed_with("count").fired == due(COUNT) > 0
+    assert fed_with("count").fired == due(COUNT, COUNT) > 0
 
 
 def test_tumbling_sums_are_those_of_the_windows() -> None:

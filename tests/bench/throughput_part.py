@@ -63,9 +63,7 @@ def with_pipeline(name: str) -> Part:
     return partial(_worked, KafkaClients, name)
 
 
-async def _worked(
-    clients: type[KafkaClients], name: str, bootstrap: str, topic: str, count: int
-) -> dict[str, Any]:
+async def _worked(clients: type[KafkaClients], name: str, bootstrap: str, topic: str, count: int) -> dict[str, Any]:
     pipeline = pipeline_named(name, topic=topic, namespace=f"bench-{os.getpid()}")
     settings, group = KafkaSettings(bootstrap=bootstrap), f"bench-{os.getpid()}"
     broker = KafkaBroker(pipeline.layout, settings, group, clients=clients(settings, group))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tests.peers.ledger import due, judge
 from tests.peers.environment import HERE
+from tests.peers.ledger import due, judge
 from tests.peers.systems import Penstock
 from tests.peers.timeline import Timeline, timeline
 from tests.stage import Stage

@@ -46,7 +46,13 @@ def main() -> None:
         clock = windowing.EventClock(lambda event: EPOCH + timedelta(milliseconds=event["ts"]), timedelta(0))
         windows = windowing.TumblingWindower(timedelta(seconds=WINDOW_SECONDS), EPOCH)
         added = windowing.fold_window(
-            "sum", events, clock, windows, float, lambda total, event: total + event["amount"], lambda one, two: one + two
+            "sum",
+            events,
+            clock,
+            windows,
+            float,
+            lambda total, event: total + event["amount"],
+            lambda one, two: one + two,
         )
         results = added.down
     op.output("out", op.map("tell", results, told), KafkaSink([BOOTSTRAP], OUTPUT))
