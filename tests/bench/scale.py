@@ -31,6 +31,7 @@ CREWS = (1, 2, 4)
 TWICE_MIN = 1.7
 """So much faster are two processes than one."""
 TRANSACTION_MS_MAX = 600_000
+END_SECONDS_MAX = 60.0
 
 
 def run(quick: bool) -> Figure:
@@ -124,7 +125,11 @@ def _crew(bootstrap: str, topic: str, size: int, ends: list[int]) -> Iterator[li
         for member in members:
             _pipe(member.stdin).close()  # they end when it does
         for member in members:
-            member.wait(60)
+            try:
+                member.wait(END_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                member.kill()
+                member.wait()
 
 
 def _await_share(members: list[Member], share: int) -> None:
