@@ -11,7 +11,25 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+FEW_MAX = 8
+"""So many are kept in a list: of the very many counts of very many keys nearly all hold few events or none. A deque takes 700
+bytes from its first one on; taking away the first of many is what it is for."""
+
+Item = TypeVar("Item")
+Kept = list[Item] | deque[Item]
+"""What both can do is all that is asked of it."""
+NOTHING: deque[Any] = deque(maxlen=0)
+"""Of every aggregate that is empty. It takes nothing, so nobody can fill it by mistake."""
+
+
+def kept(items: Iterable[Item]) -> Kept[Item]:
+    """In the container that fits their number."""
+    found = list(items)
+    if len(found) > FEW_MAX:
+        return deque(found)
+    return found or NOTHING
 
 
 class Aggregate(Protocol):
@@ -40,23 +58,31 @@ class Count:
 
     def __init__(self, span: int) -> None:
         self._span = span
-        self._times: deque[int] = deque()
+        self._times: Kept[int] = NOTHING
 
     def add(self, time: int, value: Any, now: int) -> None:
         times, edge = self._times, now - self._span
         if time <= edge:
             return
-        if not times or time >= times[-1]:
+        if not times:
+            self._times = [time]
+            return
+        if time >= times[-1]:
             times.append(time)
         else:
             times.insert(place_of(times, time), time)
         while times[0] <= edge:
-            times.popleft()
+            del times[0]
+        if len(times) > FEW_MAX and times.__class__ is list:
+            self._times = deque(times)
 
     def value(self, now: int) -> Any:
         times, edge = self._times, now - self._span
-        while times and times[0] <= edge:
-            times.popleft()
+        if times and times[0] <= edge:
+            while times and times[0] <= edge:
+                del times[0]
+            if not times:
+                self._times = NOTHING
         return len(times)
 
     def next_change(self, now: int) -> int | None:
@@ -67,7 +93,7 @@ class Count:
         return steps_of(self._times)
 
     def load(self, dumped: Any) -> None:
-        self._times = deque(accumulate(dumped))
+        self._times = kept(accumulate(dumped))
 
 
 class OfValues(ABC):
@@ -77,14 +103,16 @@ class OfValues(ABC):
 
     def __init__(self, span: int) -> None:
         self._span = span
-        self._times: deque[int] = deque()
-        self._values: deque[Any] = deque()
+        self._times: Kept[int] = NOTHING
+        self._values: Kept[Any] = NOTHING
 
     def add(self, time: int, value: Any, now: int) -> None:
         times, edge = self._times, now - self._span
         if time <= edge or not self._takes(value):
             return
-        if not times or time >= times[-1]:
+        if not times:
+            self._times, self._values = [time], [value]
+        elif time >= times[-1]:
             times.append(time)
             self._values.append(value)
         else:
@@ -93,12 +121,19 @@ class OfValues(ABC):
             self._values.insert(place, value)
         self._enter(value)
         self._drop(edge)
+        if len(self._times) > FEW_MAX and self._times.__class__ is list:
+            self._times, self._values = deque(self._times), deque(self._values)
 
     def _drop(self, edge: int) -> None:
-        times = self._times
+        times, values = self._times, self._values
+        if not times or times[0] > edge:
+            return
         while times and times[0] <= edge:
-            times.popleft()
-            self._leave(self._values.popleft())
+            del times[0]
+            self._leave(values[0])
+            del values[0]
+        if not times:
+            self._times = self._values = NOTHING
 
     def value(self, now: int) -> Any:
         self._drop(now - self._span)
@@ -113,8 +148,7 @@ class OfValues(ABC):
 
     def load(self, dumped: Any) -> None:
         steps, values = dumped
-        self._times.extend(accumulate(steps))
-        self._values.extend(values)
+        self._times, self._values = kept(accumulate(steps)), kept(values)
         for value in values:
             self._enter(value)
 
@@ -131,7 +165,7 @@ class OfValues(ABC):
     def _result(self) -> Any: ...
 
 
-def place_of(times: deque[int], time: int) -> int:
+def place_of(times: Kept[int], time: int) -> int:
     """Where a late event goes: behind those of its time. Late events are mostly a little late, so look from the end."""
     place = len(times)
     for _ in range(32):

@@ -18,7 +18,7 @@ class SequenceCell(NamedTuple):
     """`taken` events so far; a firing before `quiet_until` is held back; what was due at `done` has fired.
 
     With `fire: watermark` `last` is the time of the last event that was taken, `waiting` are those that W has not passed, by
-    time, and `passing` the times of such as mean nothing to it.
+    time, and `passing` the times of such as mean nothing to it. So many of those that wait may begin a partial: `begins`.
     """
 
     partials: Partials = ()
@@ -28,6 +28,7 @@ class SequenceCell(NamedTuple):
     last: int = NEVER
     waiting: tuple[Seen, ...] = ()
     passing: tuple[int, ...] = ()
+    begins: int = 0
 
 
 EMPTY = SequenceCell()

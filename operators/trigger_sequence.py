@@ -124,7 +124,7 @@ class InOrder(Trigger):
         numbered = list(enumerate(script.conditions))
         self._told = [(1 << number, condition) for number, condition in numbered if not condition.compiled.captured]
         self._untold = sum(1 << number for number, condition in numbered if condition.compiled.captured)
-        self._ends = 1 << script.steps[-1].condition
+        self._begins, self._ends = 1 << script.steps[0].condition, 1 << script.steps[-1].condition
         later = [condition.compiled for condition in script.conditions if condition.compiled.captured]
         self._keeps_moment = any(compiled.own_moment for compiled in later)
 
@@ -145,7 +145,7 @@ class InOrder(Trigger):
 
     def fed(self, key: KeyState, cell: SequenceCell | None, time: int, watermark: int, due: int | None) -> Moved:
         """What means nothing to any step was taken, too, once W has passed it: nothing older is."""
-        cell = cell or EMPTY
+        cell = self._without_idle(cell or EMPTY, watermark)
         passed = bisect_left(cell.passing, watermark)
         last = max((cell.last, *cell.passing[passed - 1 : passed]))
         if time < last:
@@ -159,7 +159,18 @@ class InOrder(Trigger):
         else:
             place = bisect_right(waiting, time, key=_time_of)
             waiting = (*waiting[:place], seen, *waiting[place:])
-        return cell._replace(last=last, waiting=waiting, passing=passing), None
+        begins = cell.begins + self._may_begin(seen)
+        return cell._replace(last=last, waiting=waiting, passing=passing, begins=begins), None
+
+    def _may_begin(self, seen: Seen | None) -> bool:
+        return seen is not None and bool(seen.holds & self._begins)
+
+    def _without_idle(self, cell: SequenceCell, watermark: int) -> SequenceCell:
+        """Where there is nothing that they could go on with, events that W has passed were taken without a look."""
+        if not cell.waiting or cell.waiting[0].time >= watermark or cell.partials or cell.begins:
+            return cell
+        passed = bisect_left(cell.waiting, watermark, key=_time_of)
+        return cell._replace(waiting=cell.waiting[passed:], last=max(cell.last, cell.waiting[passed - 1].time))
 
     def _seen(self, key: KeyState, at: int, time: int) -> Seen | None:
         """What is kept of the event just fed; None: it means nothing to any step."""
@@ -213,7 +224,8 @@ class InOrder(Trigger):
                 break
             if cell.waiting and cell.waiting[0].time == instant:
                 first = cell.waiting[0]
-                cell = cell._replace(waiting=cell.waiting[1:], last=max(cell.last, first.time))
+                begins, last = cell.begins - self._may_begin(first), max(cell.last, first.time)
+                cell = cell._replace(waiting=cell.waiting[1:], last=last, begins=begins)
                 cell, transition = self._take(key, cell, first)
             else:
                 cell, transition = self._settle(cell, instant)
@@ -248,9 +260,12 @@ class InOrder(Trigger):
         return self._rests_at(cell) if instant is None else instant + self.known_after
 
     def _next_instant(self, cell: SequenceCell) -> int | None:
-        """When an event is taken or something is due; None: nothing is known to come."""
+        """When an event is taken or something is due; None: nothing is known to come, but for events that cannot matter.
+
+        Without partials, and unless one of those that wait may begin one, they are not worth a timer.
+        """
         due = self._pattern.due(cell.partials)
-        if not cell.waiting:
+        if not cell.waiting or not (cell.partials or cell.begins):
             return due
         first = cell.waiting[0].time
         return first if due is None else min(first, due)
@@ -263,14 +278,18 @@ class InOrder(Trigger):
 
     def _rests_at(self, cell: SequenceCell) -> int:
         """The deadline at which whatever comes is later than all that a cell knows to which nothing is to come."""
-        known = max(self._pattern.open_until(cell.partials), cell.last, cell.quiet_until, *cell.passing[-1:])
-        return known + self.disorder + 1
+        waiting = map(_time_of, cell.waiting[-1:])
+        known = (self._pattern.open_until(cell.partials), cell.last, cell.quiet_until, *cell.passing[-1:], *waiting)
+        return max(known) + self.disorder + 1
 
     def dump(self, cell: SequenceCell | None) -> Any:
         return None if cell is None else self._kept.dump(cell)
 
     def load(self, dumped: Any) -> SequenceCell | None:
-        return self._kept.load(dumped) if dumped else None
+        if not dumped:
+            return None
+        cell = self._kept.load(dumped)
+        return cell._replace(begins=sum(map(self._may_begin, cell.waiting)))
 
 
 class AsTheyCome(InOrder):

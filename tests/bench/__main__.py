@@ -15,17 +15,9 @@ import traceback
 from tests.bench.figure import CannotRun
 
 BENCHES = (
-    "throughput",
-    "safety",
-    "restore",
-    "latency",
-    "call_cost",
-    "prefix_cache",
-    "footprint",
-    "first_run",
-    "backtest",
-    "nab",
-)
+    "throughput", "kinds", "peers", "in_process", "keys", "timers", "scale",
+    "safety", "restore", "latency", "call_cost", "prefix_cache", "footprint", "first_run", "backtest", "nab",
+)  # fmt: skip
 """Each is a module here with `run(quick) -> Figure`."""
 
 

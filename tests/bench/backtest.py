@@ -18,7 +18,7 @@ import orjson
 from tests.bench.figure import CannotRun, Figure
 from tests.bench.part import ROOT
 from tests.bench.throughput import events
-from tests.bench.throughput_part import PIPELINE
+from tests.bench.working import PIPELINES
 
 EVENTS, EVENTS_QUICK = 10_000_000, 200_000
 WORKERS = 2
@@ -30,19 +30,18 @@ def run(quick: bool) -> Figure:
     """Raises CannotRun where a backtest does not end well."""
     count = EVENTS_QUICK if quick else EVENTS
     with TemporaryDirectory(prefix="penstock-bench-") as folder:
-        pipeline, recording = Path(folder, "pipeline.yaml"), Path(folder, "events.jsonl")
-        pipeline.write_text(PIPELINE.format(namespace="bench", topic="events"), encoding="utf-8")
+        recording = Path(folder, "events.jsonl")
         with recording.open("wb") as file:
-            file.writelines(value + b"\n" for _, value in events(count))
+            file.writelines(value + b"\n" for _, _, value in events(count))
         size = recording.stat().st_size / count
-        alone, shared = (_round(pipeline, recording, count, workers) for workers in (1, WORKERS))
+        alone, shared = (_round(recording, count, workers) for workers in (1, WORKERS))
     detail = {"events": count, "bytes_per_event": size, "rounds": [alone, shared]}
     ok, target = shared["per_second"] >= PER_SECOND_MIN, f">= {PER_SECOND_MIN} with -w {WORKERS}"
     return Figure("backtest", shared["per_second"], alone["per_second"], "events/s", target, ok=ok, detail=detail)
 
 
-def _round(pipeline: Path, recording: Path, count: int, workers: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "penstock.pipelines", "backtest", str(pipeline), "--json"]
+def _round(recording: Path, count: int, workers: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "penstock.pipelines", "backtest", str(PIPELINES / "one.yaml"), "--json"]
     arguments = ["--input", str(recording), "-w", str(workers)]
     before, began = os.times(), time.perf_counter()
     try:

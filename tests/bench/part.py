@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,4 +36,8 @@ def say(figures: Coroutine[Any, Any, dict[str, Any]]) -> None:
     """The other end of `run_part`: do the work as `penstock run` does, and print what it returns."""
     spare_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        print(orjson.dumps(runner.run(figures)).decode(), flush=True)
+        say_at_once(runner.run(figures))
+
+
+def say_at_once(figures: Mapping[str, Any]) -> None:
+    print(orjson.dumps(figures).decode(), flush=True)

@@ -1,4 +1,4 @@
-"""One reading of the throughput and safety benchmarks: `floor`, `ours` or `unsafe`, in a process of its own."""
+"""One reading of the events of `throughput` in a process of its own: `floor`, `unsafe`, or the worker with a pipeline."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from tests.bench.part import say
 from tests.bench.unsafe import UnsafeClients
-from tests.bench.working import cpu_until_read, pipeline_of
+from tests.bench.working import cpu_until_read, pipeline_named
 
 from penstock.connectors.clock import MachineClock
 from penstock.connectors.kafka import KafkaBroker
@@ -22,15 +23,8 @@ from penstock.connectors.kafka_settings import KafkaSettings
 from penstock.pipelines.worker import Worker, WorkerOptions
 
 BATCH = 2_000
-PIPELINE = """
-penstock: v1
-name: throughput
-namespace: {namespace}
-sources:
-  events: {{topic: {topic}, key: event.key, time: {{at: event.ts, unit: ms}}}}
-triggers:
-  many: {{when: 'count(event.status == "failed", 60s) >= 20', cooldown: 5m, agent: none}}
-"""
+Part = Callable[[str, str, int], Coroutine[Any, Any, dict[str, Any]]]
+"""(bootstrap, topic, number of events) to figures."""
 
 
 async def floor(bootstrap: str, topic: str, count: int) -> dict[str, Any]:
@@ -56,18 +50,23 @@ async def floor(bootstrap: str, topic: str, count: int) -> dict[str, Any]:
 
 async def ours(bootstrap: str, topic: str, count: int) -> dict[str, Any]:
     """The whole worker, from its first fetch until everything is read and committed."""
-    return await _worked(KafkaClients, bootstrap, topic, count)
+    return await _worked(KafkaClients, "one", bootstrap, topic, count)
 
 
 async def unsafe(bootstrap: str, topic: str, count: int) -> dict[str, Any]:
     """As `ours`, without transactions."""
-    return await _worked(UnsafeClients, bootstrap, topic, count)
+    return await _worked(UnsafeClients, "one", bootstrap, topic, count)
 
 
-async def _worked(clients: type[KafkaClients], bootstrap: str, topic: str, count: int) -> dict[str, Any]:
-    pipeline = pipeline_of(PIPELINE.format(namespace=f"bench-{os.getpid()}", topic=topic))
-    settings, name = KafkaSettings(bootstrap=bootstrap), f"bench-{os.getpid()}"
-    broker = KafkaBroker(pipeline.layout, settings, name, clients=clients(settings, name))
+def with_pipeline(name: str) -> Part:
+    """As `ours`, with another pipeline."""
+    return partial(_worked, KafkaClients, name)
+
+
+async def _worked(clients: type[KafkaClients], name: str, bootstrap: str, topic: str, count: int) -> dict[str, Any]:
+    pipeline = pipeline_named(name, topic=topic, namespace=f"bench-{os.getpid()}")
+    settings, group = KafkaSettings(bootstrap=bootstrap), f"bench-{os.getpid()}"
+    broker = KafkaBroker(pipeline.layout, settings, group, clients=clients(settings, group))
     await broker.start()
     options = WorkerOptions(owner="bench", batch=BATCH)
     worker = Worker(pipeline.plan, pipeline.layout, broker, {}, MachineClock(), options)
@@ -84,10 +83,11 @@ def _figures(count: int, cpu: float, wall: float) -> dict[str, Any]:
     return {"per_core": count / cpu, "per_second": count / wall, "microseconds": 1e6 * cpu / count}
 
 
-PARTS: dict[str, Callable[[str, str, int], Coroutine[Any, Any, dict[str, Any]]]] = {
+PARTS: dict[str, Part] = {
     "floor": floor,
     "ours": ours,
     "unsafe": unsafe,
+    **{name: with_pipeline(name) for name in ("kinds", "count", "sum")},
 }
 
 

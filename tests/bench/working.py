@@ -14,6 +14,7 @@ from penstock.pipelines.load import load_pipeline
 from penstock.pipelines.run import Session
 from penstock.pipelines.worker import Worker
 
+PIPELINES = Path(__file__).parent / "pipelines"
 OPEN_POLL, READ_POLL = 0.001, 0.005
 
 
@@ -23,6 +24,13 @@ def pipeline_of(text: str) -> Pipeline:
         path = Path(folder) / "pipeline.yaml"
         path.write_text(text)
         return compile_pipeline(load_pipeline([path], environ={}))
+
+
+def pipeline_named(name: str, *, topic: str, namespace: str = "bench") -> Pipeline:
+    """One of `pipelines/`, over this topic."""
+    path = PIPELINES / f"{name}.yaml"
+    sets = [f"namespace={namespace}", f"sources.events.topic={topic}"]
+    return compile_pipeline(load_pipeline([path], sets=sets, environ={}))
 
 
 async def cpu_until_read(worker: Worker, topic: str, count: int) -> tuple[float, float]:

@@ -12,7 +12,8 @@ import sys
 
 from confluent_kafka import KafkaException
 from tests.peers.contest import Outcome, contest
-from tests.peers.systems import SYSTEMS, CannotRun, System
+from tests.peers.environment import CannotRun
+from tests.peers.systems import SYSTEMS, System
 from tests.peers.timeline import Timeline, timeline
 
 from penstock.pipelines.torture_kafka import NoKafka

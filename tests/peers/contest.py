@@ -22,8 +22,9 @@ from tests.e2e.deployment import PARTITIONS
 from tests.e2e.transport import SECONDS_MAX, KafkaTransport
 from tests.kafka_cluster import any_kafka
 from tests.peers.crew import Crew, crew
+from tests.peers.environment import CACHE, CannotRun
 from tests.peers.ledger import Told, Verdict, due, judge
-from tests.peers.systems import CACHE, CannotRun, Place, System
+from tests.peers.systems import Place, System
 from tests.peers.timeline import Event, Kill, Restart, Timeline
 
 from penstock.connectors.partition import partition_of

@@ -1,34 +1,26 @@
 """The systems in the contest: how a worker of each is started, and what its output records say.
 
 All get the same: topics, two workers, a group of their own, the session time-out, and a folder per worker that survives it.
-Peers run in virtual environments of their own under .cache/peers, made from their pinned requirements when these have changed.
+Peers run in virtual environments of their own.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
-import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tests.peers.environment import HERE, Environment
 from tests.peers.ledger import Told
 
 from penstock.operators.record import Raw
 from penstock.pipelines.torture_processes import PENSTOCK
 
-HERE = Path(__file__).resolve().parent
-CACHE = HERE.parents[1] / ".cache" / "peers"
 SESSION_SECONDS = 6
-
-
-class CannotRun(Exception):
-    """This system cannot take part; the message says why, in the words of whatever refused."""
 
 
 @dataclass(frozen=True)
@@ -94,32 +86,8 @@ class Penstock(System):
         return Told(result["key"], values["total"], values["number"])
 
 
-class Peer(System):
-    """A framework in an environment of its own, made of what lies in `folder`; its app reads PEER_* variables."""
-
-    package: str
-    folder: str
-
-    @property
-    def python(self) -> Path:
-        return CACHE / self.folder / "bin" / "python"
-
-    def prepare(self) -> str:
-        wanted, made = HERE / self.folder / "requirements.txt", CACHE / self.folder / "requirements.txt"
-        if not made.exists() or made.read_bytes() != wanted.read_bytes():
-            self._install(wanted)
-            shutil.copyfile(wanted, made)
-        show = f"from importlib.metadata import version; print(version({self.package!r}))"
-        return subprocess.run([self.python, "-c", show], capture_output=True, text=True, check=True).stdout.strip()
-
-    def _install(self, requirements: Path) -> None:
-        print(f"{self.name}: making {CACHE / self.folder} (once)", file=sys.stderr, flush=True)
-        make = [sys.executable, "-m", "venv", "--clear", str(CACHE / self.folder)]
-        pip = [str(self.python), "-m", "pip", "--disable-pip-version-check"]
-        for command in (make, [*pip, "install", "--quiet", "-r", str(requirements)]):
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-            if done.returncode:
-                raise CannotRun(f"{self.name} cannot be installed on Python {sys.version.split()[0]}: {done.stdout}")
+class Peer(Environment, System):
+    """A framework in an environment of its own; its app reads PEER_* variables."""
 
     def environ(self, place: Place, folder: Path) -> dict[str, str]:
         return {

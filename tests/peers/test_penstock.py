@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+from tests.peers.environment import HERE
 from tests.peers.ledger import due, judge
-from tests.peers.systems import HERE, Penstock
+from tests.peers.systems import Penstock
 from tests.peers.timeline import Timeline, timeline
 from tests.stage import Stage
 from tests.virtual_time import BEGINNING_MS, run_virtually
