@@ -13,9 +13,10 @@ from penstock.operators.aggregate import new_aggregate
 from penstock.operators.carried import EVENT_CELL, Carried
 from penstock.operators.decode import event_class
 from penstock.operators.expression import Unknown, attribute_of
+from penstock.operators.inhibition import load as load_inhibitions
 from penstock.operators.key_state import KeyState, Moment
 from penstock.operators.keys import Keys
-from penstock.operators.plan import Plan
+from penstock.operators.plan import INHIBITS, Plan
 from penstock.operators.record import Record
 from penstock.operators.unsaved import Unsaved
 from penstock.state.delta import Delta, Fact
@@ -41,6 +42,9 @@ class Images:
         self.carried = Carried()
         self._slot_of = {identity: slot for slot, identity in enumerate(self.slots)}
         self._trigger_of = {planned.identity: index for index, planned in enumerate(plan.triggers)}
+        self._inhibitor_of = {
+            planned.inhibition_identity: index for index, planned in enumerate(plan.triggers) if planned.gate.inhibits
+        }
 
     def dump(self, key: KeyState) -> list[Any]:
         """[N after the last event, context, aggregates in the order of `slots`, cells by identity].
@@ -52,6 +56,8 @@ class Images:
             for index, planned in enumerate(self._plan.triggers)
             if key.cells[index] is not None
         }
+        for index, inhibitions in (key.inhibitions or {}).items():
+            cells[self._plan.triggers[index].inhibition_identity] = inhibitions
         if self._plan.keeps_last and key.event is not None:
             cells[EVENT_CELL] = self.last_event(key)
         image = [key.last, key.context.dump(), [slot.dump() for slot in key.slots], cells]
@@ -89,9 +95,15 @@ class Images:
     def load_cells(self, key: KeyState, cells: Mapping[str, Any]) -> None:
         for identity, dumped in cells.items():
             index = self._trigger_of.get(identity)
+            inhibitor = self._inhibitor_of.get(identity)
             if index is not None:
                 key.cells[index] = self._plan.triggers[index].trigger.load(dumped)
-            elif identity != EVENT_CELL or self._load_event(key, dumped):
+            elif inhibitor is not None:
+                key.inhibitions = {**(key.inhibitions or {}), inhibitor: load_inhibitions(dumped)}
+            elif identity == EVENT_CELL:
+                if self._load_event(key, dumped):
+                    self.carried.keep_cell(key.name, identity, dumped)
+            elif not identity.endswith(INHIBITS):  # what ended meanwhile would not be noticed
                 self.carried.keep_cell(key.name, identity, dumped)
 
     def changed_cells(self, keys: Keys, unsaved: Unsaved) -> dict[str, dict[str, Any]]:
@@ -99,6 +111,9 @@ class Images:
         cells: dict[str, dict[str, Any]] = {}
         for name, index in sorted(unsaved.cells):
             cells.setdefault(name, {})[self._plan.triggers[index].identity] = self.cell(keys[name], index)
+        for name, index in sorted(unsaved.inhibitions):
+            inhibitions = keys[name].inhibitions or {}
+            cells.setdefault(name, {})[self._plan.triggers[index].inhibition_identity] = inhibitions[index]
         if self._plan.keeps_last:
             for name in dict.fromkeys(fact[0] for fact in unsaved.facts):
                 key = keys.find(name)

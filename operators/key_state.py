@@ -8,6 +8,7 @@ from typing import Any
 
 from penstock.operators.aggregate import Aggregate
 from penstock.operators.context import Context
+from penstock.operators.inhibition import Inhibitions
 from penstock.operators.record import Raw
 from penstock.operators.watermark import NEVER
 
@@ -34,11 +35,12 @@ class KeyState:
     an event.
     `counters` are its task's.
     `deadline` is the next N, `watermark_deadline` the next watermark, at which a trigger wants to look.
+    `inhibitions`: by place of the trigger, when it kept others quiet, and still does. None: none of them did.
     """
 
     __slots__ = (
-        "cells", "context", "counters", "deadline", "event", "fresh", "last", "moment", "name", "now", "resting",
-        "slots", "watermark_deadline",
+        "cells", "context", "counters", "deadline", "event", "fresh", "inhibitions", "last", "moment", "name", "now",
+        "resting", "slots", "watermark_deadline",
     )  # fmt: skip
 
     def __init__(self, name: str, context: Context, slots: list[Aggregate], triggers: int, counters: Counts) -> None:
@@ -54,3 +56,4 @@ class KeyState:
         self.moment: Moment | None = None
         self.deadline: int | None = None
         self.watermark_deadline: int | None = None
+        self.inhibitions: Mapping[int, Inhibitions] | None = None

@@ -14,6 +14,7 @@ from penstock.operators.aggregate import new_aggregate
 from penstock.operators.condition import count_doubt
 from penstock.operators.context import Context
 from penstock.operators.expression import Unknown
+from penstock.operators.inhibition import inhibitors_first
 from penstock.operators.key_state import Counts, KeyState, Moment
 from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.record import Raw
@@ -55,10 +56,9 @@ class Keys:
         self._counters = counters
         self._unsaved = unsaved
         self._on_transition, self._on_end = on_transition, on_end
-        self._triggers = tuple(enumerate(plan.triggers))
-        self._watchers = tuple(
-            (index, planned, planned.trigger.idle_unless) for index, planned in enumerate(plan.triggers)
-        )
+        order = inhibitors_first([planned.gate.inhibited_by for planned in plan.triggers])
+        self._triggers = tuple((index, plan.triggers[index]) for index in order)
+        self._watchers = tuple((index, planned, planned.trigger.idle_unless) for index, planned in self._triggers)
         self._may_rest = all(planned.trigger.idle_unless is not None for planned in plan.triggers)
         self._slots = tuple(
             (
@@ -193,7 +193,7 @@ class Keys:
         return frozenset(index for index, planned in due if planned.trigger.would_fire(key, key.cells[index]))
 
     def _pass(self, key: KeyState, instant: int, *, by_watermark: bool) -> None:
-        """Every trigger that asked for this instant looks once, in the order of the file."""
+        """Every trigger that asked for this instant looks once, inhibitors first, otherwise in the order of the file."""
         due = self._due_at(key, instant, by_watermark=by_watermark)
         key.now = max(key.now, instant)
         for index, planned in due:
@@ -312,7 +312,7 @@ class Keys:
         late = [(index, planned) for index, planned in self._triggers if planned.identity in takeover.returned]
         anew = self._places(takeover.anew)
         for number, key in enumerate(list(self._states.values()), start=1):
-            self._begin_anew(key, *anew)
+            self._begin_anew(key, *anew, takeover.anew)
             if sleepless or key.cells != nothing:
                 key.now = max(key.now, watermark)
                 for index, planned in late:
@@ -342,11 +342,14 @@ class Keys:
         cells = [index for index, planned in self._triggers if planned.identity in identities]
         return cells, [slot for slot, call in enumerate(self._plan.slots) if call.identity in identities]
 
-    def _begin_anew(self, key: KeyState, cells: Sequence[int], slots: Sequence[int]) -> None:
+    def _begin_anew(self, key: KeyState, cells: Sequence[int], slots: Sequence[int], anew: Collection[str]) -> None:
         for index in cells:
             key.cells[index] = None
         for slot in slots:
             key.slots[slot] = new_aggregate(self._plan.slots[slot])
+        for index in key.inhibitions or ():
+            if self._plan.triggers[index].inhibition_identity in anew:
+                self._unsaved.inhibit(key, index, ())
 
     def episode(self, key: KeyState, trigger: str) -> str | None:
         """The run whose episode the trigger of this name would end."""

@@ -9,6 +9,7 @@ from penstock.operators.agent import AgentPlan
 from penstock.operators.aggregate import AggregateCall
 from penstock.operators.condition import Definitions
 from penstock.operators.context import ContextSettings
+from penstock.operators.gates import Gate
 from penstock.operators.result import ResultPlan
 from penstock.operators.source import Source
 from penstock.operators.template import Template
@@ -16,6 +17,10 @@ from penstock.operators.trigger import Trigger
 
 Revive = Callable[[str, str], AgentPlan]
 """(`agents_text` of another definition, name of an agent) to the agent. Raises Rejected where it cannot be had any more."""
+
+
+INHIBITS = "/inhibits"
+"""Ends the names of such memories. They are not carried through definitions that do not know them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,12 @@ class PlannedTrigger:
     labels: Mapping[str, str]
     annotations: Mapping[str, Template]
     values: Definitions
+    gate: Gate
+
+    @property
+    def inhibition_identity(self) -> str:
+        """Names in the log when it kept others quiet."""
+        return f"{self.identity}{INHIBITS}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +88,17 @@ class Plan:
     @property
     def identities(self) -> tuple[str, ...]:
         """What the memories of its keys are called in the log: those of its triggers and its aggregates."""
-        return (*(planned.identity for planned in self.triggers), *(call.identity for call in self.slots))
+        inhibitors = (planned.inhibition_identity for planned in self.triggers if planned.gate.inhibits)
+        return (*(planned.identity for planned in self.triggers), *(call.identity for call in self.slots), *inhibitors)
+
+    @property
+    def trigger_names(self) -> tuple[str, ...]:
+        return tuple(planned.name for planned in self.triggers)
+
+    @property
+    def lateness(self) -> int:
+        """How far behind the watermark an event of some source may lie without being late (ms)."""
+        return max((source.lateness for source in self.sources), default=0)
 
     @property
     def keeps_last(self) -> bool:

@@ -17,7 +17,7 @@ ID_BYTES = 12
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
 
 Phase = Literal["queued", "asking", "repairing", "done", "over"]
-State = Literal["partial", "final", "failed", "resolved"]
+State = Literal["partial", "final", "failed", "skipped", "resolved"]
 
 
 class Firing(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +73,7 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
     the stream under way has been seen to say; `answer` (or `text`, for an agent without fields) is what records show of it,
     and `simulated` whether what was streamed comes from no model. Of `streamed` the first `continued` characters come from a
     call that was cut off, and the call under way goes on behind them. `ends_because`: its episode did not end by what the file
-    says.
+    says. `inhibited_by`: it was skipped because of these triggers.
     """
 
     firing: Firing
@@ -101,6 +101,7 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
     reason: str | None = None
     ends_at: int | None = None
     ends_because: str | None = None
+    inhibited_by: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:

@@ -19,24 +19,24 @@ from zlib import crc32
 
 import msgspec
 
-from penstock.operators.agent import open_run
 from penstock.operators.context import Context
 from penstock.operators.continuation import Continues, never
 from penstock.operators.dead import POISON, dead_letter
 from penstock.operators.decode import Read
 from penstock.operators.definitions import Definitions
 from penstock.operators.event import Answered, Arrived, CallLost, Effect, Ended, Event, Progress, Streamed, Ticked
+from penstock.operators.gates import Gates
 from penstock.operators.image import Images
 from penstock.operators.intake import Merge
 from penstock.operators.key_state import Counts, KeyState, Moment
 from penstock.operators.keys import Keys
 from penstock.operators.occasion import Occasions
-from penstock.operators.plan import Plan, PlannedTrigger
+from penstock.operators.plan import Plan
 from penstock.operators.record import DeadLetter, Output, Raw
 from penstock.operators.runs import Runs
 from penstock.operators.source import Decode, Source
 from penstock.operators.succession import Succession
-from penstock.operators.trigger import Fired, Resolved, Suppressed, Transition
+from penstock.operators.transitions import Transitions
 from penstock.operators.unsaved import Unsaved
 from penstock.operators.watermark import END_OF_TIME, NEVER, Origin, least, reached
 from penstock.state.delta import Bucket, Delta, Entry, EntryKind, Header, Position, Trial
@@ -64,11 +64,13 @@ class Task:
         self._origins = {source.topic: Origin(source.delay, source.idle) for source in plan.sources}
         self._merge = Merge(plan.sources) if len(plan.sources) > 1 else None
         self._images = Images(plan)
-        self._keys = Keys(plan, self._unsaved, self._transit, self._end_key, self.counters)
         self._definitions = Definitions(plan)
         self._runs = Runs(self._definitions, self._unsaved, self._context_of, self.counters)
-        self._succession = Succession(plan, partition, self._images.carried, self._keys, self._runs, self._definitions)
         self._occasions = Occasions(plan, partition, self._generation_of)
+        self._gates = Gates(plan.trigger_names, plan.lateness, self._unsaved)
+        transitions = Transitions(plan, self._occasions, self._gates, self._runs, self._unsaved, self.counters)
+        self._keys = Keys(plan, self._unsaved, transitions.take, self._end_key, self.counters)
+        self._succession = Succession(plan, partition, self._images.carried, self._keys, self._runs, self._definitions)
         self._positions: dict[str, Position] = {}
         self._last_read: dict[str, Raw] = {}
         self._progress: Mapping[str, Progress] = {}
@@ -173,26 +175,6 @@ class Task:
         self._occasions.ended = True
         self._pass_time(END_OF_TIME)
 
-    # --- firing -------------------------------------------------------------------------------------------------
-
-    def _transit(
-        self, key: KeyState, planned: PlannedTrigger, index: int, transition: Transition, raw: Raw | None
-    ) -> None:
-        match transition:
-            case Suppressed():
-                self.counters["suppressed", planned.name] += 1
-            case Resolved():
-                self.counters["resolved", planned.name] += 1
-                self._runs.resolve(transition.run, transition.at)
-            case Fired():
-                self.counters["fired", planned.name] += 1
-                firing = self._occasions.firing(key, planned, transition, raw)
-                run = open_run(firing, self.plan, key.context, key.now)
-                key.cells[index] = planned.trigger.opened(key.cells[index], run.id)
-                self._runs.open(run)
-            case _:
-                assert_never(transition)
-
     def _end_key(self, key: KeyState, at: int) -> bool:
         """Counted when it goes, not while a run needs its events."""
         self._images.carried.drop(key.name)
@@ -225,6 +207,7 @@ class Task:
         """
         unsaved = self._unsaved
         self._succession.let_go(self._tick)
+        self._gates.settle(self._watermark)
         self._images.missed(unsaved.facts)
         header = Header(
             seq=seq,

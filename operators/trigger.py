@@ -19,6 +19,8 @@ from penstock.operators.setting import Duration, Settings, Template, Text
 
 NO_AGENT = "none"
 """`agent: none`: the firing itself is the result, no model is called."""
+NO_RUN = ""
+"""In place of a run: what a trigger began is open, and will end without a record."""
 
 
 class TriggerSettings(Settings):
@@ -27,6 +29,8 @@ class TriggerSettings(Settings):
     added: ClassVar[frozenset[str]] = frozenset()
     """Fields (None unless the file has them) that kinds took up after they were in use. Where a file has none of them, a
     trigger means what it meant before, and finds what it remembered."""
+    beside: ClassVar[frozenset[str]] = frozenset({"labels", "annotations", "agent", "inhibited_by"})
+    """Fields that do not decide when it fires: with other ones it goes on with what it remembers."""
 
     labels: dict[str, Text] = Field(default={}, description="Added to every result of this trigger.")
     annotations: dict[str, Template] = Field(
@@ -37,6 +41,11 @@ class TriggerSettings(Settings):
     agent: Text | None = Field(
         default=None,
         description="Which agent reasons; `none` for a result without a model call. Default: the only agent.",
+    )
+    inhibited_by: tuple[Text, ...] = Field(
+        default=(),
+        description="Other triggers: while one of them has fired for the key and is not over, this one begins no run.",
+        examples=[["takeover"]],
     )
 
 
@@ -126,8 +135,15 @@ class Trigger(ABC):
         """The firing just returned became this run; returns the new cell."""
         return cell
 
+    @abstractmethod
+    def skipped(self, cell: Any) -> Any:
+        """The firing just returned began no run and counts for nothing; returns the new cell.
+
+        No cooldown has begun. Whatever it would have opened is open with NO_RUN, until it ends as usual.
+        """
+
     def episode(self, cell: Any) -> str | None:
-        """The run whose episode is open."""
+        """The run whose episode is open, NO_RUN where it has none; None: no episode is open."""
         return None
 
     def dump(self, cell: Any) -> Any:

@@ -55,6 +55,9 @@ class Each(Trigger):
             return cell, Suppressed()
         return (key.now + self.cooldown if self.cooldown else None), Fired(time, None)
 
+    def skipped(self, cell: int | None) -> None:
+        return None
+
 
 class DebounceCell(NamedTuple):
     """`quiet_until`: N at which the cooldown is over; `due`: N at which it fires, None while no match waits; `values`: what its
@@ -92,6 +95,9 @@ class Debounced(Trigger):
             return DebounceCell(cell.quiet_until), Suppressed()
         after = DebounceCell(cell.due + self.cooldown) if self.cooldown else None
         return after, Fired(cell.due, cell.due, cell.values)
+
+    def skipped(self, cell: DebounceCell | None) -> None:
+        return None
 
     def deadline(self, key: KeyState, cell: DebounceCell | None) -> int | None:
         return None if cell is None else cell.due

@@ -67,6 +67,9 @@ class Every(Trigger):
             return cell, None
         return cell[1:] or None, Fired(cell[0], cell[0])
 
+    def skipped(self, cell: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        return cell
+
     def load(self, dumped: list[int] | None) -> tuple[int, ...] | None:
         return tuple(dumped) if dumped else None
 

@@ -36,7 +36,16 @@ from pydantic import Field
 from penstock.operators.condition import Condition
 from penstock.operators.key_state import KeyState
 from penstock.operators.setting import Duration, SpanCondition, Wait
-from penstock.operators.trigger import Bind, CooldownSettings, Fired, Resolved, Suppressed, Transition, Trigger
+from penstock.operators.trigger import (
+    NO_RUN,
+    Bind,
+    CooldownSettings,
+    Fired,
+    Resolved,
+    Suppressed,
+    Transition,
+    Trigger,
+)
 
 
 class WhenSettings(CooldownSettings):
@@ -60,7 +69,8 @@ class WhenSettings(CooldownSettings):
 
 
 class WhenCell(NamedTuple):
-    """`run`: the open episode's run, None while off. `quiet_until`: N at which the cooldown is over. `waiting`: true in it.
+    """`run`: the open episode's run (NO_RUN: it has none), None while off. `quiet_until`: N at which the cooldown is over.
+    `waiting`: true in it.
 
     `since`: N at which a wait began, only of `DelayedWhen`.
     """
@@ -123,6 +133,9 @@ class When(Trigger):
 
     def opened(self, cell: WhenCell, run: str) -> WhenCell:
         return cell._replace(run=run)
+
+    def skipped(self, cell: WhenCell) -> WhenCell:
+        return cell._replace(run=NO_RUN, quiet_until=cell.quiet_until - self.cooldown)
 
     def episode(self, cell: WhenCell | None) -> str | None:
         return None if cell is None else cell.run

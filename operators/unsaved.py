@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from penstock.operators.inhibition import Inhibitions
+from penstock.operators.key_state import KeyState
 from penstock.operators.record import Output
 from penstock.state.delta import Fact, Forgotten
 
@@ -11,7 +13,10 @@ FACT_OVERHEAD_BYTES = 40
 
 
 class Unsaved:
-    """Facts and outputs in the order in which they came; of cells and runs only the names: their newest value is saved."""
+    """Facts and outputs in the order in which they came; of cells and runs only the names: their newest value is saved.
+
+    `cells` and `inhibitions` are (key, place of the trigger).
+    """
 
     def __init__(self) -> None:
         self.reset()
@@ -21,6 +26,7 @@ class Unsaved:
         self.facts: list[Fact] = []
         self.forgotten: list[Forgotten] = []
         self.cells: set[tuple[str, int]] = set()
+        self.inhibitions: set[tuple[str, int]] = set()
         self.runs: dict[str, None] = {}
         self.partials: list[tuple[str, int, int, str]] = []
         self.outputs: list[Output] = []
@@ -38,11 +44,17 @@ class Unsaved:
                 self.implied.append(output)
         self.urgent = self.urgent or outcome
 
+    def inhibit(self, key: KeyState, place: int, inhibitions: Inhibitions) -> None:
+        """What is known of when this trigger kept others quiet is replaced."""
+        key.inhibitions = {**(key.inhibitions or {}), place: inhibitions}
+        self.inhibitions.add((key.name, place))
+
     def forget(self, name: str, cells: int, since: int | None) -> None:
         """A key ends here, with the changes of its cells: `cells` is how many it has."""
         self.forgotten.append((name, len(self.facts), since))
         self.bytes += len(name)
-        self.cells.difference_update((name, index) for index in range(cells))
+        for changed in (self.cells, self.inhibitions):
+            changed.difference_update((name, index) for index in range(cells))
 
     @property
     def weight(self) -> int:
@@ -51,4 +63,4 @@ class Unsaved:
 
     @property
     def anything(self) -> bool:
-        return bool(self.facts or self.cells or self.runs or self.outputs or self.forgotten)
+        return bool(self.facts or self.cells or self.inhibitions or self.runs or self.outputs or self.forgotten)

@@ -13,12 +13,13 @@ from penstock.operators.aggregate import AggregateCall
 from penstock.operators.condition import Condition, Definitions
 from penstock.operators.error import Rejected
 from penstock.operators.expression import Scope, compile_expression
+from penstock.operators.gates import Gate
 from penstock.operators.model import ModelSettings
 from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.result import ResultPlan
 from penstock.operators.source import Source, build_source
 from penstock.operators.template import Template
-from penstock.operators.trigger import Trigger, TriggerSettings
+from penstock.operators.trigger import CooldownSettings, Trigger, TriggerSettings
 from penstock.operators.trigger_kinds import KINDS
 from penstock.pipelines.definition import Reviver
 from penstock.pipelines.load import Loaded
@@ -57,7 +58,8 @@ class _Compiler:
         self._conditions: list[Condition] = []
 
     def pipeline(self) -> Pipeline:
-        triggers = tuple(self._trigger(name, settings) for name, settings in self._spec.triggers.items())
+        gates = gates_of(self._spec.triggers)
+        triggers = tuple(self._trigger(name, settings, gates[name]) for name, settings in self._spec.triggers.items())
         sources = tuple(self._sources())
         by_time = self._read_by_time(triggers)
         plan = Plan(
@@ -90,7 +92,7 @@ class _Compiler:
         self._conditions.append(condition)
         return condition
 
-    def _trigger(self, name: str, settings: TriggerSettings) -> PlannedTrigger:
+    def _trigger(self, name: str, settings: TriggerSettings, gate: Gate) -> PlannedTrigger:
         kind = next(kind for kind in KINDS.values() if type(settings) is kind.settings)
         trigger = kind.build(settings, self._bind)
         agent = self._spec.agent_of(name)
@@ -105,6 +107,7 @@ class _Compiler:
             labels=settings.labels,
             annotations=annotations,
             values=trigger.definitions,
+            gate=gate,
         )
 
     def _values(self, trigger: Trigger, templates: Iterable[Template]) -> Definitions:
@@ -154,9 +157,23 @@ class _Compiler:
         )
 
 
+def gates_of(triggers: Mapping[str, TriggerSettings]) -> dict[str, Gate]:
+    """What stands between the edges of each trigger and its runs."""
+    places = {name: place for place, name in enumerate(triggers)}
+    inhibitors = {name for settings in triggers.values() for name in settings.inhibited_by}
+    return {
+        name: Gate(
+            inhibited_by=tuple(places[other] for other in settings.inhibited_by),
+            inhibits=name in inhibitors,
+            cooldown=settings.cooldown if isinstance(settings, CooldownSettings) else 0,
+        )
+        for name, settings in triggers.items()
+    }
+
+
 def _meaning(settings: TriggerSettings, trigger: Trigger) -> str:
-    """Digest of what decides when the trigger fires; labels, annotations and the agent do not."""
+    """Digest of what decides when the trigger fires; what happens then, or is held back, does not."""
     unsaid = {name for name in settings.added if getattr(settings, name) is None}
-    own = settings.model_dump_json(exclude={"labels", "annotations", "agent"} | unsaid)
+    own = settings.model_dump_json(exclude=set(settings.beside | unsaid))
     expanded = [condition.compiled.identity for condition in trigger.conditions]
     return sha256("\0".join([own, *expanded]).encode()).hexdigest()[:IDENTITY_CHARACTERS]

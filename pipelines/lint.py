@@ -19,6 +19,7 @@ from penstock.pipelines.attachment import file_named
 from penstock.pipelines.document import Map, Node, Scalar, key_place, matching, plain_value
 from penstock.pipelines.lint_expression import expression_problems
 from penstock.pipelines.lint_forget import forget_problems
+from penstock.pipelines.lint_inhibition import inhibition_problems
 from penstock.pipelines.lint_template import template_problems
 from penstock.pipelines.output_settings import checked_topic
 from penstock.pipelines.problem import Code, Problem, nearest_name
@@ -166,6 +167,7 @@ RULES: tuple[Rule, ...] = (
     expression_problems,
     template_problems,
     forget_problems,
+    inhibition_problems,
     _unresolved,
     _which_agent,
     _reserved_agent,

@@ -48,6 +48,8 @@ class Code(StrEnum):
     KEY_OVER_HTTP = "PS030"
     NEVER_RESOLVES = "PS031"
     FORGETS_TOO_SOON = "PS032"
+    INHIBITION_CYCLE = "PS040"
+    INHIBITS_LATER = "PS041"
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -56,22 +56,50 @@ class Firing:
     """It ended because its key was forgotten."""
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """An edge that became a record of its own instead of a firing."""
+
+    edge: Firing
+    reason: str
+    inhibited_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, order=True)
+class Turn:
+    """When something is decided: at which record, then what an event makes due before what the watermark does, by instant."""
+
+    record: int
+    by_watermark: bool
+    instant: Instant
+
+
 @dataclass
 class Outcome:
-    """`firings` per (trigger, key) in the order in which they happen; `suppressed` per trigger."""
+    """`firings` and `skipped` per (trigger, key) in the order in which they happen; `suppressed` per trigger."""
 
     firings: list[Firing] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
     suppressed: dict[str, int] = field(default_factory=dict)
     late: int = 0
     ignored: int = 0
     dead: int = 0
+
+    def passes(self, edge: Firing, turn: Turn, now: Instant | None = None) -> bool:
+        """An edge of a trigger becomes a firing, unless something stands between them. `now`: N, where it goes by that."""
+        self.firings.append(edge)
+        return True
+
+    def ended(self, firing: Firing, over: Firing, turn: Turn) -> None:
+        """The episode of a firing is over: it is told as `over` now."""
+        self.firings[self.firings.index(firing)] = over
 
 
 @dataclass(frozen=True)
 class Step:
     """What one record does to time, for every key: W before and after it. `kept` is the event, for `key` alone.
 
-    `ended`: it is no record, but the end of a bounded input.
+    `ended`: it is no record, but the end of a bounded input. `number` counts them.
     """
 
     before: Instant
@@ -79,6 +107,7 @@ class Step:
     key: str = ""
     kept: Kept | None = None
     ended: bool = False
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -109,10 +138,10 @@ class Rule(ABC):
         """Adds what has to leave it for this key."""
 
 
-def expect(settings: Settings, records: Sequence[Incoming]) -> Outcome:
-    """Everything that has to leave the triggers, and what has to be counted."""
-    outcome = Outcome()
-    steps = list(_steps(settings, records, outcome))
+def expect(settings: Settings, records: Sequence[Incoming], outcome: Outcome | None = None) -> Outcome:
+    """Everything that has to leave the triggers, and what has to be counted; it is added to `outcome`."""
+    outcome = Outcome() if outcome is None else outcome
+    steps = [replace(step, number=number) for number, step in enumerate(_steps(settings, records, outcome))]
     keys = sorted({step.key for step in steps if step.kept is not None})
     for rule in settings.rules:
         outcome.suppressed[rule.name] = 0

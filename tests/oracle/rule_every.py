@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.oracle.oracle import Firing, Life, Outcome, Rule
+from tests.oracle.oracle import Firing, Life, Outcome, Rule, Turn
 
 
 @dataclass(frozen=True)
@@ -28,4 +28,5 @@ class Every(Rule):
                 dues.add(-(-earliest // self.period) * self.period)
             for due in sorted(due for due in dues if step.after > due):
                 dues.remove(due)
-                outcome.firings.append(Firing(self.name, key, due, f"timer@{due}", (), end=step.ended))
+                firing = Firing(self.name, key, due, f"timer@{due}", (), end=step.ended)
+                outcome.passes(firing, Turn(step.number, True, due + 1))

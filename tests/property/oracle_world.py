@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,13 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from tests.oracle.formula import Compare, Field, Literal, Span
-from tests.oracle.oracle import Firing, Incoming, Outcome, Rule, Settings, expect
+from tests.oracle.oracle import Firing, Incoming, Outcome, Rule, Settings, Skipped, expect
 from tests.oracle.product import PARTITION, TOPIC, Worker, milliseconds, plan_of, results
 
 from penstock.operators.record import Record
 from penstock.operators.task import FORGOTTEN
 
+Expect = Callable[[Settings, Sequence[Incoming]], Outcome]
 SECOND = 1000
 BEGINNINGS = (0, -15 * SECOND, 1_795_166_047 * SECOND)
 """Event time begins around the epoch, before it, or in our days."""
@@ -169,20 +170,23 @@ def observed(worker: Worker) -> Outcome:
     """What left the product, in the words of the oracle."""
     outcome = Outcome()
     ends: dict[str, tuple[int, bool]] = {}
-    finals = []
+    told = []
     for result in results(worker.outputs, worker.plan.results.results):
         if result["state"] == "resolved":
             ends[result["run"]] = milliseconds(result["episode"]["ends_at"]), result["reason"] == FORGOTTEN
         else:
-            finals.append(result)
+            told.append(result)
     headers = {output.id: dict(output.headers) for output in worker.outputs}
-    for result in finals:
-        [trigger] = result["triggers"]
+    for result in told:
+        [trigger], why = result["triggers"], result["why"]
         at = milliseconds(headers[f"{result['run']}/{result['rev']}"]["ce_time"].decode())
-        values = tuple(sorted(result["why"]["values"].items()))
-        cause, end = result["why"]["fired_by"], result["end"]
+        values = tuple(sorted(why["values"].items()))
         over = ends.pop(result["run"], (None, False))
-        outcome.firings.append(Firing(trigger, result["key"], at, cause, values, end, *over))
+        firing = Firing(trigger, result["key"], at, why["fired_by"], values, result["end"], *over)
+        if result["state"] == "skipped":
+            outcome.skipped.append(Skipped(firing, result["reason"], tuple(why["inhibited_by"] or ())))
+        else:
+            outcome.firings.append(firing)
     assert not ends, "something ended that never began"
     counters = worker.counters
     outcome.suppressed = {planned.name: counters["suppressed", planned.name] for planned in worker.plan.triggers}
@@ -194,13 +198,14 @@ def observed(worker: Worker) -> Outcome:
 def by_key(outcome: Outcome) -> Outcome:
     """Order across triggers and keys is not promised; within one of each it is."""
     outcome.firings.sort(key=lambda firing: (firing.trigger, firing.key))
+    outcome.skipped.sort(key=lambda skipped: (skipped.edge.trigger, skipped.edge.key))
     return outcome
 
 
 # --- agreement -------------------------------------------------------------------------------------------------------
 
 
-def agree(settings: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
+def agree(settings: Settings, samples: list[Sample], deeds: list[Deed], expected: Expect = expect) -> None:
     text = file_of(settings)
     note(text)
     note("\n".join(f"{number}: {sample.value!r}" for number, sample in enumerate(samples)))
@@ -211,7 +216,7 @@ def agree(settings: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
 
     live(worker, deeds, bounded=settings.bounded)
 
-    assert by_key(observed(worker)) == by_key(expect(settings, [sample.told for sample in samples]))
+    assert by_key(observed(worker)) == by_key(expected(settings, [sample.told for sample in samples]))
     dead_topic = worker.plan.dead_topic
     dead = [output.value for output in worker.outputs if output.topic == dead_topic]
     assert dead == [sample.value for sample in samples if sample.told.dead]

@@ -108,3 +108,9 @@ def test_text_of_a_pipe_is_not_cut_into_columns(capsys: pytest.CaptureFixture[st
 def test_what_people_wrote_is_not_taken_for_markup() -> None:
     (line,) = printed(result(answer={"text": "[bold]x[/bold] [/]"}), width=None)
     assert line.endswith("[bold]x[/bold] [/]")
+
+
+def test_what_was_skipped_says_why() -> None:
+    by = {"condition": "n >= 20", "inhibited_by": ["takeover", "spray"]}
+    inhibited = result(state="skipped", reason="inhibited", answer=None, why=by)
+    assert result_columns(inhibited).said.plain == "inhibited by takeover, spray"

@@ -1,0 +1,125 @@
+"""What stands between edges and runs, decided one edge after the other over everything that happened before it.
+
+The rules are played without any gate first. The earliest edge that should not have passed is refused, and everything is played
+again, until nothing is left to refuse: so an edge is judged when all that came before it is settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from typing import NamedTuple
+
+from tests.oracle.oracle import Firing, Incoming, Instant, Life, Outcome, Rule, Settings, Skipped, Turn, expect
+from tests.oracle.rule_when import When
+
+
+@dataclass(frozen=True)
+class Gated(Rule):
+    """A trigger with what stands before its runs."""
+
+    name: str
+    rule: Rule
+    inhibited_by: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        names = f", inhibited_by: [{', '.join(self.inhibited_by)}]" if self.inhibited_by else ""
+        return f"{self.rule.text}{names}"
+
+    @property
+    def lasts(self) -> int:
+        return self.rule.lasts
+
+    def expect(self, key: str, life: Life, outcome: Outcome) -> None:
+        self.rule.expect(key, life, outcome)
+
+    @property
+    def inhibits_for(self) -> int:
+        return max(getattr(self.rule, "cooldown", 0), 1)
+
+
+class Edge(NamedTuple):
+    """`instant` is what it is compared by; `place` orders all edges as they are decided."""
+
+    place: tuple[Turn, str, bool, int]
+    firing: Firing
+    instant: Instant
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        return self.firing.trigger, self.firing.key, self.firing.cause
+
+
+@dataclass
+class Judged(Outcome):
+    """One play of the rules, with everything refused that was found to be so far."""
+
+    refused: dict[tuple[str, str, str], tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    ranks: dict[str, int] = field(default_factory=dict)
+    edges: list[Edge] = field(default_factory=list)
+    ends: dict[tuple[str, str, str], Edge] = field(default_factory=dict)
+
+    def passes(self, edge: Firing, turn: Turn, now: Instant | None = None) -> bool:
+        found = self._edge(edge, turn, now)
+        self.edges.append(found)
+        if found.identity not in self.refused:
+            self.firings.append(edge)
+            return True
+        self.skipped.append(Skipped(edge, *self.refused[found.identity]))
+        return False
+
+    def ended(self, firing: Firing, over: Firing, turn: Turn) -> None:
+        super().ended(firing, over, turn)
+        assert over.ends_at is not None
+        self.ends[firing.trigger, firing.key, firing.cause] = self._edge(firing, turn, over.ends_at)
+
+    def _edge(self, firing: Firing, turn: Turn, now: Instant | None) -> Edge:
+        place = (turn, firing.key, now is None, self.ranks[firing.trigger])
+        return Edge(place, firing, firing.at if now is None else now)
+
+
+def expect_gated(settings: Settings, records: Sequence[Incoming]) -> Outcome:
+    """What has to leave triggers that stand behind gates."""
+    rules = {rule.name: rule for rule in settings.rules if isinstance(rule, Gated)}
+    judged = Judged(ranks=_ranks(rules))
+    while True:
+        expect(settings, records, judged)
+        wrong = next(_wrong(judged, rules), None)
+        if wrong is None:
+            return Outcome(**{each.name: getattr(judged, each.name) for each in fields(Outcome)})
+        refused = judged.refused | dict([wrong])
+        judged = Judged(ranks=judged.ranks, refused=refused)
+
+
+def _ranks(rules: dict[str, Gated]) -> dict[str, int]:
+    """Whoever waits for nobody is next, in the order of the file."""
+    order: list[str] = []
+    while len(order) < len(rules):
+        order.append(next(n for n, rule in rules.items() if n not in order and set(rule.inhibited_by) <= set(order)))
+    return {name: rank for rank, name in enumerate(order)}
+
+
+def _wrong(
+    judged: Judged, rules: dict[str, Gated]
+) -> Iterator[tuple[tuple[str, str, str], tuple[str, tuple[str, ...]]]]:
+    """Edges that passed and should not have, earliest first, and why."""
+    passed: list[Edge] = []
+    for edge in sorted(judged.edges):
+        if edge.identity in judged.refused:
+            continue
+        inhibitors = rules[edge.firing.trigger].inhibited_by
+        active = {each.firing.trigger for each in passed if _inhibits(judged, rules, each, edge)}
+        if by := tuple(name for name in inhibitors if name in active):
+            yield edge.identity, ("inhibited", by)
+        passed.append(edge)
+
+
+def _inhibits(judged: Judged, rules: dict[str, Gated], earlier: Edge, edge: Edge) -> bool:
+    if earlier.firing.key != edge.firing.key or earlier.instant > edge.instant:
+        return False
+    rule = rules[earlier.firing.trigger]
+    if not isinstance(rule.rule, When):
+        return edge.instant < earlier.instant + rule.inhibits_for
+    end = judged.ends.get(earlier.identity)
+    return end is None or not (end.instant <= edge.instant and end.place < edge.place)

@@ -1,0 +1,181 @@
+"""What stands between the edges of triggers and their runs.
+
+events    letters are events of key `k`, fed with one second between them
+told      what left because of each, by trigger: F fired, R resolved, S skipped
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.oracle.product import plan_of
+from tests.oracle.stand import Stand
+
+from penstock.operators.inhibition import cycle_in, inhibitors_first
+
+HEAD = """
+penstock: v1
+name: gates
+sources:
+  auth: {topic: auth, key: event.host, time: {at: event.t, unit: s}, watermark: {delay: %s, idle: never}}
+triggers:
+"""
+SIGNS = {"final": "F", "resolved": "R", "skipped": "S"}
+OPEN = "{when: 'event.x == \"o\"', until: 'event.x == \"c\"', cooldown: 0s, agent: none}"
+
+
+def began(*triggers: str, delay: str = "0s") -> Stand:
+    stand = Stand(HEAD % delay + "".join(f"  {trigger}\n" for trigger in triggers))
+    stand.cut("opened")
+    return stand
+
+
+def results(stand: Stand, letters: str, start: int = 0) -> list[dict[str, Any]]:
+    stand.feed(*[stand.event(start + second, x=letter) for second, letter in enumerate(letters)])
+    return stand.results(stand.cut())
+
+
+def told(stand: Stand, letters: str, start: int = 0) -> list[str]:
+    """`<trigger><sign>` in the order in which they left."""
+    return [f"{each['triggers'][0]}{SIGNS[each['state']]}" for each in results(stand, letters, start)]
+
+
+# --- inhibition -----------------------------------------------------------------------------------------------------
+
+
+def test_an_episode_inhibits_until_it_is_over() -> None:
+    stand = began("a: {each: 'event.x == \"x\"', inhibited_by: [z], agent: none}", f"z: {OPEN}")
+    assert told(stand, "xoxxcx") == ["aF", "zF", "aS", "aS", "zR", "aF"]
+
+
+def test_inhibitors_are_asked_first_whatever_the_order_of_the_file() -> None:
+    stand = began(
+        "a: {each: 'true', inhibited_by: [b], agent: none}",
+        "b: {each: 'event.x == \"x\"', inhibited_by: [c], agent: none}",
+        "c: {each: 'event.x == \"never\"', agent: none}",
+    )
+    assert told(stand, "x·") == ["bF", "aS", "aF"]
+
+
+def test_what_has_no_episode_inhibits_for_its_cooldown_and_not_at_its_end() -> None:
+    stand = began(
+        "a: {each: 'event.x == \"x\"', inhibited_by: [z], agent: none}",
+        "z: {each: 'event.x == \"z\"', cooldown: 3s, agent: none}",
+    )
+    assert told(stand, "zxxx") == ["zF", "aS", "aS", "aF"]
+
+
+def test_without_a_cooldown_it_inhibits_that_instant() -> None:
+    stand = began("a: {each: 'true', inhibited_by: [z], agent: none}", "z: {each: 'event.x == \"z\"', agent: none}")
+    stand.feed(stand.event(1, x="z"), stand.event(1, x="y"), stand.event(2, x="y"))
+    assert [each["state"] for each in stand.results(stand.cut())] == ["final", "skipped", "skipped", "final"]
+
+
+def test_an_inhibited_edge_starts_no_cooldown() -> None:
+    stand = began("a: {each: 'event.x == \"x\"', cooldown: 1m, inhibited_by: [z], agent: none}", f"z: {OPEN}")
+    assert told(stand, "oxcxx") == ["zF", "aS", "zR", "aF"]
+
+
+def test_an_inhibited_episode_goes_on_and_off_without_a_record() -> None:
+    stand = began(
+        "a: {when: 'event.x == \"x\"', until: 'event.x == \"y\"', cooldown: 9s, inhibited_by: [z], agent: none}",
+        f"z: {OPEN}",
+    )
+    assert told(stand, "oxxcxyxy") == ["zF", "aS", "zR", "aF", "aR"]
+    assert stand.task.counters["resolved", "a"] == 1
+
+
+def test_an_inhibited_trigger_inhibits_nobody() -> None:
+    stand = began(
+        "a: {each: 'event.x == \"x\"', inhibited_by: [b], agent: none}",
+        "b: {each: 'event.x == \"x\"', cooldown: 1m, inhibited_by: [c], agent: none}",
+        f"c: {OPEN}",
+    )
+    assert told(stand, "oxcx") == ["cF", "bS", "aF", "cR", "bF", "aS"]
+
+
+def test_the_record_says_why_and_by_whom() -> None:
+    stand = began(
+        "a: {each: 'event.x == \"o\"', inhibited_by: [y, z], agent: none, labels: {severity: info}}",
+        f"z: {OPEN}",
+        f"y: {OPEN}",
+    )
+    [skipped] = [each for each in results(stand, "o") if each["state"] == "skipped"]
+    assert (skipped["reason"], skipped["why"]["inhibited_by"]) == ("inhibited", ["y", "z"])
+    assert (skipped["rev"], skipped["episode"], skipped["labels"]) == (1, None, {"severity": "info"})
+    assert stand.task.counters["inhibited", "a"] == 1
+    assert stand.task.counters["fired", "a"] == 0
+
+
+def test_what_waits_for_the_watermark_looks_back_at_what_was_open_then() -> None:
+    """`tick` of second 10 is decided at second 16, when `z` is over; it was open at 10."""
+    stand = began("tick: {every: 10s, inhibited_by: [z], agent: none}", f"z: {OPEN}", delay="5s")
+    assert told(stand, "o··", start=8) == ["zF"]
+    assert told(stand, "c······", start=11) == ["zR", "tickS"]
+    assert told(stand, "···········", start=18) == ["tickF"]
+
+
+@pytest.mark.parametrize("images", [None, 1, 2], ids=["from deltas", "from an image", "from images"])
+def test_who_inhibits_survives_a_restart(images: int | None) -> None:
+    stand = began(
+        "a: {when: 'event.x == \"x\"', until: 'event.x == \"y\"', cooldown: 0s, inhibited_by: [z, e], agent: none}",
+        f"z: {OPEN}",
+        "e: {each: 'event.x == \"e\"', cooldown: 10s, agent: none}",
+    )
+
+    def reopened() -> None:
+        if images is not None:
+            before = len(stand.log)
+            stand.cut()
+            for index in range(images):
+                stand.snapshot(index, images)
+            del stand.log[:before]
+        stand.reopen()
+        stand.cut("opened")
+
+    assert told(stand, "o") == ["zF"]
+    reopened()
+    assert told(stand, "x", 1) == ["aS"]
+    reopened()
+    assert told(stand, "yce", 2) == ["zR", "eF"]
+    reopened()
+    assert told(stand, "xy", 12) == ["aS"]
+    assert told(stand, "xy", 15) == ["aF", "aR"]
+
+
+def test_what_another_definition_missed_is_not_believed_when_it_comes_back() -> None:
+    """`z` ended while nobody asked whom it inhibits."""
+    asked = began("a: {each: 'event.x == \"x\"', inhibited_by: [z], agent: none}", f"z: {OPEN}")
+    text = HEAD % "0s" + f"  a: {{each: 'event.x == \"x\"', agent: none}}\n  z: {OPEN}\n"
+    first = asked.plan
+    assert told(asked, "o") == ["zF"]
+    asked.reopen(plan_of(text))
+    asked.cut("opened")
+    assert told(asked, "xc", 1) == ["aF", "zR"]
+    for _ in range(2):
+        asked.reopen(first)
+        asked.cut("opened")
+        assert told(asked, "x", 3) == ["aF"]
+
+
+def test_gates_do_not_change_what_a_trigger_remembers() -> None:
+    stand = began("a: {each: 'event.x == \"x\"', cooldown: 1m, agent: none}", f"z: {OPEN}")
+    assert told(stand, "x") == ["aF"]
+    text = (
+        HEAD % "0s" + f"  a: {{each: 'event.x == \"x\"', cooldown: 1m, inhibited_by: [z], agent: none}}\n  z: {OPEN}\n"
+    )
+    stand.reopen(plan_of(text))
+    stand.cut("opened")
+    assert told(stand, "x", 1) == []
+
+
+def test_everybody_comes_behind_those_who_inhibit_him() -> None:
+    assert inhibitors_first([(), (), ()]) == [0, 1, 2]
+    assert inhibitors_first([(2,), (), (1,)]) == [1, 2, 0]
+
+
+def test_a_circle_is_found_wherever_it_begins() -> None:
+    assert cycle_in({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert sorted(cycle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()})) == ["b", "c"]
+    assert cycle_in({"a": {"a"}}) == ["a"]
