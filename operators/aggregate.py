@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,7 +29,8 @@ class AggregateCall:
     """One aggregate of an expression. Calls of equal identity are the same aggregate.
 
     `value` and `where` are expressions over one event: an event is taken if `where` is true and `value` is known.
-    `identity` is the canonical text with definitions written out; the log names aggregates by it.
+    `identity` is the canonical text with definitions written out; the log names aggregates by it. `late`: it takes late
+    events, too, and is another aggregate than the one that does not.
     """
 
     identity: str
@@ -37,6 +38,11 @@ class AggregateCall:
     value: Compiled | None = field(compare=False)
     span_ms: int = field(compare=False)
     where: Compiled | None = field(compare=False)
+    late: bool = field(default=False, compare=False)
+
+    @property
+    def with_late(self) -> AggregateCall:
+        return replace(self, identity=f"{self.identity} with late events", late=True)
 
 
 class Aggregate(Protocol):

@@ -19,6 +19,9 @@ CARRIED_MS = 7 * 86_400_000
 EVENT_CELL = "event"
 """The cell that holds a key's last event, where a condition may read it when time passes. No trigger has this identity."""
 
+LATE_CELL = "late"
+"""The cell that holds the last event if it was late: only triggers that take late events know of it."""
+
 _encode = msgspec.msgpack.encode
 
 

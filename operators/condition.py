@@ -57,6 +57,21 @@ class Condition:
         return min((instant for instant in instants if instant is not None), default=None)
 
 
+class LateCondition(Condition):
+    """Of a trigger that takes late events: the key's last event may be one, and the aggregates count them."""
+
+    __slots__ = ()
+
+    def __init__(self, compiled: Compiled, slot_of: Mapping[str, int]) -> None:
+        super().__init__(compiled, {call.identity: slot_of[call.with_late.identity] for call in compiled.aggregates})
+
+    def value(self, key: KeyState) -> Any:
+        event, moment = key.newest
+        if self._reads_last and (event is None or (self._own_moment and moment is None)):
+            return UNKNOWN
+        return self.evaluate(event, [key.slots[slot].value(key.now) for slot in self.slots], moment)
+
+
 def known_values(definitions: Definitions, key: KeyState) -> dict[str, Any]:
     """What they are for this key at its present instant; those that are unknown are left out."""
     values = ((name, condition.value(key)) for name, condition in definitions)

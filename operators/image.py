@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from penstock.operators.aggregate import new_aggregate
-from penstock.operators.carried import EVENT_CELL, Carried
+from penstock.operators.carried import EVENT_CELL, LATE_CELL, Carried
 from penstock.operators.decode import event_class
 from penstock.operators.expression import Unknown, attribute_of
 from penstock.operators.inhibition import load as load_inhibitions
-from penstock.operators.key_state import KeyState, Moment
+from penstock.operators.key_state import KeyState, Late, Moment
 from penstock.operators.keys import Keys
 from penstock.operators.plan import INHIBITS, Plan
 from penstock.operators.record import Record
@@ -58,8 +58,7 @@ class Images:
         }
         for index, inhibitions in (key.inhibitions or {}).items():
             cells[self._plan.triggers[index].inhibition_identity] = inhibitions
-        if self._plan.keeps_last and key.event is not None:
-            cells[EVENT_CELL] = self.last_event(key)
+        cells.update(self._last_events(key))
         image = [key.last, key.context.dump(), [slot.dump() for slot in key.slots], cells]
         if self.carried:
             cells.update(self.carried.cells(key.name))
@@ -101,8 +100,11 @@ class Images:
             elif inhibitor is not None:
                 key.inhibitions = {**(key.inhibitions or {}), inhibitor: load_inhibitions(dumped)}
             elif identity == EVENT_CELL:
-                if self._load_event(key, dumped):
+                key.event, key.moment = self._load_event(key, dumped)
+                if self._knows_more(dumped):
                     self.carried.keep_cell(key.name, identity, dumped)
+            elif identity == LATE_CELL:
+                key.late = Late(*self._load_event(key, dumped), key.event)
             elif not identity.endswith(INHIBITS):  # what ended meanwhile would not be noticed
                 self.carried.keep_cell(key.name, identity, dumped)
 
@@ -117,15 +119,26 @@ class Images:
         if self._plan.keeps_last:
             for name in dict.fromkeys(fact[0] for fact in unsaved.facts):
                 key = keys.find(name)
-                if key is not None and key.event is not None:  # else it was forgotten since
-                    cells.setdefault(name, {})[EVENT_CELL] = self.last_event(key)
+                if key is not None and (last := self._last_events(key)):  # else it was forgotten since
+                    cells.setdefault(name, {}).update(last)
         return cells
 
-    def last_event(self, key: KeyState) -> list[Any]:
-        """The fields of the key's last event that conditions read, and what they can know about its record."""
-        known = ((name, getattr(key.event, attribute_of(name))) for name in self._plan.keeps_event)
+    def _last_events(self, key: KeyState) -> dict[str, list[Any]]:
+        """Cells for the key's last event, and for a late one that came after it. A late one is read behind the last one."""
+        cells: dict[str, list[Any]] = {}
+        if not self._plan.keeps_last:
+            return cells
+        if key.event is not None:
+            cells[EVENT_CELL] = self.event_image(key.event, key.moment)
+        event, moment = key.newest
+        if event is not key.event:
+            cells[LATE_CELL] = self.event_image(event, moment)
+        return cells
+
+    def event_image(self, event: Any, moment: Moment | None) -> list[Any]:
+        """The fields of an event that conditions read, and what they can know about its record."""
+        known = ((name, getattr(event, attribute_of(name))) for name in self._plan.keeps_event)
         fields = {name: value for name, value in known if value.__class__ is not Unknown}
-        moment = key.moment
         if moment is None or not self._plan.keeps_moment:
             return [fields, None]
         record = moment.record
@@ -139,15 +152,18 @@ class Images:
         ]
         return [fields, [moment.source, moment.time, coordinates]]
 
-    def _load_event(self, key: KeyState, dumped: Sequence[Any]) -> bool:
-        """Returns whether it tells more than this plan has a place for."""
+    def _load_event(self, key: KeyState, dumped: Sequence[Any]) -> tuple[Any, Moment | None]:
         fields, about = dumped
-        key.event = self._event(**{attribute_of(name): value for name, value in fields.items() if name in self._kept})
-        key.moment = None
-        if about is not None:
-            source, time, (topic, partition, offset, timestamp, record_key, headers) = about
-            record = Record(topic, partition, offset, timestamp, record_key, None, tuple(map(tuple, headers)))
-            key.moment = Moment(key.name, source, record, time, self._plan.labels)
+        event = self._event(**{attribute_of(name): value for name, value in fields.items() if name in self._kept})
+        if about is None:
+            return event, None
+        source, time, (topic, partition, offset, timestamp, record_key, headers) = about
+        record = Record(topic, partition, offset, timestamp, record_key, None, tuple(map(tuple, headers)))
+        return event, Moment(key.name, source, record, time, self._plan.labels)
+
+    def _knows_more(self, dumped: Sequence[Any]) -> bool:
+        """Whether the image of an event tells more than this plan has a place for."""
+        fields, about = dumped
         return not self._kept.issuperset(fields) or (about is not None and not self._plan.keeps_moment)
 
     def reading(self, slots: Sequence[str]) -> Reading:
@@ -174,7 +190,7 @@ class Images:
         """Add an event that was fed before: nothing is decided again. What is known of it as the last one is in the cells."""
         _, time, lag, line, values = fact
         key.now = key.last = time + lag
-        key.event = key.moment = None
+        key.event = key.moment = key.late = None
         if line is not None:
             key.context.append(time, line, key.now)
         for slot in reading.missed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from penstock.operators.aggregate import Aggregate
 from penstock.operators.context import Context
@@ -25,6 +25,14 @@ class Moment:
         self.key, self.source, self.record, self.time, self.labels = key, source, record, time, labels
 
 
+class Late(NamedTuple):
+    """A late event, and which one was the last then: it is the newest as long as that is the last one still."""
+
+    event: Any
+    moment: Moment | None
+    before: Any
+
+
 class KeyState:
     """One key's memory.
 
@@ -35,13 +43,22 @@ class KeyState:
     an event.
     `counters` are its task's.
     `deadline` is the next N, `watermark_deadline` the next watermark, at which a trigger wants to look.
+    `event` and `moment` are its last event, of those that were not late; `late` is the last one that was, if a trigger took it.
     `inhibitions`: by place of the trigger, when it kept others quiet, and still does. None: none of them did.
     """
 
     __slots__ = (
-        "cells", "context", "counters", "deadline", "event", "fresh", "inhibitions", "last", "moment", "name", "now",
-        "resting", "slots", "watermark_deadline",
+        "cells", "context", "counters", "deadline", "event", "fresh", "inhibitions", "last", "late", "moment", "name",
+        "now", "resting", "slots", "watermark_deadline",
     )  # fmt: skip
+
+    @property
+    def newest(self) -> tuple[Any, Moment | None]:
+        """The last event, also if it was late."""
+        late = self.late
+        if late is None or late.before is not self.event:
+            return self.event, self.moment
+        return late.event, late.moment
 
     def __init__(self, name: str, context: Context, slots: list[Aggregate], triggers: int, counters: Counts) -> None:
         self.name = name
@@ -54,6 +71,7 @@ class KeyState:
         self.fresh = True
         self.resting = False
         self.moment: Moment | None = None
+        self.late: Late | None = None
         self.deadline: int | None = None
         self.watermark_deadline: int | None = None
         self.inhibitions: Mapping[int, Inhibitions] | None = None

@@ -15,7 +15,7 @@ from penstock.operators.condition import count_doubt
 from penstock.operators.context import Context
 from penstock.operators.expression import Unknown
 from penstock.operators.inhibition import inhibitors_first
-from penstock.operators.key_state import Counts, KeyState, Moment
+from penstock.operators.key_state import Counts, KeyState, Late, Moment
 from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.record import Raw
 from penstock.operators.timers import Timers
@@ -59,6 +59,7 @@ class Keys:
         order = inhibitors_first([planned.gate.inhibited_by for planned in plan.triggers])
         self._triggers = tuple((index, plan.triggers[index]) for index in order)
         self._watchers = tuple((index, planned, planned.trigger.idle_unless) for index, planned in self._triggers)
+        self._late_watchers = tuple((index, planned) for index, planned in self._triggers if planned.late)
         self._may_rest = all(planned.trigger.idle_unless is not None for planned in plan.triggers)
         self._slots = tuple(
             (
@@ -151,6 +152,29 @@ class Keys:
             self._replace(key, index, planned, cell, transition, raw)
         key.resting = self._may_rest and key.cells.count(None) == len(key.cells)
         return looked
+
+    def keep_late(
+        self, name: str, time: int, event: Any, moment: Moment | None, line: bytes | None, raw: Raw, watermark: int
+    ) -> None:
+        """`keep` of an event that is late: other triggers and aggregates than those that take such events do not see it."""
+        key = self._states.get(name) or self._begin(name, max(time, watermark))
+        key.now = key.last = max(key.now, watermark)
+        key.late = Late(event, moment, key.event)
+        if line is not None:
+            key.context.append(time, line, key.now)
+            self._unsaved.bytes += len(line)
+        values: tuple[Any, ...] | None = None
+        for slot, where, value_of in self._slots:
+            held = self._plan.slots[slot].late and (where is None or where(event, (), moment))
+            if held is True:
+                values = self._add(key, slot, time, None if value_of is None else value_of(event, (), moment), values)
+            elif held is not False:
+                self._doubt(slot, held)
+        self._unsaved.facts.append((key.name, time, key.now - time, line, values))
+        for index, planned in self._late_watchers:
+            cell, transition = planned.trigger.fed(key, key.cells[index], time, watermark, None)
+            self._replace(key, index, planned, cell, transition, raw)
+        self._rearm(key)
 
     def _add(
         self, key: KeyState, slot: int, time: int, value: Any, taken: tuple[Any, ...] | None

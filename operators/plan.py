@@ -28,7 +28,7 @@ class PlannedTrigger:
     """A trigger with all that a firing of it needs.
 
     `identity` names its cells in the log: the name and a digest of what it means, so that a changed definition does not
-    read the memory of another trigger. `values` are the definitions that results report.
+    read the memory of another trigger. `values` are the definitions that results report. `late`: it takes late events.
     """
 
     name: str
@@ -39,6 +39,7 @@ class PlannedTrigger:
     annotations: Mapping[str, Template]
     values: Definitions
     gate: Gate
+    late: bool
 
     @property
     def inhibition_identity(self) -> str:
@@ -90,6 +91,11 @@ class Plan:
         """What the memories of its keys are called in the log: those of its triggers and its aggregates."""
         inhibitors = (planned.inhibition_identity for planned in self.triggers if planned.gate.inhibits)
         return (*(planned.identity for planned in self.triggers), *(call.identity for call in self.slots), *inhibitors)
+
+    @property
+    def takes_late(self) -> bool:
+        """Some trigger takes late events."""
+        return any(planned.late for planned in self.triggers)
 
     @property
     def trigger_names(self) -> tuple[str, ...]:

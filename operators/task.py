@@ -145,12 +145,20 @@ class Task:
                 self.counters["ignored", source.name] += 1
             elif time < before - lateness:
                 self.counters["late", source.name] += 1
+                if self.plan.takes_late:
+                    self._take_late(source, raw, read)
             else:
                 moment = Moment(name, source.name, raw, time, self.plan.labels) if self.plan.uses_moment else None
                 line = raw.value if line_of is None else line_of(raw, event)
                 keep(name, time, event, moment, line, raw, self._watermark)
             if keys.next_timer <= self._watermark:
                 keys.advance(self._watermark)
+
+    def _take_late(self, source: Source, raw: Raw, read: Read) -> None:
+        name, time, event = read
+        moment = Moment(name, source.name, raw, time, self.plan.labels) if self.plan.uses_moment else None
+        line = raw.value if source.line is None else source.line(raw, event)
+        self._keys.keep_late(name, time, event, moment, line, raw, self._watermark)
 
     def _bury(self, raw: Raw, letter: DeadLetter) -> None:
         self.counters["dead", letter.reason] += 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -27,8 +27,8 @@ class TriggerSettings(Settings):
     """What every kind of trigger takes besides its own fields."""
 
     added: ClassVar[frozenset[str]] = frozenset()
-    """Fields (None unless the file has them) that kinds took up after they were in use. Where a file has none of them, a
-    trigger means what it meant before, and finds what it remembered."""
+    """Fields that kinds took up after they were in use. With their defaults a trigger means what it meant before, and finds
+    what it remembered."""
     beside: ClassVar[frozenset[str]] = frozenset({"labels", "annotations", "agent", "inhibited_by"})
     """Fields that do not decide when it fires: with other ones it goes on with what it remembers."""
 
@@ -53,6 +53,17 @@ class CooldownSettings(TriggerSettings):
     """Kinds that can be told to stay quiet for a while after a firing."""
 
     cooldown: Duration = Field(default=0, description="No further firing for this key within this time of event time.")
+
+
+class ArrivalSettings(CooldownSettings):
+    """Kinds that look at events as they arrive, also at those that are late if they are told to."""
+
+    added: ClassVar[frozenset[str]] = frozenset({"late"})
+
+    late: Literal["ignore", "reason"] = Field(
+        default="ignore",
+        description="What becomes of events that are later than `watermark.lateness`; `reason`: they are as good as others.",
+    )
 
 
 class Fired(NamedTuple):

@@ -21,13 +21,13 @@ from penstock.operators.key_state import KeyState
 from penstock.operators.run import carried
 from penstock.operators.setting import Condition as ConditionText
 from penstock.operators.setting import Wait
-from penstock.operators.trigger import Bind, CooldownSettings, Fired, Suppressed, Transition, Trigger
+from penstock.operators.trigger import ArrivalSettings, Bind, Fired, Suppressed, Transition, Trigger
 
 
-class EachSettings(CooldownSettings):
+class EachSettings(ArrivalSettings):
     """Fires for every event that matches; the condition knows no history."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"debounce"})
+    added: ClassVar[frozenset[str]] = ArrivalSettings.added | {"debounce"}
 
     each: ConditionText = Field(description="Condition over one event.", examples=['event.level == "FATAL"'])
     debounce: Wait | None = Field(

@@ -38,8 +38,8 @@ from penstock.operators.key_state import KeyState
 from penstock.operators.setting import Duration, SpanCondition, Wait
 from penstock.operators.trigger import (
     NO_RUN,
+    ArrivalSettings,
     Bind,
-    CooldownSettings,
     Fired,
     Resolved,
     Suppressed,
@@ -48,10 +48,10 @@ from penstock.operators.trigger import (
 )
 
 
-class WhenSettings(CooldownSettings):
+class WhenSettings(ArrivalSettings):
     """Fires when the condition becomes true, then a `resolved` record when `until` does (default: it is false again)."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"for_", "keep_firing_for"})
+    added: ClassVar[frozenset[str]] = ArrivalSettings.added | {"for_", "keep_firing_for"}
 
     when: SpanCondition = Field(
         description="Condition over spans of a key's events.", examples=['count(event.outcome == "failed", 60s) >= 20']

@@ -10,7 +10,7 @@ from penstock.connectors.port import Layout
 from penstock.operators.agent import AgentPlan
 from penstock.operators.agent_plan import build_agent
 from penstock.operators.aggregate import AggregateCall
-from penstock.operators.condition import Condition, Definitions
+from penstock.operators.condition import Condition, Definitions, LateCondition
 from penstock.operators.error import Rejected
 from penstock.operators.expression import Scope, compile_expression
 from penstock.operators.gates import Gate
@@ -19,7 +19,7 @@ from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.result import ResultPlan
 from penstock.operators.source import Source, build_source
 from penstock.operators.template import Template
-from penstock.operators.trigger import CooldownSettings, Trigger, TriggerSettings
+from penstock.operators.trigger import ArrivalSettings, Bind, CooldownSettings, Trigger, TriggerSettings
 from penstock.operators.trigger_kinds import KINDS
 from penstock.pipelines.definition import Reviver
 from penstock.pipelines.load import Loaded
@@ -84,21 +84,34 @@ class _Compiler:
 
     def _bind(self, text: str, aggregates: bool) -> Condition:
         compiled = compile_expression(text, Scope(defines=self._spec.define, aggregates=aggregates))
-        for call in compiled.aggregates:
+        self._share(compiled.aggregates)
+        return self._noted(Condition(compiled, self._slot_of))
+
+    def _bind_late(self, text: str, aggregates: bool) -> Condition:
+        """For a trigger that takes late events: its spans hold other events than those of the others."""
+        compiled = compile_expression(text, Scope(defines=self._spec.define, aggregates=aggregates))
+        self._share(call.with_late for call in compiled.aggregates)
+        return self._noted(LateCondition(compiled, self._slot_of))
+
+    def _share(self, calls: Iterable[AggregateCall]) -> None:
+        for call in calls:
             if call.identity not in self._slot_of:
                 self._slot_of[call.identity] = len(self._calls)
                 self._calls.append(call)
-        condition = Condition(compiled, self._slot_of)
+
+    def _noted(self, condition: Condition) -> Condition:
         self._conditions.append(condition)
         return condition
 
     def _trigger(self, name: str, settings: TriggerSettings, gate: Gate) -> PlannedTrigger:
         kind = next(kind for kind in KINDS.values() if type(settings) is kind.settings)
-        trigger = kind.build(settings, self._bind)
+        late = isinstance(settings, ArrivalSettings) and settings.late == "reason"
+        bind = self._bind_late if late else self._bind
+        trigger = kind.build(settings, bind)
         agent = self._spec.agent_of(name)
         annotations = {label: Template(text) for label, text in settings.annotations.items()}
         asked = [] if agent is None else [self._agents[agent].ask]
-        trigger.definitions = self._values(trigger, [*annotations.values(), *asked])
+        trigger.definitions = self._values(trigger, [*annotations.values(), *asked], bind)
         return PlannedTrigger(
             name=name,
             identity=f"{name}:{_meaning(settings, trigger)}",
@@ -108,13 +121,14 @@ class _Compiler:
             annotations=annotations,
             values=trigger.definitions,
             gate=gate,
+            late=late,
         )
 
-    def _values(self, trigger: Trigger, templates: Iterable[Template]) -> Definitions:
+    def _values(self, trigger: Trigger, templates: Iterable[Template], bind: Bind) -> Definitions:
         """The definitions that the trigger's own expressions name, and those that its templates name."""
         named = {name for condition in trigger.conditions for name in condition.compiled.defines}
         named.update(name for template in templates for name in template.values)
-        return tuple((name, self._bind(text, True)) for name, text in self._spec.define.items() if name in named)
+        return tuple((name, bind(text, True)) for name, text in self._spec.define.items() if name in named)
 
     def _sources(self) -> Iterable[Source]:
         scope = Scope(defines=self._spec.define, aggregates=False)
@@ -173,7 +187,8 @@ def gates_of(triggers: Mapping[str, TriggerSettings]) -> dict[str, Gate]:
 
 def _meaning(settings: TriggerSettings, trigger: Trigger) -> str:
     """Digest of what decides when the trigger fires; what happens then, or is held back, does not."""
-    unsaid = {name for name in settings.added if getattr(settings, name) is None}
+    fields = type(settings).model_fields
+    unsaid = {name for name in settings.added if getattr(settings, name) == fields[name].default}
     own = settings.model_dump_json(exclude=set(settings.beside | unsaid))
     expanded = [condition.compiled.identity for condition in trigger.conditions]
     return sha256("\0".join([own, *expanded]).encode()).hexdigest()[:IDENTITY_CHARACTERS]

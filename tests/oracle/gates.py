@@ -21,11 +21,13 @@ class Gated(Rule):
     name: str
     rule: Rule
     inhibited_by: tuple[str, ...] = ()
+    late: bool = False
 
     @property
     def text(self) -> str:
         names = f", inhibited_by: [{', '.join(self.inhibited_by)}]" if self.inhibited_by else ""
-        return f"{self.rule.text}{names}"
+        late = ", late: reason" if self.late else ""
+        return f"{self.rule.text}{names}{late}"
 
     @property
     def lasts(self) -> int:

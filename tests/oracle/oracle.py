@@ -99,7 +99,7 @@ class Outcome:
 class Step:
     """What one record does to time, for every key: W before and after it. `kept` is the event, for `key` alone.
 
-    `ended`: it is no record, but the end of a bounded input. `number` counts them.
+    `ended`: it is no record, but the end of a bounded input. `number` counts them. `late`: only some rules see the event.
     """
 
     before: Instant
@@ -108,6 +108,7 @@ class Step:
     kept: Kept | None = None
     ended: bool = False
     number: int = 0
+    late: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ class Rule(ABC):
     """A trigger of the file."""
 
     name: str
+    late = False
+    """It sees late events."""
 
     @property
     @abstractmethod
@@ -148,8 +151,12 @@ def expect(settings: Settings, records: Sequence[Incoming], outcome: Outcome | N
         for key in keys:
             own = [step if step.key == key else replace(step, kept=None) for step in steps]
             for life in _lives(own, settings.forget):
-                rule.expect(key, life, outcome)
+                rule.expect(key, life if rule.late else _without_late(life), outcome)
     return outcome
+
+
+def _without_late(life: Life) -> Life:
+    return replace(life, steps=[replace(step, kept=None) if step.late else step for step in life.steps])
 
 
 def _lives(steps: Sequence[Step], forget: int | None) -> Iterator[Life]:
@@ -169,6 +176,7 @@ def _lives(steps: Sequence[Step], forget: int | None) -> Iterator[Life]:
 
 
 def _steps(settings: Settings, records: Sequence[Incoming], outcome: Outcome) -> Iterator[Step]:
+    takes_late = any(rule.late for rule in settings.rules)
     largest: Instant = -inf
     for record in records:
         if record.dead:
@@ -179,9 +187,9 @@ def _steps(settings: Settings, records: Sequence[Incoming], outcome: Outcome) ->
         late = record.time < before - settings.lateness
         outcome.ignored += record.ignored
         outcome.late += late and not record.ignored
-        keeps = not late and not record.ignored
+        keeps = (takes_late or not late) and not record.ignored
         kept = Kept(record.time, record.fields, record.cause) if keeps else None
-        yield Step(before, largest - settings.delay, record.key, kept)
+        yield Step(before, largest - settings.delay, record.key, kept, late=late)
     if settings.bounded:
         yield Step(largest - settings.delay, inf, ended=True)
 

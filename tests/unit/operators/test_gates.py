@@ -12,6 +12,7 @@ import pytest
 from tests.oracle.product import plan_of
 from tests.oracle.stand import Stand
 
+from penstock.operators.event import Ask
 from penstock.operators.inhibition import cycle_in, inhibitors_first
 
 HEAD = """
@@ -179,3 +180,73 @@ def test_a_circle_is_found_wherever_it_begins() -> None:
     assert cycle_in({"a": {"b"}, "b": {"c"}, "c": set()}) == []
     assert sorted(cycle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()})) == ["b", "c"]
     assert cycle_in({"a": {"a"}}) == ["a"]
+
+
+# --- late events ----------------------------------------------------------------------------------------------------
+
+LATE_HEAD = HEAD.replace("delay: %s, idle: never", "delay: 0s, idle: never, lateness: 2s")
+MANY = "when: 'count(event.x == \"x\", 9s) >= 2', cooldown: 0s, agent: none"
+
+
+def with_late(*triggers: str, agents: str = "") -> Stand:
+    stand = Stand(LATE_HEAD + "".join(f"  {trigger}\n" for trigger in triggers) + agents)
+    stand.cut("opened")
+    return stand
+
+
+def fed(stand: Stand, *events: tuple[int, str]) -> list[str]:
+    stand.feed(*[stand.event(time, x=x) for time, x in events])
+    return [f"{each['triggers'][0]}{SIGNS[each['state']]}" for each in stand.results(stand.cut())]
+
+
+def test_a_late_event_is_seen_by_those_who_take_it_and_by_nobody_else() -> None:
+    stand = with_late(
+        "a: {each: 'event.x == \"x\"', late: reason, agent: none}", "b: {each: 'event.x == \"x\"', agent: none}"
+    )
+    assert fed(stand, (10, "y"), (7, "x"), (8, "x")) == ["aF", "aF", "bF"]
+    assert stand.task.counters["late", "auth"] == 1
+
+
+def test_spans_of_those_who_take_it_hold_it_and_others_do_not() -> None:
+    stand = with_late(f"a: {{{MANY}, late: reason}}", f"b: {{{MANY}}}")
+    assert fed(stand, (10, "x"), (7, "x")) == ["aF"]
+    assert fed(stand, (11, "x")) == ["bF"]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_the_last_event_is_the_late_one_only_for_those_who_take_it(restarts: bool) -> None:
+    """At 14 both spans are empty, and both look at their last event: `n` was fed behind `y`."""
+    quiet = 'when: \'count(event.x == "y", 4s) < 1 && event.x == "n"\', until: \'event.x == "z"\', cooldown: 0s, agent: none'
+    stand = with_late(f"a: {{{quiet}, late: reason}}", f"b: {{{quiet}}}")
+    assert fed(stand, (10, "y"), (7, "n")) == []
+    if restarts:
+        stand.reopen()
+        stand.cut("opened")
+        stand.snapshot(0, 1)
+        stand.trim()
+        stand.reopen()
+        stand.cut("opened")
+    stand.feed(stand.event(20, host="other", x="·"))
+    assert [each["triggers"] for each in stand.results(stand.cut()) if each["key"] == "h"] == [["a"]]
+
+
+def test_a_late_event_is_in_the_prompt_if_somebody_takes_it() -> None:
+    agents = 'models:\n  m: {base_url: "http://127.0.0.1:9/v1", model: tiny}\nagents:\n  judge: {ask: What now?}\n'
+    for late, shown in (("reason", True), ("ignore", False)):
+        stand = with_late(
+            f"a: {{each: 'event.x == \"never\"', late: {late}, agent: none}}",
+            "b: {each: 'event.x == \"go\"', agent: judge}",
+            agents=agents,
+        )
+        [ask] = stand.feed(stand.event(10, x="y"), stand.event(3, x="bygone"), stand.event(11, x="go"))
+        assert isinstance(ask, Ask)
+        assert ("bygone" in str(ask.request.messages)) is shown
+
+
+def test_what_the_default_says_means_what_it_meant_without_the_word() -> None:
+    def identities(trigger: str) -> tuple[str, ...]:
+        return with_late(trigger).plan.identities
+
+    plain = identities(f"a: {{{MANY}}}")
+    assert identities(f"a: {{{MANY}, late: ignore}}") == plain
+    assert not set(identities(f"a: {{{MANY}, late: reason}}")) & set(plain)

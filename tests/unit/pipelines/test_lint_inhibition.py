@@ -58,3 +58,8 @@ def test_what_waits_for_the_watermark_comes_too_late_for_what_does_not(tmp_path:
 def test_one_name_alone_is_no_list(tmp_path: Path) -> None:
     [problem] = problems(tmp_path, "a: {each: event.a == 1, inhibited_by: b, agent: none}", each("b"))
     assert problem.code == Code.WRONG_VALUE
+
+
+def test_corrections_come_later(tmp_path: Path) -> None:
+    [problem] = problems(tmp_path, "a: {each: event.a == 1, late: correct, agent: none}")
+    assert (problem.code, problem.message) == (Code.NOT_BUILT_YET, "`late: correct` comes with version 0.3; this is 0.1")
