@@ -1,10 +1,11 @@
 """What stands between the edge of a trigger and its run.
 
-    edge ─▶ cooldown ─▶ inhibited? ─▶ run
-            (trigger)       └─▶ `skipped` record
+    edge ─▶ cooldown ─▶ inhibited? ─▶ firing ─▶ in the sample? ─▶ run
+            (trigger)       └─▶ `skipped` record    └─▶ counted
 
 A trigger holds back by itself what falls into its cooldown. An edge that is refused here is no firing: it starts no cooldown
-and inhibits nobody, and what it would have begun ends without a record.
+and inhibits nobody, and what it would have begun ends without a record. What the sample leaves out is a firing in all but its
+run: a sample is a share of what there would be without it.
 """
 
 from __future__ import annotations
@@ -33,12 +34,13 @@ class Gate:
     """What the file puts between the edges of one trigger and its runs.
 
     `inhibited_by` are the places of other triggers. `inhibits`: others name this one; `cooldown` (ms) is for how long it
-    inhibits where it has no episodes.
+    inhibits where it has no episodes. `sample` is the share of its firings that begin runs.
     """
 
     inhibited_by: tuple[int, ...] = ()
     inhibits: bool = False
     cooldown: int = 0
+    sample: float = 1.0
 
 
 class Gates:

@@ -14,6 +14,7 @@ from penstock.operators.event import ChatRequest, Usage
 from penstock.operators.instant import iso_text
 
 ID_BYTES = 12
+SAMPLE_BYTES = 8
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
 
 Phase = Literal["queued", "asking", "repairing", "done", "over"]
@@ -149,6 +150,14 @@ def run_id(partition: int, pipeline: str, trigger: str, key: str, cause: Cause) 
     """Protocol rule 12: begins with the partition, follows from the cause alone."""
     kind = "timer" if isinstance(cause, TimerCause) else "record"
     return f"{partition}-{_digest([pipeline, trigger, key, kind, *cause])}"
+
+
+def in_sample(run: str, share: float) -> bool:
+    """Whether the run of this id is one of a sample: its id says so, hence always the same. O(length of the id)."""
+    if share >= 1:
+        return True
+    number = int.from_bytes(blake2b(run.encode(), digest_size=SAMPLE_BYTES).digest(), "big")
+    return number < share * (1 << 8 * SAMPLE_BYTES)
 
 
 def question_id(run: Run, endpoint: str, request: ChatRequest) -> str:

@@ -14,7 +14,7 @@ from penstock.operators.occasion import Occasions
 from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.record import Output, Raw
 from penstock.operators.result import ResultPlan, result_outputs
-from penstock.operators.run import Firing, Run, carried
+from penstock.operators.run import Firing, Run, carried, in_sample
 from penstock.operators.runs import Runs
 from penstock.operators.trigger import Fired, Resolved, Suppressed, Transition
 from penstock.operators.unsaved import Unsaved
@@ -50,12 +50,14 @@ class Transitions:
                 assert_never(transition)
 
     def _begin(self, key: KeyState, planned: PlannedTrigger, index: int, firing: Firing, instant: int) -> None:
-        trigger = planned.trigger
-        self._counters["fired", planned.name] += 1
-        self._gates.fired(key, index, planned.gate, instant, firing.run if trigger.episodic else None)
-        run = open_run(firing, self._plan, key.context, key.now)
-        key.cells[index] = trigger.opened(key.cells[index], run.id)
-        self._runs.open(run)
+        trigger, gate = planned.trigger, planned.gate
+        self._gates.fired(key, index, gate, instant, firing.run if trigger.episodic else None)
+        key.cells[index] = trigger.opened(key.cells[index], firing.run)
+        if in_sample(firing.run, gate.sample):
+            self._counters["fired", planned.name] += 1
+            self._runs.open(open_run(firing, self._plan, key.context, key.now))
+        else:
+            self._counters["sampled_out", planned.name] += 1
 
     def _skip(self, key: KeyState, planned: PlannedTrigger, index: int, firing: Firing, refusal: Refusal) -> None:
         self._counters[refusal.reason, planned.name] += 1

@@ -180,6 +180,7 @@ def gates_of(triggers: Mapping[str, TriggerSettings]) -> dict[str, Gate]:
             inhibited_by=tuple(places[other] for other in settings.inhibited_by),
             inhibits=name in inhibitors,
             cooldown=settings.cooldown if isinstance(settings, CooldownSettings) else 0,
+            sample=1.0 if settings.sample is None else settings.sample,
         )
         for name, settings in triggers.items()
     }

@@ -52,7 +52,7 @@ LATER: tuple[Later, ...] = (
     *_fields("context.window.", "0.3", "session"),
     *_fields("context.window.", "0.4", "images"),
     Later("context.summary", "0.4", frozenset({"model"})),
-    *_fields("triggers.*.", "0.3", "from", "by", "fire", "within", "sample"),
+    *_fields("triggers.*.", "0.3", "from", "by", "fire", "within"),
     *_fields("triggers.*.", "0.3", "priority", "where", "over", "spread", "zone", "expect"),
     Later("triggers.*.late", "0.3", frozenset({"correct"})),
     *_fields("triggers.*.", "0.5", "limit"),

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from fractions import Fraction
+from hashlib import blake2b
 from typing import NamedTuple
 
 from tests.oracle.oracle import Firing, Incoming, Instant, Life, Outcome, Rule, Settings, Skipped, Turn, expect
+from tests.oracle.product import PARTITION, TOPIC
 from tests.oracle.rule_when import When
+
+from penstock.operators.run import RecordCause, TimerCause, run_id
+
+PIPELINE = "oracle"
 
 
 @dataclass(frozen=True)
@@ -22,12 +29,15 @@ class Gated(Rule):
     rule: Rule
     inhibited_by: tuple[str, ...] = ()
     late: bool = False
+    sample: int = 100
+    """Percent."""
 
     @property
     def text(self) -> str:
         names = f", inhibited_by: [{', '.join(self.inhibited_by)}]" if self.inhibited_by else ""
         late = ", late: reason" if self.late else ""
-        return f"{self.rule.text}{names}{late}"
+        sample = f", sample: {self.sample}%" if self.sample < 100 else ""
+        return f"{self.rule.text}{names}{late}{sample}"
 
     @property
     def lasts(self) -> int:
@@ -57,6 +67,7 @@ class Edge(NamedTuple):
 class Judged(Outcome):
     """One play of the rules, with everything refused that was found to be so far."""
 
+    rules: dict[str, Gated] = field(default_factory=dict)
     refused: dict[tuple[str, str, str], tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     ranks: dict[str, int] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
@@ -66,13 +77,17 @@ class Judged(Outcome):
         found = self._edge(edge, turn, now)
         self.edges.append(found)
         if found.identity not in self.refused:
-            self.firings.append(edge)
+            if _is_sampled(edge, self.rules[edge.trigger].sample):
+                self.firings.append(edge)
+            else:
+                self.sampled_out[edge.trigger] = self.sampled_out.get(edge.trigger, 0) + 1
             return True
         self.skipped.append(Skipped(edge, *self.refused[found.identity]))
         return False
 
     def ended(self, firing: Firing, over: Firing, turn: Turn) -> None:
-        super().ended(firing, over, turn)
+        if firing in self.firings:
+            super().ended(firing, over, turn)
         assert over.ends_at is not None
         self.ends[firing.trigger, firing.key, firing.cause] = self._edge(firing, turn, over.ends_at)
 
@@ -84,14 +99,14 @@ class Judged(Outcome):
 def expect_gated(settings: Settings, records: Sequence[Incoming]) -> Outcome:
     """What has to leave triggers that stand behind gates."""
     rules = {rule.name: rule for rule in settings.rules if isinstance(rule, Gated)}
-    judged = Judged(ranks=_ranks(rules))
+    judged = Judged(ranks=_ranks(rules), rules=rules)
     while True:
         expect(settings, records, judged)
         wrong = next(_wrong(judged, rules), None)
         if wrong is None:
             return Outcome(**{each.name: getattr(judged, each.name) for each in fields(Outcome)})
         refused = judged.refused | dict([wrong])
-        judged = Judged(ranks=judged.ranks, refused=refused)
+        judged = Judged(ranks=judged.ranks, rules=rules, refused=refused)
 
 
 def _ranks(rules: dict[str, Gated]) -> dict[str, int]:
@@ -125,3 +140,11 @@ def _inhibits(judged: Judged, rules: dict[str, Gated], earlier: Edge, edge: Edge
         return edge.instant < earlier.instant + rule.inhibits_for
     end = judged.ends.get(earlier.identity)
     return end is None or not (end.instant <= edge.instant and end.place < edge.place)
+
+
+def _is_sampled(edge: Firing, percent: int) -> bool:
+    """Run ids are the product's own: what they are made of is decided elsewhere, what they decide is not."""
+    kind, _, number = edge.cause.rpartition("@")
+    cause = TimerCause(int(number)) if kind == "timer" else RecordCause(TOPIC, 0, PARTITION, int(number))
+    digest = blake2b(run_id(PARTITION, PIPELINE, edge.trigger, edge.key, cause).encode(), digest_size=8)
+    return Fraction(int(digest.hexdigest(), 16), 2**64) < Fraction(percent, 100)

@@ -81,6 +81,7 @@ class Outcome:
     firings: list[Firing] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     suppressed: dict[str, int] = field(default_factory=dict)
+    sampled_out: dict[str, int] = field(default_factory=dict)
     late: int = 0
     ignored: int = 0
     dead: int = 0

@@ -190,6 +190,7 @@ def observed(worker: Worker) -> Outcome:
     assert not ends, "something ended that never began"
     counters = worker.counters
     outcome.suppressed = {planned.name: counters["suppressed", planned.name] for planned in worker.plan.triggers}
+    outcome.sampled_out = {name: count for (what, name), count in counters.items() if what == "sampled_out"}
     outcome.late, outcome.ignored = counters["late", "in"], counters["ignored", "in"]
     outcome.dead = sum(count for (what, *_), count in counters.items() if what == "dead")
     return outcome

@@ -52,7 +52,11 @@ def inhibited(draw: st.DrawFn) -> tuple[Rule, ...]:
     """Two to four triggers, each perhaps inhibited by some of those before it; the file has them in any order."""
     names = [f"t{number}" for number in range(draw(st.integers(2, 4)))]
     others = [st.just(())] + [st.lists(st.sampled_from(names[:place]), unique=True) for place in range(1, len(names))]
-    rules = [Gated(name, draw(any_rule(name)), tuple(draw(chosen))) for name, chosen in zip(names, others, strict=True)]
+    shares = st.sampled_from([100, 100, 100, 50])
+    rules = [
+        Gated(name, draw(any_rule(name)), tuple(draw(chosen)), sample=draw(shares))
+        for name, chosen in zip(names, others, strict=True)
+    ]
     return tuple(draw(st.permutations(rules)))
 
 

@@ -250,3 +250,29 @@ def test_what_the_default_says_means_what_it_meant_without_the_word() -> None:
     plain = identities(f"a: {{{MANY}}}")
     assert identities(f"a: {{{MANY}, late: ignore}}") == plain
     assert not set(identities(f"a: {{{MANY}, late: reason}}")) & set(plain)
+
+
+# --- sample ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_sample_is_about_as_large_as_it_should_be_and_always_the_same() -> None:
+    def sampled() -> list[str]:
+        stand = began("a: {each: 'true', sample: 10%, agent: none}")
+        found = [each["run"] for each in results(stand, "x" * 1000)]
+        assert stand.task.counters["fired", "a"] == len(found)
+        assert stand.task.counters["sampled_out", "a"] == 1000 - len(found)
+        return found
+
+    assert 70 < len(sampled()) < 130
+    assert sampled() == sampled()
+
+
+def test_what_the_sample_leaves_out_is_a_firing_in_all_but_its_records() -> None:
+    """Its cooldown begins, it inhibits, and it ends without a word."""
+    stand = began(
+        f"z: {OPEN[:-1]}, sample: 0.0001%}}",
+        "y: {each: 'event.x == \"y\"', cooldown: 3s, sample: 0.0001%, agent: none}",
+        "a: {each: 'event.x == \"x\"', inhibited_by: [z], agent: none}",
+    )
+    assert told(stand, "xoxcxyyy") == ["aF", "aS", "aF"]
+    assert (stand.task.counters["suppressed", "y"], stand.task.counters["resolved", "z"]) == (2, 0)

@@ -62,4 +62,7 @@ def test_one_name_alone_is_no_list(tmp_path: Path) -> None:
 
 def test_corrections_come_later(tmp_path: Path) -> None:
     [problem] = problems(tmp_path, "a: {each: event.a == 1, late: correct, agent: none}")
-    assert (problem.code, problem.message) == (Code.NOT_BUILT_YET, "`late: correct` comes with version 0.3; this is 0.1")
+    assert (problem.code, problem.message) == (
+        Code.NOT_BUILT_YET,
+        "`late: correct` comes with version 0.3; this is 0.1",
+    )
