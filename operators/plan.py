@@ -10,6 +10,7 @@ from penstock.operators.aggregate import AggregateCall
 from penstock.operators.condition import Definitions
 from penstock.operators.context import ContextSettings
 from penstock.operators.gates import Gate
+from penstock.operators.limit import Limit
 from penstock.operators.result import ResultPlan
 from penstock.operators.source import Source
 from penstock.operators.template import Template
@@ -71,6 +72,8 @@ class Plan:
     """Fields of the last event that must survive a restart: an expression reads them when time passes."""
     keeps_moment: bool
     """So must what is known about its record."""
+    limits: Mapping[str, Limit]
+    """Of triggers and of the pipeline, by the names that the log has for them; gates refer to them."""
 
     @property
     def absence(self) -> str:

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import NamedTuple, assert_never
 from zlib import crc32
 
-import msgspec
+from msgspec.structs import replace
 
 from penstock.operators.context import Context
 from penstock.operators.continuation import Continues, never
@@ -30,6 +30,7 @@ from penstock.operators.image import Images
 from penstock.operators.intake import Merge
 from penstock.operators.key_state import Counts, KeyState, Moment
 from penstock.operators.keys import Keys
+from penstock.operators.limit import Limits
 from penstock.operators.occasion import Occasions
 from penstock.operators.plan import Plan
 from penstock.operators.record import DeadLetter, Output, Raw
@@ -55,7 +56,8 @@ class Cut(NamedTuple):
 class Task:
     """All that one partition knows. Feed it, perform what it asks for, commit what it cuts."""
 
-    def __init__(self, plan: Plan, partition: int) -> None:
+    def __init__(self, plan: Plan, partition: int, partitions: int = 1) -> None:
+        """`partitions`: how many tasks the pipeline has."""
         self.plan, self.partition = plan, partition
         self.counters: Counts = Counter()
         """Monotone counts of what happened, by (what, which): exported as metrics."""
@@ -67,7 +69,7 @@ class Task:
         self._definitions = Definitions(plan)
         self._runs = Runs(self._definitions, self._unsaved, self._context_of, self.counters)
         self._occasions = Occasions(plan, partition, self._generation_of)
-        self._gates = Gates(plan.trigger_names, plan.lateness, self._unsaved)
+        self._gates = Gates(plan.trigger_names, plan.lateness, Limits(plan.limits, partitions), self._unsaved)
         transitions = Transitions(plan, self._occasions, self._gates, self._runs, self._unsaved, self.counters)
         self._keys = Keys(plan, self._unsaved, transitions.take, self._end_key, self.counters)
         self._succession = Succession(plan, partition, self._images.carried, self._keys, self._runs, self._definitions)
@@ -158,7 +160,8 @@ class Task:
         name, time, event = read
         moment = Moment(name, source.name, raw, time, self.plan.labels) if self.plan.uses_moment else None
         line = raw.value if source.line is None else source.line(raw, event)
-        self._keys.keep_late(name, time, event, moment, line, raw, self._watermark)
+        with self._gates.late(self._watermark):
+            self._keys.keep_late(name, time, event, moment, line, raw, self._watermark)
 
     def _bury(self, raw: Raw, letter: DeadLetter) -> None:
         self.counters["dead", letter.reason] += 1
@@ -242,6 +245,7 @@ class Task:
             outputs=unsaved.implied,
             basis=self._succession.basis() if kind == "opened" else None,
             forgotten=unsaved.forgotten,
+            counted=unsaved.counted,
         )
         outputs = unsaved.outputs
         unsaved.reset()
@@ -252,8 +256,9 @@ class Task:
         keys = self._keys.in_bucket(index, of)
         runs = {run: self._runs.encoded(run, whole=True) or b"" for key in keys for run in self._runs.of_key(key.name)}
         images = {key.name: self._images.dump(key) for key in keys}
-        basis = self._succession.basis() if index == 0 else None
-        return Bucket(index=index, of=of, seq=seq, slots=self._images.slots, keys=images, runs=runs, basis=basis)
+        bucket = Bucket(index=index, of=of, seq=seq, slots=self._images.slots, keys=images, runs=runs)
+        counted = self._gates.limits.dump()
+        return replace(bucket, basis=self._succession.basis(), counted=counted) if index == 0 else bucket
 
     @property
     def positions(self) -> dict[str, Position]:
@@ -266,7 +271,7 @@ class Task:
         for topic, position in self._positions.items():
             if topic in self._progress and not self._holds(topic):
                 offset = max(position.offset, self._progress[topic].position)
-                self._positions[topic] = msgspec.structs.replace(position, offset=offset)
+                self._positions[topic] = replace(position, offset=offset)
         return dict(self._positions)
 
     def _generation_of(self, topic: str) -> int:
@@ -301,6 +306,8 @@ class Task:
         self._images.apply_facts(self._keys, delta)
         for name, cells in delta.cells.items():
             self._images.load_cells(self._keys.get_or_new(name), cells)
+        for limit, at in delta.counted:
+            self._gates.limits.add(limit, at)
 
     def _apply_bucket(self, bucket: Bucket) -> None:
         for key in self._keys.in_bucket(bucket.index, bucket.of):
@@ -311,6 +318,8 @@ class Task:
             self._runs.restore(run_id, encoded)
         for name, image in bucket.keys.items():
             self._images.load(self._keys.get_or_new(name), image, bucket.slots)
+        if bucket.index == 0:
+            self._gates.limits.load(bucket.counted or {})
 
     def opened(self, positions: Mapping[str, Position], now: int, continues: Continues = never) -> list[Effect]:
         """`opening` in one go."""

@@ -8,7 +8,7 @@ import msgspec
 
 from penstock.operators.agent import open_run
 from penstock.operators.context import View
-from penstock.operators.gates import Gates, Refusal
+from penstock.operators.gates import Edge, Gates, Refusal
 from penstock.operators.key_state import Counts, KeyState
 from penstock.operators.occasion import Occasions
 from penstock.operators.plan import Plan, PlannedTrigger
@@ -40,20 +40,24 @@ class Transitions:
                 self._gates.resolved(key, index, planned.gate, transition.run, transition.at)
             case Fired():
                 firing = self._occasions.firing(key, planned, transition, raw)
-                instant = transition.at if planned.trigger.by_watermark else key.now
-                refusal = self._gates.refusal(key, planned.gate, instant)
+                edge = Edge(
+                    instant=transition.at if planned.trigger.by_watermark else key.now,
+                    at=max(transition.at, self._gates.floor),
+                    sampled=in_sample(firing.run, planned.gate.sample),
+                )
+                refusal = self._gates.refusal(key, planned.gate, edge)
                 if refusal is None:
-                    self._begin(key, planned, index, firing, instant)
+                    self._begin(key, planned, index, firing, edge)
                 else:
                     self._skip(key, planned, index, firing, refusal)
             case _:
                 assert_never(transition)
 
-    def _begin(self, key: KeyState, planned: PlannedTrigger, index: int, firing: Firing, instant: int) -> None:
-        trigger, gate = planned.trigger, planned.gate
-        self._gates.fired(key, index, gate, instant, firing.run if trigger.episodic else None)
+    def _begin(self, key: KeyState, planned: PlannedTrigger, index: int, firing: Firing, edge: Edge) -> None:
+        trigger = planned.trigger
+        self._gates.fired(key, index, planned.gate, edge, firing.run if trigger.episodic else None)
         key.cells[index] = trigger.opened(key.cells[index], firing.run)
-        if in_sample(firing.run, gate.sample):
+        if edge.sampled:
             self._counters["fired", planned.name] += 1
             self._runs.open(open_run(firing, self._plan, key.context, key.now))
         else:

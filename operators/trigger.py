@@ -15,6 +15,7 @@ from pydantic import Field
 
 from penstock.operators.condition import Condition, Definitions
 from penstock.operators.key_state import KeyState
+from penstock.operators.limit import LimitText
 from penstock.operators.setting import Duration, Settings, Share, Template, Text
 
 NO_AGENT = "none"
@@ -29,7 +30,7 @@ class TriggerSettings(Settings):
     added: ClassVar[frozenset[str]] = frozenset()
     """Fields that kinds took up after they were in use. With their defaults a trigger means what it meant before, and finds
     what it remembered."""
-    beside: ClassVar[frozenset[str]] = frozenset({"labels", "annotations", "agent", "inhibited_by", "sample"})
+    beside: ClassVar[frozenset[str]] = frozenset({"labels", "annotations", "agent", "inhibited_by", "limit", "sample"})
     """Fields that do not decide when it fires: with other ones it goes on with what it remembers."""
 
     labels: dict[str, Text] = Field(default={}, description="Added to every result of this trigger.")
@@ -46,6 +47,11 @@ class TriggerSettings(Settings):
         default=(),
         description="Other triggers: while one of them has fired for the key and is not over, this one begins no run.",
         examples=[["takeover"]],
+    )
+    limit: LimitText | None = Field(
+        default=None,
+        description="At most so many firings per calendar unit (UTC) or rolling span, over all keys. Default: no limit.",
+        examples=["6/hour", "20/24h"],
     )
     sample: Share | None = Field(
         default=None,

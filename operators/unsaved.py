@@ -15,7 +15,7 @@ FACT_OVERHEAD_BYTES = 40
 class Unsaved:
     """Facts and outputs in the order in which they came; of cells and runs only the names: their newest value is saved.
 
-    `cells` and `inhibitions` are (key, place of the trigger).
+    `cells` and `inhibitions` are (key, place of the trigger), `counted` what limits let through: (limit, event time).
     """
 
     def __init__(self) -> None:
@@ -27,6 +27,7 @@ class Unsaved:
         self.forgotten: list[Forgotten] = []
         self.cells: set[tuple[str, int]] = set()
         self.inhibitions: set[tuple[str, int]] = set()
+        self.counted: list[tuple[str, int]] = []
         self.runs: dict[str, None] = {}
         self.partials: list[tuple[str, int, int, str]] = []
         self.outputs: list[Output] = []
@@ -63,4 +64,6 @@ class Unsaved:
 
     @property
     def anything(self) -> bool:
-        return bool(self.facts or self.cells or self.inhibitions or self.runs or self.outputs or self.forgotten)
+        return bool(
+            self.facts or self.cells or self.inhibitions or self.counted or self.runs or self.outputs or self.forgotten
+        )

@@ -14,6 +14,7 @@ from penstock.operators.condition import Condition, Definitions, LateCondition
 from penstock.operators.error import Rejected
 from penstock.operators.expression import Scope, compile_expression
 from penstock.operators.gates import Gate
+from penstock.operators.limit import Limit
 from penstock.operators.model import ModelSettings
 from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.result import ResultPlan
@@ -58,7 +59,7 @@ class _Compiler:
         self._conditions: list[Condition] = []
 
     def pipeline(self) -> Pipeline:
-        gates = gates_of(self._spec.triggers)
+        gates = gates_of(self._spec)
         triggers = tuple(self._trigger(name, settings, gates[name]) for name, settings in self._spec.triggers.items())
         sources = tuple(self._sources())
         by_time = self._read_by_time(triggers)
@@ -78,6 +79,7 @@ class _Compiler:
             dead_topic=self._spec.output_topics.dead,
             uses_moment=self._uses_moment(),
             keeps_event=tuple(sorted({field for condition in by_time for field in condition.compiled.own_fields})),
+            limits=limits_of(self._spec),
             keeps_moment=any(condition.compiled.own_moment for condition in by_time),
         )
         return Pipeline(plan, self._layout(sources), self._spec.models)
@@ -171,8 +173,19 @@ class _Compiler:
         )
 
 
-def gates_of(triggers: Mapping[str, TriggerSettings]) -> dict[str, Gate]:
+def limits_of(spec: Spec) -> dict[str, Limit]:
+    """Named by trigger (the pipeline's: by none) and span: another number over the same span goes on with what was counted."""
+    limits = {"": spec.limit, **{name: settings.limit for name, settings in spec.triggers.items()}}
+    return {_limit_name(name, limit): limit for name, limit in limits.items() if limit is not None}
+
+
+def _limit_name(trigger: str, limit: Limit) -> str:
+    return f"{trigger}:{limit.span}"
+
+
+def gates_of(spec: Spec) -> dict[str, Gate]:
     """What stands between the edges of each trigger and its runs."""
+    triggers, pipeline = spec.triggers, () if spec.limit is None else (_limit_name("", spec.limit),)
     places = {name: place for place, name in enumerate(triggers)}
     inhibitors = {name for settings in triggers.values() for name in settings.inhibited_by}
     return {
@@ -180,6 +193,8 @@ def gates_of(triggers: Mapping[str, TriggerSettings]) -> dict[str, Gate]:
             inhibited_by=tuple(places[other] for other in settings.inhibited_by),
             inhibits=name in inhibitors,
             cooldown=settings.cooldown if isinstance(settings, CooldownSettings) else 0,
+            limits=() if settings.limit is None else (_limit_name(name, settings.limit),),
+            run_limits=() if spec.agent_of(name) is None else pipeline,
             sample=1.0 if settings.sample is None else settings.sample,
         )
         for name, settings in triggers.items()

@@ -55,7 +55,6 @@ LATER: tuple[Later, ...] = (
     *_fields("triggers.*.", "0.3", "from", "by", "fire", "within"),
     *_fields("triggers.*.", "0.3", "priority", "where", "over", "spread", "zone", "expect"),
     Later("triggers.*.late", "0.3", frozenset({"correct"})),
-    *_fields("triggers.*.", "0.5", "limit"),
     Later("models.*.kind", "0.3", frozenset({"embedding"})),
     *_fields("models.*.", "0.4", "input", "context"),
     *_fields("models.*.", "0.5", "limits"),

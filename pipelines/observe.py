@@ -37,6 +37,7 @@ COUNTED: Mapping[str, Counted] = {
     "resolved": Counted("resolved", "trigger", "Episodes that ended."),
     "suppressed": Counted("suppressed", "trigger", "Firings that fell into a cooldown."),
     "inhibited": Counted("inhibited", "trigger", "Firings that another trigger inhibited: `skipped` records."),
+    "limit": Counted("limited", "trigger", "Firings that a limit held back: `skipped` records."),
     "sampled_out": Counted("sampled_out", "trigger", "Firings that `sample` left out: no run, no record."),
     "ignored": Counted("ignored_events", "source", "Events that `ignore` took out."),
     "late": Counted("late_events", "source", "Events later than `watermark.lateness` allows."),

@@ -8,11 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from hashlib import blake2b
 from typing import NamedTuple
 
-from tests.oracle.oracle import Firing, Incoming, Instant, Life, Outcome, Rule, Settings, Skipped, Turn, expect
+from tests.oracle.oracle import (
+    Firing,
+    Incoming,
+    Instant,
+    Life,
+    Outcome,
+    Rule,
+    Settings,
+    Skipped,
+    Turn,
+    expect,
+    steps_of,
+)
 from tests.oracle.product import PARTITION, TOPIC
 from tests.oracle.rule_when import When
 
@@ -29,6 +42,7 @@ class Gated(Rule):
     rule: Rule
     inhibited_by: tuple[str, ...] = ()
     late: bool = False
+    limit: str = ""
     sample: int = 100
     """Percent."""
 
@@ -37,7 +51,8 @@ class Gated(Rule):
         names = f", inhibited_by: [{', '.join(self.inhibited_by)}]" if self.inhibited_by else ""
         late = ", late: reason" if self.late else ""
         sample = f", sample: {self.sample}%" if self.sample < 100 else ""
-        return f"{self.rule.text}{names}{late}{sample}"
+        limit = f", limit: {self.limit}" if self.limit else ""
+        return f"{self.rule.text}{names}{late}{limit}{sample}"
 
     @property
     def lasts(self) -> int:
@@ -100,9 +115,10 @@ def expect_gated(settings: Settings, records: Sequence[Incoming]) -> Outcome:
     """What has to leave triggers that stand behind gates."""
     rules = {rule.name: rule for rule in settings.rules if isinstance(rule, Gated)}
     judged = Judged(ranks=_ranks(rules), rules=rules)
+    floors = [step.before - settings.lateness for step in steps_of(settings, records, Outcome())]
     while True:
         expect(settings, records, judged)
-        wrong = next(_wrong(judged, rules), None)
+        wrong = next(_wrong(judged, rules, floors), None)
         if wrong is None:
             return Outcome(**{each.name: getattr(judged, each.name) for each in fields(Outcome)})
         refused = judged.refused | dict([wrong])
@@ -118,17 +134,20 @@ def _ranks(rules: dict[str, Gated]) -> dict[str, int]:
 
 
 def _wrong(
-    judged: Judged, rules: dict[str, Gated]
+    judged: Judged, rules: dict[str, Gated], floors: Sequence[Instant]
 ) -> Iterator[tuple[tuple[str, str, str], tuple[str, tuple[str, ...]]]]:
     """Edges that passed and should not have, earliest first, and why."""
     passed: list[Edge] = []
     for edge in sorted(judged.edges):
         if edge.identity in judged.refused:
             continue
-        inhibitors = rules[edge.firing.trigger].inhibited_by
+        rule = rules[edge.firing.trigger]
         active = {each.firing.trigger for each in passed if _inhibits(judged, rules, each, edge)}
-        if by := tuple(name for name in inhibitors if name in active):
+        if by := tuple(name for name in rule.inhibited_by if name in active):
             yield edge.identity, ("inhibited", by)
+        counted = [_counted_at(each, floors) for each in passed if each.firing.trigger == rule.name]
+        if rule.limit and _is_one_too_many(rule.limit, counted, _counted_at(edge, floors)):
+            yield edge.identity, ("limit", ())
         passed.append(edge)
 
 
@@ -148,3 +167,24 @@ def _is_sampled(edge: Firing, percent: int) -> bool:
     cause = TimerCause(int(number)) if kind == "timer" else RecordCause(TOPIC, 0, PARTITION, int(number))
     digest = blake2b(run_id(PARTITION, PIPELINE, edge.trigger, edge.key, cause).encode(), digest_size=8)
     return Fraction(int(digest.hexdigest(), 16), 2**64) < Fraction(percent, 100)
+
+
+def _counted_at(edge: Edge, floors: Sequence[Instant]) -> int:
+    """A late event counts as of the earliest instant at which it would not have been."""
+    floor = floors[edge.place[0].record]
+    late = not edge.firing.cause.startswith("timer") and edge.firing.at < floor
+    return int(floor) if late else edge.firing.at
+
+
+def _is_one_too_many(limit: str, counted: Sequence[int], at: int) -> bool:
+    most, _, per = limit.partition("/")
+    if per.endswith("ms"):
+        return sum(at - int(per[:-2]) < each <= at for each in counted) >= int(most)
+    return sum(_calendar(each, per) == _calendar(at, per) for each in counted) >= int(most)
+
+
+def _calendar(at: int, per: str) -> tuple[int, ...]:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at)
+    if per == "week":
+        return moment.isocalendar()[:2]
+    return (moment.year, moment.month, moment.day, moment.hour)[: {"month": 2, "day": 3, "hour": 4}[per]]

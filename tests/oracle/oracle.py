@@ -145,7 +145,7 @@ class Rule(ABC):
 def expect(settings: Settings, records: Sequence[Incoming], outcome: Outcome | None = None) -> Outcome:
     """Everything that has to leave the triggers, and what has to be counted; it is added to `outcome`."""
     outcome = Outcome() if outcome is None else outcome
-    steps = [replace(step, number=number) for number, step in enumerate(_steps(settings, records, outcome))]
+    steps = [replace(step, number=number) for number, step in enumerate(steps_of(settings, records, outcome))]
     keys = sorted({step.key for step in steps if step.kept is not None})
     for rule in settings.rules:
         outcome.suppressed[rule.name] = 0
@@ -176,7 +176,7 @@ def _lives(steps: Sequence[Step], forget: int | None) -> Iterator[Life]:
     yield Life(lived, None)
 
 
-def _steps(settings: Settings, records: Sequence[Incoming], outcome: Outcome) -> Iterator[Step]:
+def steps_of(settings: Settings, records: Sequence[Incoming], outcome: Outcome) -> Iterator[Step]:
     takes_late = any(rule.late for rule in settings.rules)
     largest: Instant = -inf
     for record in records:

@@ -53,8 +53,9 @@ def inhibited(draw: st.DrawFn) -> tuple[Rule, ...]:
     names = [f"t{number}" for number in range(draw(st.integers(2, 4)))]
     others = [st.just(())] + [st.lists(st.sampled_from(names[:place]), unique=True) for place in range(1, len(names))]
     shares = st.sampled_from([100, 100, 100, 50])
+    limits = st.sampled_from(["", "", "1/hour", "2/month", "1/3000ms", "2/5000ms", "1/week"])
     rules = [
-        Gated(name, draw(any_rule(name)), tuple(draw(chosen)), sample=draw(shares))
+        Gated(name, draw(any_rule(name)), tuple(draw(chosen)), limit=draw(limits), sample=draw(shares))
         for name, chosen in zip(names, others, strict=True)
     ]
     return tuple(draw(st.permutations(rules)))
@@ -70,9 +71,9 @@ def taking_late(draw: st.DrawFn) -> tuple[Rule, ...]:
         if kind is Every:
             rules.append(Gated(name, Every(name, 3 * SECOND)))
         elif kind is Each:
-            rules.append(
-                Gated(name, Each(name, draw(of_event()), draw(COOLDOWNS), draw(WAITS)), late=draw(st.booleans()))
-            )
+            rule = Each(name, draw(of_event()), draw(COOLDOWNS), draw(WAITS))
+            limit = draw(st.sampled_from(["", "", "1/hour", "1/2000ms", "2/4000ms"]))
+            rules.append(Gated(name, rule, late=draw(st.booleans()), limit=limit))
         else:
             rules.append(Gated(name, draw(whens(name)), late=draw(st.booleans())))
     return tuple(rules)

@@ -14,6 +14,7 @@ from tests.oracle.stand import Stand
 
 from penstock.operators.event import Ask
 from penstock.operators.inhibition import cycle_in, inhibitors_first
+from penstock.operators.task import Task
 
 HEAD = """
 penstock: v1
@@ -276,3 +277,96 @@ def test_what_the_sample_leaves_out_is_a_firing_in_all_but_its_records() -> None
     )
     assert told(stand, "xoxcxyyy") == ["aF", "aS", "aF"]
     assert (stand.task.counters["suppressed", "y"], stand.task.counters["resolved", "z"]) == (2, 0)
+
+
+# --- limits ---------------------------------------------------------------------------------------------------------
+
+HOUR = 3600
+JUDGE = """
+models: {m: {base_url: "http://127.0.0.1:9/v1", model: tiny}}
+agents: {judge: {ask: What now?}}
+"""
+
+
+def test_what_exceeds_the_limit_is_skipped_until_the_next_hour() -> None:
+    stand = began("a: {each: 'event.x == \"x\"', limit: 2/hour, agent: none}")
+    assert told(stand, "xxxx") == ["aF", "aF", "aS", "aS"]
+    assert told(stand, "x", HOUR) == ["aF"]
+    [skipped] = [each for each in results(stand, "xx", HOUR + 1) if each["state"] == "skipped"]
+    assert (skipped["reason"], skipped["why"]["inhibited_by"]) == ("limit", None)
+    assert (stand.task.counters["limit", "a"], stand.task.counters["fired", "a"]) == (3, 4)
+
+
+def test_a_limit_counts_over_all_keys() -> None:
+    stand = began("a: {each: 'true', limit: 1/hour, agent: none}")
+    stand.feed(stand.event(1, host="g"), stand.event(1, host="h"))
+    assert [each["state"] for each in stand.results(stand.cut())] == ["final", "skipped"]
+
+
+def test_an_episode_over_the_limit_goes_on_and_off_without_a_record_and_a_cooldown() -> None:
+    stand = began("a: {when: 'event.x == \"o\"', until: 'event.x == \"c\"', cooldown: 3s, limit: 1/4s, agent: none}")
+    assert told(stand, "ocxocoxc") == ["aF", "aR", "aS", "aF", "aR"]
+
+
+def test_a_limit_goes_by_the_firings_own_time_in_whatever_order_they_come() -> None:
+    stand = began("a: {each: 'event.x == \"x\"', limit: 1/hour, agent: none}", delay="2h")
+    stand.feed(stand.event(HOUR, x="x"), stand.event(HOUR - 1, x="x"), stand.event(HOUR - 2, x="x"))
+    assert [each["state"] for each in stand.results(stand.cut())] == ["final", "final", "skipped"]
+
+
+def test_what_is_late_counts_as_of_the_latest_that_is_not() -> None:
+    """Whatever its time was: counts of hours that are over for everybody else are gone."""
+    stand = with_late("a: {each: 'event.x == \"x\"', late: reason, limit: 1/hour, agent: none}")
+    assert fed(stand, (5 * HOUR, "y"), (HOUR, "x"), (2 * HOUR, "x"), (5 * HOUR - 2, "x")) == ["aF", "aS", "aS"]
+
+
+@pytest.mark.parametrize("images", [None, 1, 2], ids=["from deltas", "from an image", "from images"])
+@pytest.mark.parametrize("limit", ["2/hour", "2/1h"])
+def test_what_limits_have_let_through_survives_a_restart(limit: str, images: int | None) -> None:
+    stand = began(f"a: {{each: 'event.x == \"x\"', limit: {limit}, agent: none}}", delay="10s")
+    for second, sign in ((1, "F"), (2, "F"), (3, "S"), (4, "S")):
+        assert told(stand, "x", second) == [f"a{sign}"]
+        if images is not None:
+            before = len(stand.log)
+            stand.cut()
+            for index in range(images):
+                stand.snapshot(index, images)
+            del stand.log[:before]
+        stand.reopen()
+        stand.cut("opened")
+
+
+def test_another_number_over_the_same_span_goes_on_counting() -> None:
+    stand = began("a: {each: 'true', limit: 2/hour, agent: none}")
+    assert told(stand, "xxx") == ["aF", "aF", "aS"]
+    stand.reopen(plan_of(HEAD % "0s" + "  a: {each: 'true', limit: 3/hour, agent: none}\n"))
+    stand.cut("opened")
+    assert told(stand, "xx", 10) == ["aF", "aS"]
+
+
+def test_a_task_has_its_part_of_the_limit() -> None:
+    stand = began("a: {each: 'true', limit: 10/hour, agent: none}")
+    stand.task = Task(stand.plan, 3, partitions=4)
+    stand.cut("opened")
+    assert told(stand, "xxxxx") == ["aF", "aF", "aF", "aS", "aS"]
+
+
+def test_the_pipelines_limit_counts_runs_with_a_model_and_nothing_else() -> None:
+    text = HEAD % "0s" + (
+        "  free: {each: 'event.x == \"f\"', agent: none}\n"
+        "  rare: {each: 'event.x == \"r\"', sample: 0.0001%}\n"
+        "  paid: {each: 'event.x == \"p\"'}\n"
+        "  dear: {each: 'event.x == \"d\"', limit: 1/hour}\n"
+        "limit: 2/hour\n"
+    )
+    stand = Stand(text + JUDGE)
+    stand.cut("opened")
+    assert told(stand, "ffrrrddpdpf") == ["freeF", "freeF", "dearS", "dearS", "paidS", "freeF"]
+    assert stand.task.counters["limit", "dear"] == 2
+    assert stand.task.open_runs == 2
+
+
+def test_a_pipeline_without_a_limit_has_none_and_says_nothing_of_it_in_the_log() -> None:
+    assert began("a: {each: 'true', agent: none}").plan.limits == {}
+    text = HEAD % "0s" + "  a: {each: 'true'}\nlimit: none\n" + JUDGE
+    assert plan_of(text).limits == {}
