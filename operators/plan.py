@@ -30,6 +30,7 @@ class PlannedTrigger:
 
     `identity` names its cells in the log: the name and a digest of what it means, so that a changed definition does not
     read the memory of another trigger. `values` are the definitions that results report. `late`: it takes late events.
+    `priority` is that of its runs, the least first.
     """
 
     name: str
@@ -41,6 +42,7 @@ class PlannedTrigger:
     values: Definitions
     gate: Gate
     late: bool
+    priority: int
 
     @property
     def inhibition_identity(self) -> str:

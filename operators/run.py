@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from penstock.operators.context import View
-from penstock.operators.event import ChatRequest, Usage
+from penstock.operators.event import NORMAL, ChatRequest, Usage
 from penstock.operators.instant import iso_text
 
 ID_BYTES = 12
@@ -75,6 +75,7 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
     and `simulated` whether what was streamed comes from no model. Of `streamed` the first `continued` characters come from a
     call that was cut off, and the call under way goes on behind them. `ends_because`: its episode did not end by what the file
     says. `inhibited_by`: it was skipped because of these triggers.
+    `priority` is one of `URGENCY`.
     """
 
     firing: Firing
@@ -103,6 +104,7 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
     ends_at: int | None = None
     ends_because: str | None = None
     inhibited_by: tuple[str, ...] = ()
+    priority: int = NORMAL
 
     @property
     def id(self) -> str:

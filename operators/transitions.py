@@ -59,7 +59,7 @@ class Transitions:
         key.cells[index] = trigger.opened(key.cells[index], firing.run)
         if edge.sampled:
             self._counters["fired", planned.name] += 1
-            self._runs.open(open_run(firing, self._plan, key.context, key.now))
+            self._runs.open(open_run(firing, self._plan, key.context, key.now, planned.priority))
         else:
             self._counters["sampled_out", planned.name] += 1
 

@@ -30,7 +30,9 @@ class TriggerSettings(Settings):
     added: ClassVar[frozenset[str]] = frozenset()
     """Fields that kinds took up after they were in use. With their defaults a trigger means what it meant before, and finds
     what it remembered."""
-    beside: ClassVar[frozenset[str]] = frozenset({"labels", "annotations", "agent", "inhibited_by", "limit", "sample"})
+    beside: ClassVar[frozenset[str]] = frozenset(
+        {"labels", "annotations", "agent", "inhibited_by", "limit", "sample", "priority"}
+    )
     """Fields that do not decide when it fires: with other ones it goes on with what it remembers."""
 
     labels: dict[str, Text] = Field(default={}, description="Added to every result of this trigger.")
@@ -52,6 +54,9 @@ class TriggerSettings(Settings):
         default=None,
         description="At most so many firings per calendar unit (UTC) or rolling span, over all keys. Default: no limit.",
         examples=["6/hour", "20/24h"],
+    )
+    priority: Literal["high", "normal", "low"] = Field(
+        default="normal", description="Whose runs are asked first where calls wait for a seat at a model."
     )
     sample: Share | None = Field(
         default=None,

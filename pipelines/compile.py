@@ -12,6 +12,7 @@ from penstock.operators.agent_plan import build_agent
 from penstock.operators.aggregate import AggregateCall
 from penstock.operators.condition import Condition, Definitions, LateCondition
 from penstock.operators.error import Rejected
+from penstock.operators.event import URGENCY
 from penstock.operators.expression import Scope, compile_expression
 from penstock.operators.gates import Gate
 from penstock.operators.limit import Limit
@@ -124,6 +125,7 @@ class _Compiler:
             values=trigger.definitions,
             gate=gate,
             late=late,
+            priority=URGENCY[settings.priority],
         )
 
     def _values(self, trigger: Trigger, templates: Iterable[Template], bind: Bind) -> Definitions:

@@ -53,7 +53,7 @@ LATER: tuple[Later, ...] = (
     *_fields("context.window.", "0.4", "images"),
     Later("context.summary", "0.4", frozenset({"model"})),
     *_fields("triggers.*.", "0.3", "from", "by", "fire", "within"),
-    *_fields("triggers.*.", "0.3", "priority", "where", "over", "spread", "zone", "expect"),
+    *_fields("triggers.*.", "0.3", "where", "over", "spread", "zone", "expect"),
     Later("triggers.*.late", "0.3", frozenset({"correct"})),
     Later("models.*.kind", "0.3", frozenset({"embedding"})),
     *_fields("models.*.", "0.4", "input", "context"),

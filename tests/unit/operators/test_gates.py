@@ -12,7 +12,7 @@ import pytest
 from tests.oracle.product import plan_of
 from tests.oracle.stand import Stand
 
-from penstock.operators.event import Ask
+from penstock.operators.event import URGENCY, Ask
 from penstock.operators.inhibition import cycle_in, inhibitors_first
 from penstock.operators.task import Task
 
@@ -370,3 +370,17 @@ def test_a_pipeline_without_a_limit_has_none_and_says_nothing_of_it_in_the_log()
     assert began("a: {each: 'true', agent: none}").plan.limits == {}
     text = HEAD % "0s" + "  a: {each: 'true'}\nlimit: none\n" + JUDGE
     assert plan_of(text).limits == {}
+
+
+# --- priority -------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_asked_with_the_priority_of_its_trigger_also_after_a_restart() -> None:
+    text = HEAD % "0s" + "  a: {each: 'event.x == \"a\"', priority: high}\n  b: {each: 'event.x == \"b\"'}\n"
+    stand = Stand(text + JUDGE)
+    stand.cut("opened")
+    asks = stand.feed(stand.event(1, host="g", x="a"), stand.event(2, x="b"))
+    stand.cut()
+    for effects in (asks, stand.reopen()):
+        priorities = [ask.priority for ask in effects if isinstance(ask, Ask)]
+        assert priorities == [URGENCY["high"], URGENCY["normal"]]
