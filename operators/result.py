@@ -150,6 +150,7 @@ def _why(run: Run) -> dict[str, Any]:
         "from": _iso_or_none(view.from_time),
         "to": _iso_or_none(view.to_time),
         "route": [_route_entry(call) for call in run.calls],
+        "inhibited_by": list(run.inhibited_by) or None,
     }
 
 

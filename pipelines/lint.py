@@ -20,6 +20,7 @@ from penstock.pipelines.document import Map, Node, Scalar, key_place, matching, 
 from penstock.pipelines.lint_expression import expression_problems
 from penstock.pipelines.lint_forget import forget_problems
 from penstock.pipelines.lint_format import format_problems
+from penstock.pipelines.lint_inhibition import inhibition_problems
 from penstock.pipelines.lint_outputs import output_topic_problems, route_problems
 from penstock.pipelines.lint_sequence import sequence_problems
 from penstock.pipelines.lint_template import template_problems
@@ -169,6 +170,7 @@ RULES: tuple[Rule, ...] = (
     sequence_problems,
     template_problems,
     forget_problems,
+    inhibition_problems,
     _unresolved,
     _which_agent,
     _reserved_agent,

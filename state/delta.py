@@ -110,6 +110,7 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `partials`: (run, attempt, revision, what was added to the stream of this attempt), in order. Whoever opens the task next
     knows from them how far each answer had got. `forgotten`: keys whose end came, in order; one may have come back since.
+    `counted`: firings that limits let through (limit, event time).
     """
 
     header: Header
@@ -121,13 +122,14 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outputs: list[Output] = []
     basis: Basis | None = None
     forgotten: list[Forgotten] = []
+    counted: list[tuple[str, int]] = []
 
 
 class Bucket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A snapshot of all keys whose hash falls into `index` modulo `of`, as of the delta `seq` that it travels with.
 
     Replaces whatever a reader holds for these keys. `keys` maps a key to its image (builtins only), `runs` holds the open
-    runs of these keys, with what their streams have said so far.
+    runs of these keys, with what their streams have said so far. `counted`, in buckets of index 0: what limits have let through.
     """
 
     index: int
@@ -137,6 +139,7 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     keys: dict[str, Any] = {}
     runs: dict[str, bytes] = {}
     basis: Basis | None = None
+    counted: dict[str, Any] | None = None
 
 
 Entry = Delta | Bucket
