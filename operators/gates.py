@@ -46,8 +46,8 @@ class Edge(NamedTuple):
 class Gate:
     """What the file puts between the edges of one trigger and its runs.
 
-    `inhibits`, where others name this one, is what the log calls the memory of when it kept them quiet; `cooldown` (ms) is for how
-    long it does where it has no episodes. `limits` are the names of those that count its firings, `run_limits` of those that
+    `inhibits`, where others name this one, is what the log calls the memory of when it kept them quiet; `cooldown` (ms) is for
+    how long it does where it has no episodes. `limits` are the names of those that count its firings, `run_limits` of those that
     count the runs which begin. `sample` is the share of its firings that begin runs.
     """
 
@@ -57,6 +57,9 @@ class Gate:
     limits: tuple[str, ...] = ()
     run_limits: tuple[str, ...] = ()
     sample: float = 1.0
+
+
+NO_GATE = Gate()
 
 
 class Gates:

@@ -157,7 +157,8 @@ class Keys:
         """`keep` of an event that is late: only triggers that take such events see it, each as a part of the key."""
         key = self._states.get(name) or self._begin(name, watermark)
         groups, watch = key.groups, self._group_watch
-        assert groups is not None and watch is not None, "the plan has groupings"
+        assert groups is not None, "the plan has groupings"
+        assert watch is not None, "the plan has groupings"
         key.now = key.last = max(key.now, watermark)
         if line is not None:
             key.context.append(time, line, key.now)
@@ -220,8 +221,8 @@ class Keys:
         return self._watch.would_fire(key, time) if key.deadline == time else NOTHING
 
     def _pass(self, key: KeyState, instant: int, *, by_watermark: bool) -> None:
-        """Every trigger that asked for this instant looks once: those that look at the whole key, then group by group, unless they
-        have to take turns."""
+        """Every trigger that asked for this instant looks once: those that look at the whole key, then group by group, unless
+        they have to take turns."""
         groups, now = key.groups, max(key.now, instant)
         if self._group_watch is None or groups is None:
             self._watch.pass_instant(key, instant, now, by_watermark=by_watermark)

@@ -10,7 +10,7 @@ from penstock.operators.aggregate import AggregateCall
 from penstock.operators.condition import Definitions
 from penstock.operators.context import ContextSettings
 from penstock.operators.event import NORMAL
-from penstock.operators.gates import Gate
+from penstock.operators.gates import NO_GATE, Gate
 from penstock.operators.grouping import Grouping
 from penstock.operators.limit import Limit
 from penstock.operators.result import LatestPlan, ResultPlan
@@ -42,7 +42,7 @@ class PlannedTrigger:
     values: Definitions
     grouping: int | None = None
     by: str | None = None
-    gate: Gate = Gate()
+    gate: Gate = NO_GATE
     priority: int = NORMAL
 
 
@@ -96,7 +96,7 @@ class Plan:
 
     @property
     def identities(self) -> tuple[str, ...]:
-        """What the memories of its keys are called in the log: of its triggers, its aggregates, of what is shown and inhibited."""
+        """What the memories of its keys are called in the log: of its triggers, its aggregates, of what is shown or inhibited."""
         latest = () if self.latest is None else (self.latest.identity,)
         inhibits = (planned.gate.inhibits for planned in self.triggers if planned.gate.inhibits is not None)
         return (*(planned.identity for planned in self.triggers), *self.slot_names, *latest, *inhibits)

@@ -69,7 +69,9 @@ class Task:
         self._merge = Merge(plan.sources) if len(plan.sources) > 1 else None
         self._gates = Gates(plan.gates, plan.lateness, Limits(plan.limits, partitions), self._unsaved)
         self._definitions = Definitions(plan)
-        self._latest = Latest(plan.latest, plan.results, self._unsaved, lambda name, instant: self._keys.look_after(name, instant))
+        self._latest = Latest(
+            plan.latest, plan.results, self._unsaved, lambda name, instant: self._keys.look_after(name, instant)
+        )
         outlet = Outlet(plan, self._latest, self._unsaved, self.counters)
         self._runs = Runs(self._definitions, self._unsaved, outlet, self._context_of, self.counters)
         self._occasions = Occasions(plan, partition, self._generation_of)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.oracle.formula import UNKNOWN, Formula, Kept, Sight
 
@@ -158,7 +158,7 @@ class Rule(ABC):
     name: str
     late = False
     """It sees late events."""
-    episodic = False
+    episodic: ClassVar[bool] = False
     """Its firings open episodes."""
 
     @property

@@ -64,7 +64,11 @@ def _matches(rule: Each, life: Life) -> Iterator[tuple[Step, Instant, Match | No
 def _at_once(rule: Each, life: Life) -> Iterator[tuple[Turn, Instant, Firing]]:
     for step, now, match in _matches(rule, life):
         if match is not None:
-            yield step.look(now), now, Firing(rule.name, "", match.event.time, match.event.cause, match.values, end=False)
+            yield (
+                step.look(now),
+                now,
+                Firing(rule.name, "", match.event.time, match.event.cause, match.values, end=False),
+            )
 
 
 def _settled(rule: Each, life: Life) -> Iterator[tuple[Turn, Instant, Firing]]:

@@ -136,7 +136,7 @@ class _Story:
     given_up: set[int] = field(default_factory=set)
     quiet_until: Instant = -inf
     done: set[int] = field(default_factory=set)
-    step: Step = Step(-inf, -inf)
+    step: Step = field(default_factory=lambda: Step(-inf, -inf))
     now: Instant = -inf
     """N at the look at the last event, with `fire: arrival`."""
 
