@@ -29,7 +29,7 @@ FIELDS = (
 """Of every record, in the order in which they are written."""
 PARTS: Mapping[str, tuple[str, ...]] = {
     "episode": ("id", "status", "starts_at", "ends_at"),
-    "why": ("fired_by", "condition", "by", "values", "events", "from", "to", "route"),
+    "why": ("fired_by", "condition", "by", "values", "events", "from", "to", "route", "inhibited_by"),
     "usage": ("calls", "input_tokens", "cached_input_tokens", "output_tokens", "cost", "currency"),
 }
 """Of those fields that are maps and have the same parts in every record."""

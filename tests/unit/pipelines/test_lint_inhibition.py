@@ -60,6 +60,19 @@ def test_one_name_alone_is_no_list(tmp_path: Path) -> None:
     assert problem.code == Code.WRONG_VALUE
 
 
+def test_a_sequence_that_ends_with_not_takes_no_late_events(tmp_path: Path) -> None:
+    """Whether it has told of that silence before is forgotten by then."""
+    steps = "sequence: [{where: event.a == 1}, {not: event.b == 1, within: 1m}], agent: none"
+    [problem] = problems(tmp_path, f"a: {{{steps}, late: reason}}")
+    assert (problem.code, problem.place.line) == (Code.WRONG_VALUE, 6)
+    assert problems(tmp_path, f"a: {{{steps}, late: reason, fire: arrival}}") == []
+
+
+def test_schedules_take_no_late_events(tmp_path: Path) -> None:
+    [problem] = problems(tmp_path, "a: {every: 1h, late: reason, agent: none}")
+    assert problem.code == Code.UNKNOWN_FIELD
+
+
 def test_corrections_come_later(tmp_path: Path) -> None:
     [problem] = problems(tmp_path, "a: {each: event.a == 1, late: correct, agent: none}")
     assert (problem.code, problem.message) == (
