@@ -165,6 +165,19 @@ def late_and_inhibited(draw: st.DrawFn) -> tuple[Rule, ...]:
 
 
 @st.composite
+def held_back(draw: st.DrawFn) -> tuple[Rule, ...]:
+    """A trigger that fires often, with a cooldown that a skipped firing must not begin: another one, or a limit, is in its way."""
+    cooldown = draw(SECONDS)
+    short = st.sampled_from([SECOND, 2 * SECOND])
+    whens = st.builds(When, st.just("t0"), st.just(LOUD), st.none(), st.just(cooldown), short, WAITS)
+    rule = draw(whens | st.builds(Each, st.just("t0"), st.just(LOUD), st.just(cooldown), WAITS) | patient("t0"))
+    rule = replace(rule, cooldown=cooldown)
+    guard = Each("guard", Compare(G, "==", Literal("b")), draw(SECONDS))
+    limit = draw(st.sampled_from(["", "", "1/3000ms", "1/5000ms"]))
+    return Gated("t0", rule, draw(st.sampled_from([("guard",), ("guard",), ()])), limit=limit), Gated("guard", guard)
+
+
+@st.composite
 def grouped_samples(draw: st.DrawFn) -> list[Sample]:
     """Parts take turns, often at one instant; time goes on, mostly, and sometimes goes far back."""
     samples, time = [], 0
@@ -179,6 +192,13 @@ def grouped_samples(draw: st.DrawFn) -> list[Sample]:
 
 @given(fitting(inhibited()), steady_samples() | any_samples(), DEEDS)
 def test_they_agree_on_who_inhibits_whom(settings: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
+    agree(settings, samples, deeds, expect_gated)
+
+
+@given(fitting(held_back()), grouped_samples(), DEEDS)
+def test_they_agree_on_what_a_skipped_firing_leaves_behind(
+    settings: Settings, samples: list[Sample], deeds: list[Deed]
+) -> None:
     agree(settings, samples, deeds, expect_gated)
 
 
