@@ -41,17 +41,17 @@ QUIET, ANY, G = Not(LOUD), Literal(True), Field("g")
 CONDITIONS: st.SearchStrategy[Formula] = st.sampled_from([LOUD, LOUD, FAILED, Not(LOUD)])
 
 
-def patient(name: str) -> st.SearchStrategy[Rule]:
+def patient(name: str, cooldowns: st.SearchStrategy[int] = COOLDOWNS) -> st.SearchStrategy[Rule]:
     """Rules that wait for the watermark, or for the next events: as often as not they have something to say."""
     names = st.just(name)
     steps = st.sampled_from([(Takes(LOUD), Takes(QUIET)), (Takes(LOUD), Takes(LOUD)), (Takes(QUIET), Takes(LOUD))])
     guarded = st.sampled_from([(Takes(LOUD), Never(QUIET, 2 * SECOND)), (Takes(QUIET), Never(LOUD, 3 * SECOND))])
     arrival = st.booleans()
-    sequences = st.builds(InSequence, names, steps, SECONDS, COOLDOWNS, arrival=arrival)
-    silent = st.builds(InSequence, names, guarded, SECONDS, COOLDOWNS, arrival=arrival)
-    absences = st.builds(Absence, names, st.sampled_from([LOUD, QUIET, ANY]), SECONDS, COOLDOWNS)
+    sequences = st.builds(InSequence, names, steps, SECONDS, cooldowns, arrival=arrival)
+    silent = st.builds(InSequence, names, guarded, SECONDS, cooldowns, arrival=arrival)
+    absences = st.builds(Absence, names, st.sampled_from([LOUD, QUIET, ANY]), SECONDS, cooldowns)
     calm = st.builds(
-        Anomaly, names, st.just("ewma"), st.just(1.0), st.just(2), st.just(2), st.just(0), st.none(), COOLDOWNS
+        Anomaly, names, st.just("ewma"), st.just(1.0), st.just(2), st.just(2), st.just(0), st.none(), cooldowns
     )
     return st.one_of(sequences, silent, absences, absences, calm)
 
@@ -166,12 +166,15 @@ def late_and_inhibited(draw: st.DrawFn) -> tuple[Rule, ...]:
 
 @st.composite
 def held_back(draw: st.DrawFn) -> tuple[Rule, ...]:
-    """A trigger that fires often, with a cooldown that a skipped firing must not begin: another one, or a limit, is in its way."""
+    """Fires often, and has a cooldown that a skipped firing must not begin: another trigger, or a limit, is in its way."""
     cooldown = draw(SECONDS)
     short = st.sampled_from([SECOND, 2 * SECOND])
     whens = st.builds(When, st.just("t0"), st.just(LOUD), st.none(), st.just(cooldown), short, WAITS)
-    rule = draw(whens | st.builds(Each, st.just("t0"), st.just(LOUD), st.just(cooldown), WAITS) | patient("t0"))
-    rule = replace(rule, cooldown=cooldown)
+    rule = draw(
+        whens
+        | st.builds(Each, st.just("t0"), st.just(LOUD), st.just(cooldown), WAITS)
+        | patient("t0", st.just(cooldown))
+    )
     guard = Each("guard", Compare(G, "==", Literal("b")), draw(SECONDS))
     limit = draw(st.sampled_from(["", "", "1/3000ms", "1/5000ms"]))
     return Gated("t0", rule, draw(st.sampled_from([("guard",), ("guard",), ()])), limit=limit), Gated("guard", guard)
