@@ -123,6 +123,8 @@ class Judged(Outcome):
         if firing in self.firings:
             super().ended(firing, over, turn)
         assert over.ends_at is not None
+        if over.forgotten:  # what is due at that instant comes first
+            turn = Turn(turn.record, by_watermark=True, instant=over.ends_at + 1.5)
         self.ends[identity_of(firing)] = self._edge(firing, turn, over.ends_at)
 
     def _edge(self, firing: Firing, turn: Turn, now: Instant | None) -> Edge:
