@@ -67,6 +67,8 @@ class Gated(Rule):
         return self.rule.lasts
 
     def expect(self, key: str, life: Life, outcome: Outcome) -> None:
+        if isinstance(outcome, Judged):
+            outcome.over = life.over
         self.rule.expect(key, life, outcome)
 
     @property
@@ -80,11 +82,12 @@ class Gated(Rule):
 
 
 class Edge(NamedTuple):
-    """`instant` is what it is compared by; `place` orders all edges as they are decided."""
+    """`instant` is what it is compared by; `place` orders all edges as they are decided. `over`: when its key was forgotten."""
 
     place: tuple[Place, str]
     firing: Firing
     instant: Instant
+    over: int | None
 
     @property
     def identity(self) -> Identity:
@@ -106,6 +109,8 @@ class Judged(Outcome):
     ranks: dict[str, int] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
     ends: dict[Identity, Edge] = field(default_factory=dict)
+    over: int | None = None
+    """When the key that is being played is forgotten: whatever was known of it goes with it."""
 
     def passes(self, edge: Firing, turn: Turn, now: Instant | None = None) -> bool:
         found = self._edge(edge, turn, now)
@@ -131,7 +136,7 @@ class Judged(Outcome):
         rank, waits = self.ranks[firing.trigger], now is None
         place = (turn.record, turn.by_watermark, turn.instant, firing.key, waits, rank, turn.own)
         instant = firing.at if now is None else now
-        return Edge((place, firing.part), firing, max(instant, self.floors[turn.record]))
+        return Edge((place, firing.part), firing, max(instant, self.floors[turn.record]), self.over)
 
 
 def expect_gated(settings: Settings, records: Sequence[Incoming]) -> Outcome:
@@ -176,7 +181,7 @@ def _wrong(
 
 
 def _inhibits(judged: Judged, rules: dict[str, Gated], earlier: Edge, edge: Edge) -> bool:
-    if earlier.firing.key != edge.firing.key or earlier.instant > edge.instant:
+    if (earlier.firing.key, earlier.over) != (edge.firing.key, edge.over) or earlier.instant > edge.instant:
         return False
     rule, other = rules[earlier.firing.trigger], rules[edge.firing.trigger]
     if rule.by is not None and rule.by == other.by and earlier.firing.part != edge.firing.part:
