@@ -57,7 +57,7 @@ class EmbeddedLog:
     def __init__(
         self, ground: Ground, task: TaskId, fence: Fence, bounds: Bounds, on_close: Callable[[TaskId], Awaitable[None]]
     ) -> None:
-        self.task = task
+        self.task, self.partitions = task, ground.counts[ground.layout.log]
         self.incarnation = 0
         self.seq = -1
         self._ground, self._store, self._layout = ground, ground.store, ground.layout

@@ -142,7 +142,7 @@ class FaultyLog:
     ) -> None:
         self._broker, self._log, self._commits, self._fetches = broker, log, commits, fetches
         self._lost: Indefinite | None = None
-        self.task = log.task
+        self.task, self.partitions = log.task, log.partitions
 
     @property
     def incarnation(self) -> int:

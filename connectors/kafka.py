@@ -79,7 +79,7 @@ class KafkaBroker:
         self._plain: PlainProducer | None = None
         self._logs: dict[KafkaTaskLog, None] = {}  # in the order of opening, so that a simulated run can be repeated
         self._limits: dict[str, int] = {}
-        self._tasks = self._preview_partitions = 1
+        self._partitions = self._preview_partitions = 1
         self._previews_under_way = 0
         self.created: list[str] = []
         self.warnings: list[str] = []
@@ -98,7 +98,7 @@ class KafkaBroker:
         self._limits = {
             topic: min(topics[topic].message_bytes_max, REQUEST_BYTES_MAX) for topic in self._layout.outputs
         }
-        self._tasks = topics[self._layout.log].partitions
+        self._partitions = topics[self._layout.log].partitions
         if self._layout.previews is not None:
             self._preview_partitions = topics[self._layout.previews].partitions
         await self._look_for_doubts(topics)
@@ -172,7 +172,7 @@ class KafkaBroker:
         return self._membership.tenure(task)
 
     def unsettled(self, tasks: int) -> float:
-        return 0.0 if tasks == self._tasks else self._settings.session_timeout / 1_000 + REBALANCE_SECONDS
+        return 0.0 if tasks == self._partitions else self._settings.session_timeout / 1_000 + REBALANCE_SECONDS
 
     async def open(self, task: TaskId) -> KafkaTaskLog:
         """As `Broker.open`: a producer of the task's stable id fences, and only then the log's end is looked at."""
@@ -198,7 +198,8 @@ class KafkaBroker:
         log = KafkaTaskLog(
             task, self._layout, self._clients, self._clock, self._membership,
             reader=reader, ends=self._ends, admin=self._admin, writer=writer,
-            spans=spans, trim_seconds=self._trim_seconds, before_fence=careless, on_closed=self._forget,
+            partitions=self._partitions, spans=spans, trim_seconds=self._trim_seconds,
+            before_fence=careless, on_closed=self._forget,
         )  # fmt: skip
         self._logs[log] = None
         return log

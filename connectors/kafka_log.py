@@ -43,10 +43,10 @@ class KafkaTaskLog:
     def __init__(
         self, task: TaskId, layout: Layout, clients: Clients, clock: WallClock, membership: Membership,
         *, reader: Reader, ends: Reader, admin: Admin, writer: Writer,
-        spans: Mapping[str, Span], trim_seconds: float, on_closed: Callable[[KafkaTaskLog], None],
+        partitions: int, spans: Mapping[str, Span], trim_seconds: float, on_closed: Callable[[KafkaTaskLog], None],
         before_fence: Sequence[Raw] | None = None,
     ) -> None:  # fmt: skip
-        self.task, self.incarnation, self.seq = task, 0, -1
+        self.task, self.partitions, self.incarnation, self.seq = task, partitions, 0, -1
         self._layout, self._clients, self._clock, self._membership = layout, clients, clock, membership
         self._reader, self._ends, self._admin, self._writer = reader, ends, admin, writer
         self._inputs = Inputs(clients, reader, ends, layout, task.partition)

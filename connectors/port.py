@@ -161,6 +161,11 @@ class TaskLog(Protocol):
     @property
     def task(self) -> TaskId: ...
     @property
+    def partitions(self) -> int:
+        """How many tasks the pipeline has: as many as its log has partitions. That never changes (rule 7)."""
+        ...
+
+    @property
     def incarnation(self) -> int:
         """Last one found in the log + 1; known once `restored` is exhausted. Before that 0."""
         ...

@@ -27,7 +27,7 @@ from penstock.operators.agent_plan import AgentSettings as AgentSettings
 from penstock.operators.answer import LENGTH, Unusable
 from penstock.operators.context import Context
 from penstock.operators.continuation import Continues, begun_text, is_continued, never
-from penstock.operators.event import Answered, Ask, CallLost, Cancel, ChatRequest, Streamed, Usage
+from penstock.operators.event import NORMAL, Answered, Ask, CallLost, Cancel, ChatRequest, Streamed, Usage
 from penstock.operators.prompt import first_messages, repair_messages
 from penstock.operators.record import Output
 from penstock.operators.result import ResultPlan, result_outputs
@@ -102,6 +102,7 @@ def open_run(
     now: int,
     steps: Steps = NO_STEPS,
     tables: Tables = NO_TABLES,
+    priority: int = NORMAL,
 ) -> Run:
     """A run of what the key's context shows at `now` (N of the key, ms), of events up to the firing's own time.
 
@@ -109,7 +110,13 @@ def open_run(
     """
     firing = msgspec.structs.replace(firing, values=carried(firing.values))
     results = plan.results
-    run = Run(firing=firing, view=context.view(now, firing.at), version=results.version, definition=results.definition)
+    run = Run(
+        firing=firing,
+        view=context.view(now, firing.at),
+        version=results.version,
+        definition=results.definition,
+        priority=priority,
+    )
     if firing.agent is None:
         return run
     question = plan.agents[firing.agent].ask.render(template_scope(firing, steps, tables))
@@ -239,6 +246,7 @@ def _asked(run: Run, agent: AgentPlan, context: Context) -> Ask:
         time_limit=agent.time_limit - run.spent,
         partial_every=agent.partial_every,
         preview=agent.preview,
+        priority=run.priority,
     )
 
 

@@ -134,12 +134,17 @@ class ChatRequest(msgspec.Struct, frozen=True, gc=False):
     request_id: str = ""
 
 
+URGENCY: Mapping[str, int] = {"high": 0, "normal": 1, "low": 2}
+"""Priorities of triggers, and the order in which their runs are asked."""
+NORMAL = URGENCY["normal"]
+
+
 class Ask(msgspec.Struct, frozen=True, gc=False):
     """Ask the endpoint that the file calls `endpoint`. The answer comes back as an event with the same `call_id`.
 
     `question` is the same for every attempt of a run to ask this of this model: an answer that was paid for answers them all.
     `time_limit` in ms bounds the whole call with its retries; `partial_every` in ms asks for `Streamed` events, `preview`
-    for token deltas on the previews topic.
+    for token deltas on the previews topic. `priority`, one of `URGENCY`, is who goes first where calls wait.
     """
 
     call_id: str
@@ -151,6 +156,7 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     time_limit: int
     partial_every: int | None = None
     preview: bool = False
+    priority: int = NORMAL
 
 
 class Cancel(msgspec.Struct, frozen=True):

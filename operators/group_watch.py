@@ -1,6 +1,6 @@
 """Triggers that see a key in groups: which group an event belongs to, who looks at it, and which groups are over.
 
-take(event) ─▶ its group in every grouping ─▶ instants of other groups up to N ─▶ every trigger looks once, as the file has them
+take(event) ─▶ its group in every grouping ─▶ instants of other groups up to N ─▶ every trigger looks once, in the plan's order
 
 A group that remembers nothing is dropped: all its cells are None or have had their time, and its last event is out of every span.
 So what a key holds is what is going on, however many values it has seen.
@@ -9,7 +9,7 @@ So what a key holds is what is going on, however many values it has seen.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -20,10 +20,10 @@ from penstock.operators.expression import Unknown
 from penstock.operators.grouping import ONLY, Grouping, group_name
 from penstock.operators.groups import Groups, Name
 from penstock.operators.key_state import Counts, Group, KeyState
-from penstock.operators.plan import Plan
+from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.record import Raw
 from penstock.operators.unsaved import Unsaved
-from penstock.operators.watch import NOTHING, OnTransition, Watch
+from penstock.operators.watch import NOTHING, OnTransition, Watch, Watcher
 
 GROUPS_AT_ONCE = 1_000
 """So many are armed in a few milliseconds."""
@@ -42,11 +42,21 @@ Glances = dict[int | None, Glance]
 """By grouping; None: the key itself."""
 
 
+class Struck(NamedTuple):
+    """A state whose instant has come, and the triggers there that asked for it. `grouping` None: it is the key itself."""
+
+    grouping: int | None
+    state: KeyState
+    instant: int
+    due: list[tuple[int, PlannedTrigger]]
+
+
 class _Shape:
     """A grouping, compiled for the loop."""
 
     def __init__(self, place: int, grouping: Grouping, watch: Watch) -> None:
         self.place, self.watch, self.topics, self.lasts = place, watch, grouping.topics, grouping.lasts
+        self.late = grouping.late
         self.keeps_last = grouping.keeps_last
         self.by = grouping.by
         self.slots = tuple(
@@ -80,13 +90,21 @@ class GroupWatch:
         self._numbers = tuple((shape.place, len(shape.watch.triggers)) for shape in self._shapes)
         for shape in self._shapes:
             shape.skips = shape.watch.may_rest and not self._fires_empty(plan, shape)
-        watches: dict[int | None, Watch] = {None: of_keys, **{shape.place: shape.watch for shape in self._shapes}}
-        watchers = {place: iter(watch.watchers) for place, watch in watches.items()}
+        self._late_shapes = tuple(shape for shape in self._shapes if shape.late)
+        self._watches: dict[int | None, Watch] = {None: of_keys, **{each.place: each.watch for each in self._shapes}}
+        watchers = {place: iter(watch.watchers) for place, watch in self._watches.items()}
         in_order = [(planned.grouping, next(watchers[planned.grouping])) for planned in plan.triggers]
         self._stretches = tuple(
             (place, tuple(watcher for _, watcher in stretch))
             for place, stretch in groupby(in_order, lambda each: each[0])
         )
+        seen_by = {planned.name: planned.grouping for planned in plan.triggers}
+        self.in_turns = any(
+            seen_by[inhibitor.name] != planned.grouping
+            for planned in plan.triggers
+            for inhibitor in planned.gate.inhibited_by
+        )
+        """What looks at some groups has to wait for what looks at others, or at the key."""
 
     def _fires_empty(self, plan: Plan, shape: _Shape) -> bool:
         """Some condition holds where nothing was counted. Those of triggers that may rest ask for aggregates only."""
@@ -102,15 +120,15 @@ class GroupWatch:
     # --- an event -----------------------------------------------------------------------------------------------
 
     def take(
-        self, key: KeyState, groups: Groups, time: int, raw: Raw, values: tuple[Any, ...] | None
+        self, key: KeyState, groups: Groups, time: int, raw: Raw, values: tuple[Any, ...] | None, *, late: bool = False
     ) -> tuple[Glances, tuple[Any, ...] | None]:
-        """The key's last event, of event time `time`, goes to its group in every grouping. Returns those groups that have to
-        look, and the values of the fact with what their aggregates took.
+        """The key's last event, of event time `time`, goes to its group in every grouping, if it is `late` in those that see such
+        events. Returns those groups that have to look, and the values of the fact with what their aggregates took.
 
         Call it when N of the key is that of the event and every instant before the event's time has passed.
         """
         glances: Glances = {}
-        for shape in self._shapes:
+        for shape in self._late_shapes if late else self._shapes:
             if shape.topics is not None and raw.topic not in shape.topics:
                 continue
             name = ONLY if shape.by is None else self._name(shape.by, key)
@@ -182,13 +200,16 @@ class GroupWatch:
             count_doubt(self._counters, identity, value)
 
     def look(self, key: KeyState, groups: Groups, glances: Glances, time: int, watermark: int, raw: Raw) -> bool:
-        """Instants of other groups that N has reached, then every trigger that the event is for, in the order of the file.
+        """Instants of other groups that N has reached, then every trigger that the event is for, in the order of the plan.
 
         Returns whether one that looks at the whole key did.
         """
-        struck = self._pass_others(key, groups, glances) if groups.timers.next <= key.now else ()
+        others: list[Struck] = []
+        struck = self._pass_others(key, groups, glances, others) if groups.timers.next <= key.now else ()
         looked: set[int | None] = set()
-        for place, watchers in self._stretches if glances else ():
+        for place, watchers in self._stretches if glances or others else ():
+            if others:
+                self._strike(others, place, watchers)
             glance = glances.get(place)
             if glance is None:
                 continue
@@ -201,6 +222,7 @@ class GroupWatch:
                 if place in looked or group.place in struck:
                     self._arm(groups, group)
                 self._shapes[group.grouping].watch.rest(group)
+        self._arm_struck(groups, others)
         return None in looked
 
     def _stays(self, groups: Groups, group: Group) -> bool:
@@ -214,13 +236,16 @@ class GroupWatch:
         shape.stranger = None
         return True
 
-    def _pass_others(self, key: KeyState, groups: Groups, glances: Glances) -> set[Name]:
-        """Returns those groups whose timers came up and that look at the event instead."""
+    def _pass_others(self, key: KeyState, groups: Groups, glances: Glances, others: list[Struck]) -> set[Name]:
+        """Returns those groups whose timers came up and that look at the event instead. `others` get those that have to wait for
+        their turns."""
         own = {glance.state.place for glance in glances.values() if isinstance(glance.state, Group)}
         struck: set[Name] = set()
         while (timer := groups.timers.take(key.now)) is not None:
             if timer[1] in own:
                 struck.add(timer[1])
+            elif self.in_turns:
+                others.extend(self._struck(key, groups, timer[1], key.now, by_watermark=False))
             else:
                 self._pass(key, groups, timer[1], key.now, by_watermark=False)
         return struck
@@ -243,6 +268,50 @@ class GroupWatch:
             self._shapes[group.grouping].watch.pass_instant(group, due, key.now, by_watermark=by_watermark)
         group.now = key.now
         self._arm(groups, group)
+
+    # --- in turns -----------------------------------------------------------------------------------------------
+
+    def pass_in_turns(self, key: KeyState, groups: Groups, instant: int, *, by_watermark: bool) -> None:
+        """As `pass_instant`, for the key and its groups together: every trigger that asked for the instant looks once, in the
+        order of the plan."""
+        own = groups.own_watermark_deadline if by_watermark else groups.own_deadline
+        due = self._of_keys.due_at(key, instant, by_watermark=by_watermark) if instant == own else []
+        key.now = max(key.now, instant)
+        struck = [Struck(None, key, instant, due)]
+        timers = groups.watermark_timers if by_watermark else groups.timers
+        while (timer := timers.take(instant)) is not None:
+            struck.extend(self._struck(key, groups, timer[1], instant, by_watermark=by_watermark))
+        for place, watchers in self._stretches:
+            self._strike(struck, place, watchers)
+        self._of_keys.find_deadlines(key)
+        groups.own_deadlines_found(key)
+        self._arm_struck(groups, struck)
+
+    def _struck(
+        self, key: KeyState, groups: Groups, name: Name, instant: int, *, by_watermark: bool
+    ) -> Iterator[Struck]:
+        group = groups.find(name)
+        if group is None:
+            return
+        at = group.watermark_deadline if by_watermark else group.deadline
+        watch = self._shapes[group.grouping].watch
+        due = [] if at is None or at > instant else watch.due_at(group, at, by_watermark=by_watermark)
+        group.now = key.now
+        yield Struck(group.grouping, group, instant if at is None else at, due)
+
+    def _strike(self, struck: Iterable[Struck], place: int | None, watchers: Iterable[Watcher]) -> None:
+        """Those look whose turn it is, each at every state where it asked for it."""
+        turn = {planned.name for _, planned, _ in watchers}
+        for grouping, state, instant, due in struck:
+            if grouping == place:
+                self._watches[place].strike(state, [each for each in due if each[1].name in turn], instant)
+
+    def _arm_struck(self, groups: Groups, struck: Iterable[Struck]) -> None:
+        for each in struck:
+            if isinstance(each.state, Group):
+                self._arm(groups, each.state)
+
+    # --- deadlines ----------------------------------------------------------------------------------------------
 
     def _arm(self, groups: Groups, group: Group) -> None:
         """What it waits for next; or its end, where there is nothing to wait for and nothing left to remember."""

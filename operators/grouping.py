@@ -1,11 +1,12 @@
-"""What some triggers see of a key: events of some sources only (`from`), apart by the value of an expression (`by`).
+"""What some triggers see of a key: events of some sources only (`from`), apart by the value of an expression (`by`), and
+late ones, too (`late: reason`).
 
     a key's events       e1 ip=a   e2 ip=b   e3 ip=a   e4 (no ip)
     by event.ip    a     e1                  e3                     a group: spans, cells and a last event of its own
                    b               e2                               N and W are its key's
     no part in it                                      e4            counted
 
-Triggers that see the same share their groups. With `from` alone there is one group, which has no name.
+Triggers that see the same share their groups. Without `by` there is one group, which has no name.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ ONLY = ""
 @dataclass(frozen=True, slots=True)
 class Grouping:
     """`identity` names it in the log. `topics` are those that its triggers see, None: all. `by` may be unknown of an event.
+    `late`: they see late events, too.
 
     `slots` are its aggregates; in facts their numbers begin with `first_slot`. `keeps_event` and `keeps_moment`: as in the plan,
     of the last event of each group.
@@ -34,6 +36,7 @@ class Grouping:
     identity: str
     topics: frozenset[str] | None
     by: Condition | None
+    late: bool
     slots: tuple[AggregateCall, ...]
     first_slot: int
     keeps_event: tuple[str, ...]
@@ -60,11 +63,11 @@ class Grouping:
         return max((call.span_ms for call in self.slots), default=0)
 
 
-def grouping_identity(topics: frozenset[str] | None, by: Condition | None) -> str:
+def grouping_identity(topics: frozenset[str] | None, by: Condition | None, late: bool) -> str:
     """Equal for what means the same, however it is written and whatever the file calls its sources."""
     seen = [] if topics is None else [f"from {', '.join(sorted(topics))}"]
     apart = [] if by is None else [f"by {by.compiled.identity}"]
-    return " ".join([*seen, *apart])
+    return " ".join([*seen, *apart, *(["with late events"] if late else [])])
 
 
 def group_name(value: Any) -> str:

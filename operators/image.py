@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from penstock.operators.aggregate import new_aggregate
 from penstock.operators.carried import EVENT_CELL, Carried, cell_parts
+from penstock.operators.gates import Gates
 from penstock.operators.group_image import GroupImages
 from penstock.operators.key_state import KeyState
 from penstock.operators.keys import Keys
@@ -34,8 +35,8 @@ class Reading(NamedTuple):
 class Images:
     """Translates between a key's state and the log for one plan. `carried` is what the plan has no place for."""
 
-    def __init__(self, plan: Plan, latest: Latest, tables: Tables = NO_TABLES) -> None:
-        self._plan = plan
+    def __init__(self, plan: Plan, latest: Latest, gates: Gates, tables: Tables = NO_TABLES) -> None:
+        self._plan, self._gates = plan, gates
         self._last = LastEvents(plan.keeps_event, plan.keeps_moment, plan.labels, tables)
         self._groups = GroupImages(plan, tables)
         self._own = len(plan.slots)
@@ -61,6 +62,7 @@ class Images:
             cells[EVENT_CELL] = self._last.dump(key)
         if (shown := self._latest.dump(key.name)) is not None:
             cells[self._latest.identity] = shown
+        cells.update(self._gates.dump(key.name))
         slots = [*(slot.dump() for slot in key.slots), *self._groups.dump_slots(key)]
         image = [key.last, key.context.dump(), slots, cells]
         if self.carried:
@@ -98,6 +100,7 @@ class Images:
         """What is known of a key beside its state."""
         self.carried.drop(name)
         self._latest.drop(name)
+        self._gates.drop(name)
 
     def cell(self, key: KeyState, index: int) -> Any:
         return self._plan.triggers[index].trigger.dump(key.cells[index])
@@ -118,6 +121,8 @@ class Images:
         if name == self._latest.identity:
             self._latest.load(key.name, dumped)
             return True
+        if self._gates.load(key.name, name, dumped):
+            return True
         return self._groups.load_cell(key, *cell_parts(name), dumped)
 
     def changed_cells(self, keys: Keys, unsaved: Unsaved) -> dict[str, dict[str, Any]]:
@@ -127,6 +132,8 @@ class Images:
             cells[name] = dict(self._changed(keys[name], *cell) for cell in sorted(changed))
         for name in sorted(unsaved.shown):
             cells.setdefault(name, {})[self._latest.identity] = self._latest.dump(name)
+        for name, triggers in sorted(unsaved.inhibited.items()):
+            cells.setdefault(name, {}).update(self._gates.changed(name, triggers))
         if self._last.kept:
             for name in dict.fromkeys(fact[0] for fact in unsaved.facts):
                 key = keys.find(name)

@@ -159,6 +159,26 @@ class Keys:
         elif looked:
             self._rearm(key)
 
+    def keep_late(
+        self, name: str, time: int, event: Any, moment: Moment | None, line: bytes | None, raw: Raw, watermark: int
+    ) -> None:
+        """`keep` of an event that is late: only triggers that take such events see it, each as a part of the key."""
+        key = self._states.get(name) or self._begin(name, watermark)
+        groups, watch = key.groups, self._group_watch
+        assert groups is not None, "the plan has groupings"
+        assert watch is not None, "the plan has groupings"
+        key.now = key.last = max(key.now, watermark)
+        if line is not None:
+            key.context.append(time, line, key.now)
+            self._unsaved.bytes += len(line)
+        last, key.event, key.moment = (key.event, key.moment), event, moment
+        glances, values = watch.take(key, groups, time, raw, None, late=True)
+        key.event, key.moment = last
+        self._unsaved.facts.append((key.name, time, key.now - time, line, values))
+        watch.look(key, groups, glances, time, watermark, raw)
+        groups.find_deadlines(key)
+        self._arm(key)
+
     def _keep_grouped(
         self,
         watch: GroupWatch,
@@ -209,11 +229,16 @@ class Keys:
         return self._watch.would_fire(key, time) if key.deadline == time else NOTHING
 
     def _pass(self, key: KeyState, instant: int, *, by_watermark: bool) -> None:
-        """Every trigger that asked for this instant looks once: those that look at the whole key, then group by group."""
+        """Every trigger that asked for this instant looks once: those that look at the whole key, then group by group, unless
+        they have to take turns."""
         groups, now = key.groups, max(key.now, instant)
         if self._group_watch is None or groups is None:
             self._watch.pass_instant(key, instant, now, by_watermark=by_watermark)
             self._find_deadlines(key)
+            return
+        if self._group_watch.in_turns:
+            self._group_watch.pass_in_turns(key, groups, instant, by_watermark=by_watermark)
+            groups.find_deadlines(key)
             return
         if instant == (groups.own_watermark_deadline if by_watermark else groups.own_deadline):
             self._watch.pass_instant(key, instant, now, by_watermark=by_watermark)

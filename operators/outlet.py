@@ -1,15 +1,18 @@
 """Where the records of a task's runs go: what a run publishes, the routes of it, and what is the case now.
 
 run ─ Publish ─▶ results, partials ─┬─ an outcome, or the end of an episode? ─▶ routes
-                                    └──────────────────────────────────────────▶ latest
+skipped ────────▶                   └─ of a run? ─────────────────────────────▶ latest
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from penstock.operators.agent import Publish
 from penstock.operators.key_state import Counts
 from penstock.operators.latest import Latest
 from penstock.operators.plan import Plan
+from penstock.operators.record import Output
 from penstock.operators.result_route import routed
 from penstock.operators.run import Run
 from penstock.operators.unsaved import Unsaved
@@ -23,10 +26,17 @@ class Outlet:
 
     def publish(self, run: Run, action: Publish) -> None:
         """Partials are for those who watch a run: they go nowhere else."""
-        self._unsaved.publish(action.outputs, outcome=action.outcome)
-        if not action.outcome:
-            return
-        result = action.outputs[0]
+        if action.outcome:
+            self._tell(action.outputs)
+            self._latest.show(run, action.state, action.outputs[0])
+        else:
+            self._unsaved.publish(action.outputs, outcome=False)
+
+    def skip(self, outputs: Sequence[Output]) -> None:
+        """A firing that began no run: what is the case is as it was."""
+        self._tell(outputs)
+
+    def _tell(self, outputs: Sequence[Output]) -> None:
+        self._unsaved.publish(outputs, outcome=True)
         if self._routes:
-            self._unsaved.publish(routed(result, self._routes, self._counters), outcome=True)
-        self._latest.show(run, action.state, result)
+            self._unsaved.publish(routed(outputs[0], self._routes, self._counters), outcome=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from penstock.operators.agent import AgentPlan
 from penstock.operators.aggregate import AggregateCall
 from penstock.operators.condition import Definitions
 from penstock.operators.context import ContextSettings
+from penstock.operators.event import NORMAL
+from penstock.operators.gates import NO_GATE, Gate
 from penstock.operators.grouping import Grouping
+from penstock.operators.limit import Limit
 from penstock.operators.result import LatestPlan, ResultPlan
 from penstock.operators.result_route import Route
 from penstock.operators.source import Source
@@ -28,6 +31,7 @@ class PlannedTrigger:
     `identity` names its cells in the log: the name and a digest of what it means, so that a changed definition does not
     read the memory of another trigger. `values` are the definitions that results report. `grouping` is the place of its grouping
     in the plan, None if it sees its keys as they are; `by` the expression that keeps its groups apart, as the file has it.
+    `priority` is that of its runs, the least first.
     """
 
     name: str
@@ -39,6 +43,8 @@ class PlannedTrigger:
     values: Definitions
     grouping: int | None = None
     by: str | None = None
+    gate: Gate = NO_GATE
+    priority: int = NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,8 @@ class Plan:
     """One pipeline. `digest` is that of the resolved file.
 
     `slots` are the aggregates of every expression over whole keys, each once; those over parts of keys are in `groupings`.
+    `triggers` are in the order of the file, only that those which inhibit others come before them. `limits` are those of
+    triggers and of the pipeline, by the names that the log has for them.
     """
 
     name: str
@@ -72,6 +80,7 @@ class Plan:
     routes: tuple[Route, ...] = ()
     latest: LatestPlan | None = None
     tables: tuple[Table, ...] = ()
+    limits: Mapping[str, Limit] = field(default_factory=dict)
 
     @property
     def absence(self) -> str:
@@ -89,9 +98,27 @@ class Plan:
 
     @property
     def identities(self) -> tuple[str, ...]:
-        """What the memories of its keys are called in the log: of its triggers, its aggregates, and of what is shown."""
+        """What the memories of its keys are called in the log: of its triggers, its aggregates, of what is shown or inhibited."""
         latest = () if self.latest is None else (self.latest.identity,)
-        return (*(planned.identity for planned in self.triggers), *self.slot_names, *latest)
+        inhibits = (planned.gate.inhibits for planned in self.triggers if planned.gate.inhibits is not None)
+        return (*(planned.identity for planned in self.triggers), *self.slot_names, *latest, *inhibits)
+
+    @property
+    def gates(self) -> dict[str, Gate]:
+        """What stands between the edges of each trigger and its runs."""
+        return {planned.name: planned.gate for planned in self.triggers}
+
+    @property
+    def lateness(self) -> int:
+        """How far behind the watermark an event of some source may lie without being late (ms)."""
+        return max((source.lateness for source in self.sources), default=0)
+
+    @property
+    def late_topics(self) -> frozenset[str]:
+        """Those of whose late events some trigger takes note."""
+        seen = [grouping.topics for grouping in self.groupings if grouping.late]
+        every = frozenset(source.topic for source in self.sources)
+        return frozenset().union(*(every if topics is None else topics for topics in seen))
 
     @property
     def slot_names(self) -> tuple[str, ...]:

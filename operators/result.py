@@ -29,7 +29,7 @@ FIELDS = (
 """Of every record, in the order in which they are written."""
 PARTS: Mapping[str, tuple[str, ...]] = {
     "episode": ("id", "status", "starts_at", "ends_at"),
-    "why": ("fired_by", "condition", "by", "values", "events", "from", "to", "route"),
+    "why": ("fired_by", "condition", "by", "values", "events", "from", "to", "route", "inhibited_by"),
     "usage": ("calls", "input_tokens", "cached_input_tokens", "output_tokens", "cost", "currency"),
 }
 """Of those fields that are maps and have the same parts in every record."""
@@ -150,6 +150,7 @@ def _why(run: Run) -> dict[str, Any]:
         "from": _iso_or_none(view.from_time),
         "to": _iso_or_none(view.to_time),
         "route": [_route_entry(call) for call in run.calls],
+        "inhibited_by": list(run.inhibited_by) or None,
     }
 
 

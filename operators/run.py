@@ -11,16 +11,17 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from penstock.operators.context import View
-from penstock.operators.event import ChatRequest, Usage
+from penstock.operators.event import NORMAL, ChatRequest, Usage
 from penstock.operators.instant import iso_text
 from penstock.operators.looked import Looked
 from penstock.operators.table_rows import NO_TABLES, Tables
 
 ID_BYTES = 12
+SAMPLE_BYTES = 8
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
 
 Phase = Literal["queued", "asking", "repairing", "done", "over"]
-State = Literal["partial", "final", "failed", "resolved"]
+State = Literal["partial", "final", "failed", "skipped", "resolved"]
 
 
 class Firing(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +86,8 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
     the stream under way has been seen to say; `answer` (or `text`, for an agent without fields) is what records show of it,
     and `simulated` whether what was streamed comes from no model. Of `streamed` the first `continued` characters come from a
     call that was cut off, and the call under way goes on behind them. `ends_because`: its episode did not end by what the file
-    says.
+    says. `inhibited_by`: it was skipped because of these triggers.
+    `priority` is one of `URGENCY`.
     """
 
     firing: Firing
@@ -113,6 +115,8 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
     reason: str | None = None
     ends_at: int | None = None
     ends_because: str | None = None
+    inhibited_by: tuple[str, ...] = ()
+    priority: int = NORMAL
 
     @property
     def id(self) -> str:
@@ -161,6 +165,14 @@ def run_id(partition: int, pipeline: str, trigger: str, key: str, cause: Cause, 
     kind = "timer" if isinstance(cause, TimerCause) else "record"
     part = [] if group is None else [[group]]
     return f"{partition}-{_digest([pipeline, trigger, key, kind, *cause, *part])}"
+
+
+def in_sample(run: str, share: float) -> bool:
+    """Whether the run of this id is one of a sample: its id says so, hence always the same. O(length of the id)."""
+    if share >= 1:
+        return True
+    number = int.from_bytes(blake2b(run.encode(), digest_size=SAMPLE_BYTES).digest(), "big")
+    return number < share * (1 << 8 * SAMPLE_BYTES)
 
 
 def question_id(run: Run, endpoint: str, request: ChatRequest) -> str:

@@ -82,10 +82,12 @@ class Runs:
         if run is not None:
             self._act(run, feed_run(run, event, self._plan_of(run), self._context_of(run.key)))
 
-    def resolve(self, run_id: str, at: int, because: str | None = None) -> None:
+    def resolve(self, run_id: str, at: int, because: str | None = None) -> bool:
+        """The episode of this run is over. Whether there is such a run."""
         run = self._runs.get(run_id)
         if run is not None:
             self._act(run, resolve_run(run, at, self._plan_of(run), because))
+        return run is not None
 
     def end_episodes(self, name: str, at: int, because: str) -> bool:
         """Those of one key end at event time `at` (ms), or where they began after it. Whether one of its runs has no outcome."""

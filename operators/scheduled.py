@@ -64,5 +64,8 @@ class Scheduled(Trigger):
             return cell, None
         return cell[1:] or None, Fired(cell[0], cell[0])
 
+    def skipped(self, before: Dues, after: Dues | None) -> Dues | None:
+        return after
+
     def load(self, dumped: list[int] | None) -> Dues | None:
         return tuple(dumped) if dumped else None

@@ -17,9 +17,8 @@ from itertools import islice
 from typing import NamedTuple, assert_never
 from zlib import crc32
 
-import msgspec
+from msgspec.structs import replace
 
-from penstock.operators.agent import open_run
 from penstock.operators.context import Context
 from penstock.operators.continuation import Continues, never
 from penstock.operators.dead import condemn, dead_letter
@@ -27,19 +26,21 @@ from penstock.operators.decode import Read
 from penstock.operators.definitions import Definitions
 from penstock.operators.event import Answered, Arrived, CallLost, Effect, Ended, Event, Progress, Streamed, Ticked
 from penstock.operators.expected_keys import keys_of
+from penstock.operators.gates import Gates
 from penstock.operators.image import Images
 from penstock.operators.intake import Merge
 from penstock.operators.key_state import Counts, KeyState, Moment
 from penstock.operators.latest import Latest
+from penstock.operators.limit import Limits
 from penstock.operators.occasion import Occasions
 from penstock.operators.outlet import Outlet
-from penstock.operators.plan import Plan, PlannedTrigger
+from penstock.operators.plan import Plan
 from penstock.operators.record import DeadLetter, Output, Raw
 from penstock.operators.runs import Runs
 from penstock.operators.source import Source
 from penstock.operators.succession import Succession
 from penstock.operators.tables import TaskTables
-from penstock.operators.trigger import Fired, Resolved, Suppressed, Transition
+from penstock.operators.transitions import Transitions
 from penstock.operators.unsaved import Unsaved
 from penstock.operators.watermark import END_OF_TIME, NEVER, Origin, least, reached
 from penstock.state.delta import Bucket, Delta, Entry, EntryKind, Header, Position, Trial
@@ -58,7 +59,8 @@ class Cut(NamedTuple):
 class Task:
     """All that one partition knows. Feed it, perform what it asks for, commit what it cuts."""
 
-    def __init__(self, plan: Plan, partition: int) -> None:
+    def __init__(self, plan: Plan, partition: int, partitions: int = 1) -> None:
+        """`partitions`: how many tasks the pipeline has."""
         self.plan, self.partition = plan, partition
         self.counters: Counts = Counter()
         """Monotone counts of what happened, by (what, which): exported as metrics."""
@@ -67,17 +69,24 @@ class Task:
         self._origins = {source.topic: Origin(source.delay, source.idle) for source in plan.sources}
         self._merge = Merge(plan.sources) if len(plan.sources) > 1 else None
         self._tables = TaskTables(plan.tables, self._unsaved, self.counters)
-        self._keys = keys_of(plan, partition, self._tables)(
-            plan, self._unsaved, self._transit, self._end_key, self.counters
-        )
-        self._latest = Latest(plan.latest, plan.results, self._unsaved, self._keys.look_after)
-        self._keys.on_look = self._latest.take_away_over
-        self._images = Images(plan, self._latest, self._tables.rows)
+        self._gates = Gates(plan.gates, plan.lateness, Limits(plan.limits, partitions), self._unsaved)
         self._definitions = Definitions(plan)
+        self._latest = Latest(
+            plan.latest, plan.results, self._unsaved, lambda name, instant: self._keys.look_after(name, instant)
+        )
         outlet = Outlet(plan, self._latest, self._unsaved, self.counters)
         self._runs = Runs(self._definitions, self._unsaved, outlet, self._context_of, self.counters)
-        self._succession = Succession(plan, partition, self._images.carried, self._keys, self._runs, self._definitions)
         self._occasions = Occasions(plan, partition, self._generation_of, self._tables.rows)
+        transitions = Transitions(
+            plan, self._occasions, self._gates, self._runs, outlet, self.counters, self._tables.rows
+        )
+        self._keys = keys_of(plan, partition, self._tables)(
+            plan, self._unsaved, transitions.take, self._end_key, self.counters
+        )
+        self._keys.on_look = self._latest.take_away_over
+        self._images = Images(plan, self._latest, self._gates, self._tables.rows)
+        self._succession = Succession(plan, partition, self._images.carried, self._keys, self._runs, self._definitions)
+        self._late_topics = plan.late_topics
         self._positions: dict[str, Position] = {}
         self._last_read: dict[str, Raw] = {}
         self._progress: Mapping[str, Progress] = {}
@@ -153,6 +162,8 @@ class Task:
                 self.counters["ignored", source.name] += 1
             elif time < before - lateness:
                 self.counters["late", source.name] += 1
+                if source.topic in self._late_topics:
+                    self._take_late(source, raw, read)
             else:
                 moment = Moment(name, source.name, raw, time, labels, generation, tables) if uses_moment else None
                 if dedupe is None or dedupe.passes(keys.find(name), event, moment, time, before - lateness):
@@ -160,6 +171,17 @@ class Task:
                     keep(name, time, event, moment, line, raw, self._watermark)
             if keys.next_timer <= self._watermark:
                 keys.advance(self._watermark)
+
+    def _take_late(self, source: Source, raw: Raw, read: Read) -> None:
+        """What it makes due at once is told while it is known to be late."""
+        name, time, event = read
+        generation = self._generation_of(source.topic)
+        labels, tables = self.plan.labels, self._tables.rows
+        moment = Moment(name, source.name, raw, time, labels, generation, tables) if self.plan.uses_moment else None
+        line = raw.value if source.line is None else source.line(raw, event)
+        with self._gates.late(self._watermark):
+            self._keys.keep_late(name, time, event, moment, line, raw, self._watermark)
+            self._keys.advance(self._watermark)
 
     def _bury(self, raw: Raw, letter: DeadLetter) -> None:
         self.counters["dead", letter.reason] += 1
@@ -184,31 +206,12 @@ class Task:
         self._occasions.ended = True
         self._pass_time(END_OF_TIME)
 
-    # --- firing -------------------------------------------------------------------------------------------------
-
-    def _transit(
-        self, key: KeyState, planned: PlannedTrigger, index: int, transition: Transition, raw: Raw | None
-    ) -> None:
-        match transition:
-            case Suppressed():
-                self.counters["suppressed", planned.name] += 1
-            case Resolved():
-                self.counters["resolved", planned.name] += 1
-                self._runs.resolve(transition.run, transition.at)
-            case Fired():
-                self.counters["fired", planned.name] += 1
-                firing = self._occasions.firing(key, planned, transition, raw)
-                run = open_run(firing, self.plan, key.context, key.now, transition.steps, self._tables.rows)
-                key.cells[index] = planned.trigger.opened(key.cells[index], run.id)
-                self._runs.open(run)
-            case _:
-                assert_never(transition)
-
     def _end_key(self, key: KeyState, at: int) -> bool:
         """Counted when it goes, not while a run needs its events."""
         self._images.carried.drop(key.name)
         needed = self._runs.end_episodes(key.name, at, FORGOTTEN)
         self._latest.end_key(key.name)
+        self._gates.drop(key.name)
         if not needed:
             self.counters["forgotten", self.plan.name] += 1
         return needed
@@ -237,6 +240,7 @@ class Task:
         """
         unsaved = self._unsaved
         self._succession.let_go(self._tick)
+        self._gates.settle(self._watermark)
         self._images.missed(unsaved.facts)
         header = Header(
             seq=seq,
@@ -265,6 +269,7 @@ class Task:
             forgotten=unsaved.forgotten,
             rows=unsaved.rows,
             began=self._keys.began,
+            counted=unsaved.counted,
         )
         outputs = unsaved.outputs
         unsaved.reset()
@@ -275,9 +280,18 @@ class Task:
         keys = self._keys.in_bucket(index, of)
         runs = {run: self._runs.encoded(run, whole=True) or b"" for key in keys for run in self._runs.of_key(key.name)}
         images = {key.name: self._images.dump(key) for key in keys}
-        basis = self._succession.basis() if index == 0 else None
-        slots, rows = self._images.slots, self._tables.image(index, of)
-        return Bucket(index=index, of=of, seq=seq, slots=slots, keys=images, runs=runs, basis=basis, rows=rows)
+        first = index == 0  # the one that has what belongs to no key
+        return Bucket(
+            index=index,
+            of=of,
+            seq=seq,
+            slots=self._images.slots,
+            keys=images,
+            runs=runs,
+            basis=self._succession.basis() if first else None,
+            rows=self._tables.image(index, of),
+            counted=self._gates.limits.dump() if first else None,
+        )
 
     @property
     def positions(self) -> dict[str, Position]:
@@ -290,7 +304,7 @@ class Task:
         for topic, position in self._positions.items():
             if topic in self._progress and not self.holds(topic):
                 offset = max(position.offset, self._progress[topic].position)
-                self._positions[topic] = msgspec.structs.replace(position, offset=offset)
+                self._positions[topic] = replace(position, offset=offset)
         return dict(self._positions)
 
     def _generation_of(self, topic: str) -> int:
@@ -327,6 +341,8 @@ class Task:
         self._images.apply_facts(self._keys, delta)
         for name, cells in delta.cells.items():
             self._images.load_cells(self._keys.get_or_new(name), cells)
+        for limit, at in delta.counted:
+            self._gates.limits.add(limit, at)
 
     def _apply_bucket(self, bucket: Bucket) -> None:
         self._tables.apply_bucket(bucket)
@@ -338,6 +354,8 @@ class Task:
             self._runs.restore(run_id, encoded)
         for name, image in bucket.keys.items():
             self._images.load(self._keys.get_or_new(name), image, bucket.slots)
+        if bucket.index == 0:
+            self._gates.limits.load(bucket.counted or {})
 
     def opened(self, positions: Mapping[str, Position], now: int, continues: Continues = never) -> list[Effect]:
         """`opening` in one go."""
@@ -364,6 +382,7 @@ class Task:
             origin.watermark = max(origin.watermark, self._watermark)
         self._watermark = least(self._origins)
         takeover = self._succession.take_over(self._tick)
+        self._gates.begin_anew(takeover.anew)
         for _ in self._runs.reopen(continues):
             yield self._take_effects()
         for _ in self._keys.arm_all(self._watermark, takeover):

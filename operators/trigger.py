@@ -15,11 +15,14 @@ from pydantic import BeforeValidator, Field
 
 from penstock.operators.condition import Condition, Definitions
 from penstock.operators.key_state import KeyState
+from penstock.operators.limit import LimitText
 from penstock.operators.run import NO_STEPS, RecordCause, Steps
-from penstock.operators.setting import Duration, Settings, Template, Text, TextOrTexts, Value
+from penstock.operators.setting import Duration, Settings, Share, Template, Text, TextOrTexts, Value
 
 NO_AGENT = "none"
 """`agent: none`: the firing itself is the result, no model is called."""
+NO_RUN = ""
+"""In place of a run: what a trigger began is open, and will end without a record."""
 
 
 class TriggerSettings(Settings):
@@ -30,6 +33,10 @@ class TriggerSettings(Settings):
     trigger means what it meant before, and finds what it remembered."""
     tells: ClassVar[frozenset[str]] = frozenset()
     """What its results report among `values` besides definitions."""
+    beside: ClassVar[frozenset[str]] = frozenset(
+        {"labels", "annotations", "agent", "inhibited_by", "limit", "sample", "priority"}
+    )
+    """Fields that do not decide when it fires: with other ones it goes on with what it remembers."""
     refused: ClassVar[Mapping[str, str]] = {}
     """Fields that one might expect, and why it does not take them."""
 
@@ -49,6 +56,24 @@ class TriggerSettings(Settings):
         description="The source, or the sources, whose events it sees. Default: all.",
         examples=["auth", ["logs", "deploys"]],
     )
+    inhibited_by: tuple[Text, ...] = Field(
+        default=(),
+        description="Other triggers: while one of them has fired for the key and is not over, this one begins no run.",
+        examples=[["takeover"]],
+    )
+    limit: LimitText | None = Field(
+        default=None,
+        description="At most so many firings per calendar unit (UTC) or rolling span, over all keys. Default: no limit.",
+        examples=["6/hour", "20/24h"],
+    )
+    priority: Literal["high", "normal", "low"] = Field(
+        default="normal", description="Whose runs are asked first where calls wait for a seat at a model."
+    )
+    sample: Share | None = Field(
+        default=None,
+        description="Which share of its firings begin runs; what is left out is counted and nothing else. Default: all.",
+        examples=["10%"],
+    )
 
     @property
     def sources(self) -> frozenset[str] | None:
@@ -61,6 +86,16 @@ class TriggerSettings(Settings):
         """The expression that keeps a key's events apart; None: there is none."""
         return None
 
+    @property
+    def takes_late(self) -> bool:
+        """It sees late events, too."""
+        return False
+
+    @property
+    def quiet(self) -> int:
+        """So long after a firing it does not fire again (ms)."""
+        return 0
+
 
 class CooldownSettings(TriggerSettings):
     """Kinds that watch what happens: they can stay quiet for a while after a firing, and watch parts of a key for themselves."""
@@ -71,10 +106,22 @@ class CooldownSettings(TriggerSettings):
         description="Watches the events of each value of this expression for themselves, as if each were a key.",
         examples=["event.ip"],
     )
+    late: Literal["ignore", "reason"] = Field(
+        default="ignore",
+        description="What becomes of events that are later than `watermark.lateness`; `reason`: they are as good as others.",
+    )
 
     @property
     def apart(self) -> str | None:
         return self.by
+
+    @property
+    def takes_late(self) -> bool:
+        return self.late == "reason"
+
+    @property
+    def quiet(self) -> int:
+        return self.cooldown
 
 
 def _without(word: str, why: str) -> BeforeValidator:
@@ -184,7 +231,8 @@ class Trigger(ABC):
     shown: frozenset[str] | None = None
     """Names under which its templates may look for fields of `steps`; None: they do not name `steps`."""
     disorder: int = 0
-    """No event comes this far (ms) behind N without being late: `delay` and `lateness` of the sources together."""
+    """No event that it sees comes this far (ms) behind N: `delay` and `lateness` of the sources together, END_OF_TIME where it
+    takes late events."""
 
     @abstractmethod
     def fed(
@@ -216,8 +264,16 @@ class Trigger(ABC):
         """The firing just returned became this run; returns the new cell."""
         return cell
 
+    @abstractmethod
+    def skipped(self, before: Any, after: Any) -> Any:
+        """The firing just returned began no run and counts for nothing; returns the new cell. `before` and `after` are the cells
+        that it was decided with and that were returned with it.
+
+        No cooldown has begun. Whatever it would have opened is open with NO_RUN, until it ends as usual.
+        """
+
     def episode(self, cell: Any) -> str | None:
-        """The run whose episode is open."""
+        """The run whose episode is open, NO_RUN where it has none; None: no episode is open."""
         return None
 
     def dump(self, cell: Any) -> Any:
@@ -229,12 +285,17 @@ class Trigger(ABC):
 
 
 class EpisodicTrigger(Trigger):
-    """Its cells are named tuples with `run`, the open episode's, None while off."""
+    """Its cells are named tuples: `run` is the open episode's, NO_RUN where that has none, None while off. `quiet_until`: its
+    `cooldown` (ms), which begins with a firing, is over."""
 
     episodic: ClassVar[bool] = True
+    cooldown: int
 
     def opened(self, cell: Any, run: str) -> Any:
         return cell._replace(run=run)
+
+    def skipped(self, before: Any, after: Any) -> Any:
+        return after._replace(run=NO_RUN, quiet_until=after.quiet_until - self.cooldown)
 
     def episode(self, cell: Any) -> str | None:
         return None if cell is None else cell.run

@@ -58,6 +58,9 @@ class Each(Trigger):
             return cell, Suppressed()
         return (key.now + self.cooldown if self.cooldown else None), Fired(time, None)
 
+    def skipped(self, before: int | None, after: int | None) -> None:
+        return None
+
     def forgets(self, cell: int) -> int | None:
         return cell
 
@@ -98,6 +101,9 @@ class Debounced(Trigger):
             return DebounceCell(cell.quiet_until), Suppressed()
         after = DebounceCell(cell.due + self.cooldown) if self.cooldown else None
         return after, Fired(cell.due, cell.due, cell.values)
+
+    def skipped(self, before: DebounceCell, after: DebounceCell | None) -> None:
+        return None
 
     def deadline(self, key: KeyState, cell: DebounceCell | None) -> int | None:
         return None if cell is None else cell.due

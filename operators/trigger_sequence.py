@@ -246,6 +246,10 @@ class InOrder(Trigger):
             return cell, Suppressed()
         return (cell._replace(quiet_until=fired.at + self.cooldown) if self.cooldown else cell), fired
 
+    def skipped(self, before: SequenceCell | None, after: SequenceCell | None) -> SequenceCell | None:
+        quiet_until = (before or EMPTY).quiet_until
+        return after if after is None else after._replace(quiet_until=quiet_until)
+
     def _steps(self, match: Partial) -> Steps:
         if self.shown is None:
             return {}
@@ -280,7 +284,7 @@ class InOrder(Trigger):
         """The deadline at which whatever comes is later than all that a cell knows to which nothing is to come."""
         waiting = map(_time_of, cell.waiting[-1:])
         known = (self._pattern.open_until(cell.partials), cell.last, cell.quiet_until, *cell.passing[-1:], *waiting)
-        return max(known) + self.disorder + 1
+        return min(max(known) + self.disorder + 1, END_OF_TIME)
 
     def dump(self, cell: SequenceCell | None) -> Any:
         return None if cell is None else self._kept.dump(cell)

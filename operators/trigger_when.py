@@ -72,7 +72,8 @@ class WhenSettings(CooldownSettings):
 
 
 class WhenCell(NamedTuple):
-    """`run`: the open episode's run, None while off. `quiet_until`: N at which the cooldown is over. `waiting`: true in it.
+    """`run`: the open episode's run (NO_RUN: it has none), None while off. `quiet_until`: N at which the cooldown is over.
+    `waiting`: true in it.
 
     `since`: N at which a wait began, only of `DelayedWhen`.
     """

@@ -24,6 +24,10 @@ class Unsaved:
         """By key: (identity of a trigger, the group that it looked at or none)."""
         self.heard: dict[str, set[tuple[str, int]]] = {}
         """By key: groups that have another last event, where that is saved."""
+        self.inhibited: dict[str, set[str]] = {}
+        """By key: triggers that began or ceased to keep others quiet."""
+        self.counted: list[tuple[str, int]] = []
+        """What limits let through: (limit, event time)."""
         self.shown: set[str] = set()
         """Keys of which something else stands on the topic `latest`."""
         self.runs: dict[str, None] = {}
@@ -54,6 +58,7 @@ class Unsaved:
         self.forgotten.append((name, len(self.facts), since))
         self.bytes += len(name)
         self.shown.discard(name)
+        self.inhibited.pop(name, None)
         self.cells.pop(name, None)
         self.heard.pop(name, None)
 
@@ -64,4 +69,5 @@ class Unsaved:
 
     @property
     def anything(self) -> bool:
-        return bool(self.facts or self.cells or self.runs or self.outputs or self.forgotten or self.rows)
+        state = self.facts or self.cells or self.inhibited or self.counted or self.rows
+        return bool(state or self.runs or self.outputs or self.forgotten)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
 from penstock.operators.key_state import KeyState
 from penstock.operators.plan import PlannedTrigger
@@ -12,8 +13,8 @@ from penstock.operators.unsaved import Unsaved
 
 NOTHING: frozenset[int] = frozenset()
 
-OnTransition = Callable[[KeyState, PlannedTrigger, int, Transition, Raw | None], None]
-"""(key or group, trigger, its place there, what happened, the record that did it or None if time did)."""
+OnTransition = Callable[[KeyState, PlannedTrigger, int, Transition, Raw | None, Any], None]
+"""(key or group, trigger, its place there, what happened, the record that did it or None if time did, the cell before)."""
 Watcher = tuple[int, PlannedTrigger, frozenset[int] | None]
 """(place among the cells, trigger, its `idle_unless`)."""
 
@@ -60,14 +61,18 @@ class Watch:
 
     def would_fire(self, state: KeyState, time: int) -> frozenset[int]:
         """Those that asked for the instant `time`, at which an event stands, and fire there with or without it."""
-        due = self._due_at(state, time, by_watermark=False)
+        due = self.due_at(state, time, by_watermark=False)
         state.now = time
         return frozenset(place for place, planned in due if planned.trigger.would_fire(state, state.cells[place]))
 
     def pass_instant(self, state: KeyState, instant: int, now: int, *, by_watermark: bool) -> None:
-        """Those that asked for this instant look once, in the order of the file, at N `now`."""
-        due = self._due_at(state, instant, by_watermark=by_watermark)
+        """Those that asked for this instant look once, in the order of the plan, at N `now`."""
+        due = self.due_at(state, instant, by_watermark=by_watermark)
         state.now = now
+        self.strike(state, due, instant)
+
+    def strike(self, state: KeyState, due: Iterable[tuple[int, PlannedTrigger]], instant: int) -> None:
+        """They asked for this instant, and N has come to it."""
         for place, planned in due:
             cell, transition = planned.trigger.passed(state, state.cells[place], instant)
             self.replace(state, place, planned, cell, transition, None)
@@ -105,7 +110,7 @@ class Watch:
                 over = max(over, at)
         return over
 
-    def _due_at(self, state: KeyState, instant: int, *, by_watermark: bool) -> list[tuple[int, PlannedTrigger]]:
+    def due_at(self, state: KeyState, instant: int, *, by_watermark: bool) -> list[tuple[int, PlannedTrigger]]:
         """Triggers that asked for `instant`. Ask before N moves there: a span that has changed names its next change."""
         return [
             (place, planned)
@@ -124,8 +129,9 @@ class Watch:
         raw: Raw | None,
     ) -> None:
         """A look at one trigger came to this."""
-        if cell is not state.cells[place]:
+        before = state.cells[place]
+        if cell is not before:
             state.cells[place], state.resting = cell, False
             self._unsaved.change(state.name, planned.identity, state.group)
         if transition is not None:
-            self._on_transition(state, planned, place, transition, raw)
+            self._on_transition(state, planned, place, transition, raw, before)

@@ -6,6 +6,8 @@
                                                   └───┼───────────────────────────────────────────────────┘
                                                       └─ CallInvalid, TimedOut, no time left ──▶ CallLost
 
+Where calls wait for a seat, those of runs with a higher priority go first.
+
 The time limit of a call counts its attempts and the waits between them. Not counted is what is no fault of the call:
 waiting for a seat, and for an endpoint that asked us to wait: that is back-pressure, and work upstream stops for it.
 

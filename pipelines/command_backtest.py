@@ -108,6 +108,12 @@ def _plan(options: BacktestOptions, file: Path) -> Plan:
             where=str(file),
             remedy="play it in a scenario (`penstock test`), or take out what reads rows with an overlay",
         )
+    if pipeline.plan.limits and options.workers > 1:
+        raise Misused(
+            f"{file} has limits, which count over all keys: no process that has some of them could tell",
+            where="-w",
+            remedy="use one process: -w 1",
+        )
     return pipeline.plan
 
 

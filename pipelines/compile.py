@@ -13,6 +13,7 @@ from penstock.operators.aggregate import AggregateCall
 from penstock.operators.condition import Condition, Definitions
 from penstock.operators.dedupe import Dedupe, DedupeSettings, dedupe_call
 from penstock.operators.error import Rejected
+from penstock.operators.event import URGENCY
 from penstock.operators.expression import Compiled, Scope, compile_expression
 from penstock.operators.grouping import Grouping, grouping_identity
 from penstock.operators.model import ModelSettings
@@ -24,8 +25,10 @@ from penstock.operators.table import Table, TableSettings, build_table
 from penstock.operators.template import STEPS, Template
 from penstock.operators.trigger import Trigger, TriggerSettings
 from penstock.operators.trigger_kinds import KINDS
+from penstock.operators.watermark import END_OF_TIME
 from penstock.pipelines.definition import Reviver
 from penstock.pipelines.functions import imported
+from penstock.pipelines.gate_plan import gate_of, in_order, limits_of, parts_of
 from penstock.pipelines.load import Loaded
 from penstock.pipelines.output_settings import latest_output
 from penstock.pipelines.spec import Spec
@@ -71,8 +74,8 @@ class _Slots:
 class _Seen:
     """A grouping in the making: what its triggers see, and what they need."""
 
-    def __init__(self, place: int, topics: frozenset[str] | None, by: Condition | None) -> None:
-        self.place, self.topics, self.by = place, topics, by
+    def __init__(self, place: int, topics: frozenset[str] | None, by: Condition | None, late: bool) -> None:
+        self.place, self.topics, self.by, self.late = place, topics, by, late
         self.slots = _Slots()
 
 
@@ -87,10 +90,11 @@ class _Compiler:
         self._slots = _Slots()
         self._seen: dict[str, _Seen] = {}
         """By identity of the grouping."""
+        self._parts = parts_of(spec)
         self._conditions: list[Condition] = []
 
     def pipeline(self) -> Pipeline:
-        triggers = tuple(self._trigger(name, settings) for name, settings in self._spec.triggers.items())
+        triggers = tuple(self._trigger(name, self._spec.triggers[name]) for name in in_order(self._spec))
         sources = tuple(self._sources(triggers))
         reads_record = any(planned.trigger.reads_record for planned in triggers)
         keeps_event, keeps_moment = _read_by_time(triggers, None)
@@ -117,6 +121,7 @@ class _Compiler:
             ),
             latest=self._latest(),
             tables=tuple(self._tables.values()),
+            limits=limits_of(self._spec),
         )
         return Pipeline(plan, self._layout(sources, triggers), self._spec.models)
 
@@ -131,19 +136,20 @@ class _Compiler:
 
     def _seen_by(self, settings: TriggerSettings) -> _Seen | None:
         """None: whole keys."""
-        if settings.sources is None and settings.apart is None:
+        late = settings.takes_late
+        if settings.sources is None and settings.apart is None and not late:
             return None
         topics = (
             None if settings.sources is None else frozenset(self._spec.sources[name].topic for name in settings.sources)
         )
         by = None if settings.apart is None else self._compiled(settings.apart, _Slots(), aggregates=False)
-        return self._seen.setdefault(grouping_identity(topics, by), _Seen(len(self._seen), topics, by))
+        return self._seen.setdefault(grouping_identity(topics, by, late), _Seen(len(self._seen), topics, by, late))
 
     def _groupings(self, triggers: Iterable[PlannedTrigger]) -> Iterable[Grouping]:
         first_slot = len(self._slots.calls)
         for identity, seen in self._seen.items():
             kept = _read_by_time(triggers, seen.place)
-            yield Grouping(identity, seen.topics, seen.by, tuple(seen.slots.calls), first_slot, *kept)
+            yield Grouping(identity, seen.topics, seen.by, seen.late, tuple(seen.slots.calls), first_slot, *kept)
             first_slot += len(seen.slots.calls)
 
     def _trigger(self, name: str, settings: TriggerSettings) -> PlannedTrigger:
@@ -159,13 +165,14 @@ class _Compiler:
         annotations = {label: Template(text) for label, text in settings.annotations.items()}
         asked = [] if agent is None else [self._agents[agent].ask]
         templates = [*annotations.values(), *asked]
-        trigger.name, trigger.disorder = name, self._disorder()
+        trigger.name, trigger.disorder = name, END_OF_TIME if settings.takes_late else self._disorder()
         trigger.definitions = self._values(trigger, templates, slots)
         showing = [template.members for template in templates if STEPS in template.names]
         trigger.shown = frozenset().union(*showing) if showing else None
+        identity = f"{name}:{_meaning(settings, trigger, seen, self._tables)}"
         return PlannedTrigger(
             name=name,
-            identity=f"{name}:{_meaning(settings, trigger, seen, self._tables)}",
+            identity=identity,
             trigger=trigger,
             agent=None if agent is None else self._agents[agent],
             labels=settings.labels,
@@ -173,6 +180,8 @@ class _Compiler:
             values=trigger.definitions,
             grouping=None if seen is None else seen.place,
             by=settings.apart,
+            gate=gate_of(self._spec, name, identity, self._parts),
+            priority=URGENCY[settings.priority],
         )
 
     def _values(self, trigger: Trigger, templates: Iterable[Template], slots: _Slots) -> Definitions:
@@ -256,10 +265,10 @@ def _read_by_time(triggers: Iterable[PlannedTrigger], grouping: int | None) -> t
 
 
 def _meaning(settings: TriggerSettings, trigger: Trigger, seen: _Seen | None, tables: Mapping[str, Table]) -> str:
-    """Digest of what decides when the trigger fires; labels, annotations and the agent do not."""
+    """Digest of what decides when the trigger fires; what happens then, or is held back, does not."""
     unsaid = {name for name in settings.added if getattr(settings, name) is None}
-    own = settings.model_dump_json(exclude={"labels", "annotations", "agent", "from_", "by"} | unsaid)
+    own = settings.model_dump_json(exclude={"from_", "by", "late"} | settings.beside | unsaid)
     expanded = [condition.compiled.identity for condition in trigger.conditions]
-    part = [] if seen is None else [grouping_identity(seen.topics, seen.by)]
+    part = [] if seen is None else [grouping_identity(seen.topics, seen.by, seen.late)]
     expected = [] if trigger.expects is None else [tables[trigger.expects].identity]
     return sha256("\0".join([own, *expanded, *part, *expected]).encode()).hexdigest()[:IDENTITY_CHARACTERS]

@@ -61,34 +61,42 @@ class Call:
 
 
 class FairQueue:
-    """Calls that wait for a seat. Tasks take turns: one that asks a thousand times at once does not hold up the others."""
+    """Calls that wait for a seat, the most urgent first.
+
+    Among equals tasks take turns: one that asks a thousand times at once does not hold up the others.
+    """
 
     def __init__(self) -> None:
-        self._by_owner: OrderedDict[TaskId, dict[str, Call]] = OrderedDict()
+        self._by_priority: dict[int, OrderedDict[TaskId, dict[str, Call]]] = {}
         self._size = 0
 
     def __len__(self) -> int:
         return self._size
 
     def put(self, call: Call) -> None:
-        self._by_owner.setdefault(call.owner, {})[call.ask.call_id] = call
+        by_owner = self._by_priority.setdefault(call.ask.priority, OrderedDict())
+        by_owner.setdefault(call.owner, {})[call.ask.call_id] = call
         self._size += 1
 
     def take(self) -> Call:
-        """The oldest call of the task whose turn it is; the queue must not be empty."""
-        owner, calls = next(iter(self._by_owner.items()))
+        """The oldest of the most urgent calls of the task whose turn it is; the queue must not be empty."""
+        by_owner = self._by_priority[min(self._by_priority)]
+        owner, calls = next(iter(by_owner.items()))
         call = calls[next(iter(calls))]
         self.remove(call)
         if calls:
-            self._by_owner.move_to_end(owner)
+            by_owner.move_to_end(owner)
         return call
 
     def remove(self, call: Call) -> None:
-        calls = self._by_owner[call.owner]
+        by_owner = self._by_priority[call.ask.priority]
+        calls = by_owner[call.owner]
         del calls[call.ask.call_id]
         self._size -= 1
         if not calls:
-            del self._by_owner[call.owner]
+            del by_owner[call.owner]
+        if not by_owner:
+            del self._by_priority[call.ask.priority]
 
 
 class Endpoint:

@@ -21,6 +21,7 @@ from penstock.pipelines.functions import function_problems
 from penstock.pipelines.lint_expression import expression_problems
 from penstock.pipelines.lint_forget import forget_problems
 from penstock.pipelines.lint_format import format_problems
+from penstock.pipelines.lint_inhibition import inhibition_problems
 from penstock.pipelines.lint_input import input_problems
 from penstock.pipelines.lint_outputs import output_topic_problems, route_problems
 from penstock.pipelines.lint_sequence import sequence_problems
@@ -181,6 +182,7 @@ RULES: tuple[Rule, ...] = (
     sequence_problems,
     template_problems,
     forget_problems,
+    inhibition_problems,
     table_problems,
     _unresolved,
     _which_agent,

@@ -56,6 +56,17 @@ def sequence_problems(root: Map) -> Iterator[Problem]:
             yield from _names(root, path)
             if isinstance(trigger, Map):
                 yield from _length(root, path, trigger, items)
+                yield from _late(trigger, items)
+
+
+def _late(trigger: Map, items: Sequence) -> Iterator[Problem]:
+    """An event of any time may begin it, also of a time of which everything has been told and forgotten."""
+    late, fire = trigger.get("late"), trigger.get("fire")
+    arrival = isinstance(fire, Scalar) and fire.text == "arrival"
+    if isinstance(late, Scalar) and late.text == "reason" and ends_with_not(items) and not arrival:
+        message = "what did not come after a late event may have been told before, and would be told again"
+        expected = "a sequence that does not end with `not`, `fire: arrival`, or no `late`"
+        yield Problem(Code.WRONG_VALUE, late.place, message, expected=expected)
 
 
 def _order(root: Map, path: Path, items: Sequence) -> Iterator[Problem]:

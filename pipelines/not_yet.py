@@ -50,9 +50,8 @@ LATER: tuple[Later, ...] = (
     *_fields("context.window.", "0.3", "session"),
     *_fields("context.window.", "0.4", "images"),
     Later("context.summary", "0.4", frozenset({"model"})),
-    *_fields("triggers.*.", "0.3", "within", "sample"),
-    *_fields("triggers.*.", "0.3", "priority", "inhibited_by", "late", "spread"),
-    *_fields("triggers.*.", "0.5", "limit"),
+    *_fields("triggers.*.", "0.3", "within", "spread"),
+    Later("triggers.*.late", "0.3", frozenset({"correct"})),
     Later("models.*.kind", "0.3", frozenset({"embedding"})),
     *_fields("models.*.", "0.4", "input", "context"),
     *_fields("models.*.", "0.5", "limits"),
@@ -82,7 +81,7 @@ def without_later(root: Map) -> Kept:
     kept, problems = _known_kinds(root)
     for later in LATER:
         for path, node in list(matching(kept, later.pattern)):
-            if later.means(node) and not _is_built(kept, path):
+            if later.means(node) and (later.by_value or not _is_built(kept, path)):
                 problems.append(_later(kept, path, node, later))
                 kept = _map(without(kept, path))
     return Kept(kept, problems)

@@ -13,7 +13,7 @@ from penstock.pipelines.compile import Pipeline
 from penstock.pipelines.growing import SCHEMA as PREVIEW_SCHEMA
 from penstock.pipelines.spec import Spec
 
-STATES = ("partial", "final", "failed", "resolved")
+STATES = ("partial", "final", "failed", "skipped", "resolved")
 
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0}
@@ -58,6 +58,7 @@ _WHY = {
     "from": _or_null(_TIME),
     "to": _or_null(_TIME),
     "route": {"type": "array", "items": _closed({**_CALL, **_USAGE}, "One model call.")},
+    "inhibited_by": _or_null({"type": "array", "items": _TEXT, "minItems": 1}),
 }
 _DEGRADATION = {"step": _TEXT, "because": _TEXT, "would_have_cost": _or_null({"type": "number"})}
 _LABELS = {"type": "object", "additionalProperties": _TEXT}

@@ -72,7 +72,7 @@ class Session:
         self._process, self._log = process, log
         self._on_restored, self._on_opened = on_restored, on_opened
         self._bell = Bell()
-        self.core = Task(process.plan, log.task.partition)
+        self.core = Task(process.plan, log.task.partition, log.partitions)
         self._saving = Saving(self.core, log, process, self._bell.ring)
         prepare = None if process.schemas is None else process.schemas.prepare
         self._fetching = Fetching(log, process.layout.inputs, self._bell.ring, process.batch, prepare)

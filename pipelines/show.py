@@ -13,7 +13,9 @@ from rich.text import Text
 from penstock.operators.record import Raw
 from penstock.operators.result import read_result
 
-STYLES = {"final": "green", "failed": "red", "resolved": "cyan", "partial": "dim", "gone": "dim"}
+STYLES = {
+    "final": "green", "failed": "red", "skipped": "dim", "resolved": "cyan", "partial": "dim", "gone": "dim",
+}  # fmt: skip
 ANSWER_CHARACTERS_MAX = 200
 KEY_COLUMNS_MAX = 24
 """A longer key goes on in the line below."""
@@ -115,6 +117,8 @@ def _said(record: dict[str, Any]) -> str:
     """The answer, else why it fired; a failure says its reason."""
     if record.get("state") == "failed":
         return str(record.get("reason"))
+    if record.get("state") == "skipped":
+        return " by ".join([str(record.get("reason")), *_inhibitors(record)])
     if record.get("state") == "resolved":
         return f"over; it began {_until_seconds(record['episode']['starts_at'])}"
     answer = record.get("answer") or {}
@@ -125,6 +129,11 @@ def _said(record: dict[str, Any]) -> str:
     else:
         text = record.get("text") or record.get("annotations", {}).get("summary") or record["why"]["condition"]
     return text if len(text) <= ANSWER_CHARACTERS_MAX else f"{text[: ANSWER_CHARACTERS_MAX - 1]}…"
+
+
+def _inhibitors(record: dict[str, Any]) -> list[str]:
+    names = record["why"].get("inhibited_by")
+    return [", ".join(names)] if names else []
 
 
 def _until_seconds(time: str) -> str:

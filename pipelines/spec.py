@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, SerializeAsAny, WithJsonSchema
 from penstock.connectors.kafka_settings import KafkaSettings
 from penstock.operators.agent import AgentSettings
 from penstock.operators.context import ContextSettings
+from penstock.operators.limit import LimitOrNone
 from penstock.operators.model import ModelSettings
 from penstock.operators.setting import AnyExpression, Settings, Text
 from penstock.operators.source import SourceSettings
@@ -86,6 +87,11 @@ class Spec(Settings):
     )
     context: ContextSettings = Field(default=ContextSettings(), description="What a key remembers for the prompt.")
     triggers: dict[Word, SerializeAsAny[AnyTrigger]] = Field(min_length=1, description="When to reason.")
+    limit: LimitOrNone = Field(
+        default=None,
+        description="At most so many runs with a model, of all triggers and keys, per calendar unit (UTC) or rolling span.",
+        examples=["100/hour"],
+    )
     models: dict[Word, ModelSettings] = Field(default={}, description="Endpoints that answer, in order of preference.")
     agents: dict[Word, AgentSettings] = Field(default={}, description="What is asked, and what an answer looks like.")
     outputs: OutputSettings = Field(default=OutputSettings(), description="Where results go.")

@@ -114,7 +114,8 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `partials`: (run, attempt, revision, what was added to the stream of this attempt), in order. Whoever opens the task next
     knows from them how far each answer had got. `forgotten`: keys whose end came, in order; one may have come back since.
-    `rows`: of tables, in order. `began`: the task's first watermark (ms), where a trigger needs it.
+    `rows`: of tables, in order. `began`: the task's first watermark (ms), where a trigger needs it. `counted`: what limits have
+    let through (limit, event time).
     """
 
     header: Header
@@ -128,6 +129,7 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     forgotten: list[Forgotten] = []
     rows: list[TableRow] = []
     began: int | None = None
+    counted: list[tuple[str, int]] = []
 
 
 class Bucket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -135,7 +137,7 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Replaces whatever a reader holds for these keys. `keys` maps a key to its image (builtins only), `runs` holds the open
     runs of these keys, with what their streams have said so far. `rows` are those of tables whose keys fall into it, by the
-    table's identity and key.
+    table's identity and key. `counted`, in buckets of index 0: what limits have let through.
     """
 
     index: int
@@ -146,6 +148,7 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     runs: dict[str, bytes] = {}
     basis: Basis | None = None
     rows: dict[str, dict[str, Any]] = {}
+    counted: dict[str, Any] | None = None
 
 
 Entry = Delta | Bucket

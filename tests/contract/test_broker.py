@@ -71,6 +71,10 @@ async def test_a_task_that_was_never_opened_begins_with_nothing(world: World) ->
     assert (log.seq, log.incarnation) == (-1, 1)
 
 
+async def test_a_task_knows_how_many_there_are(world: World) -> None:
+    assert (await (await started(world, partitions=3)).open(TASK)).partitions == 3
+
+
 async def test_seq_goes_on_and_incarnations_grow_over_openings(world: World) -> None:
     broker = await started(world)
     for times in range(3):

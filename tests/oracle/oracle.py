@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from tests.oracle.formula import UNKNOWN, Formula, Kept, Sight
 
@@ -67,20 +67,51 @@ class Firing:
     """What part of the key it is about, as JSON; nothing without `by`."""
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """An edge that became a record of its own instead of a firing."""
+
+    edge: Firing
+    reason: str
+    inhibited_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, order=True)
+class Turn:
+    """When something is decided: at which record, then what an event makes due before what the watermark does, by instant. What
+    becomes due at the very instant of an event comes before that event's `own` look."""
+
+    record: int
+    by_watermark: bool
+    instant: Instant
+    own: bool = False
+
+
 @dataclass
 class Outcome:
-    """`firings` per (trigger, key) in the order in which they happen; `suppressed` per trigger.
+    """`firings` and `skipped` per (trigger, key) in the order in which they happen; `suppressed` per trigger.
 
     `noted`: what kinds of triggers count besides, by (what, trigger).
     """
 
     firings: list[Firing] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
     suppressed: dict[str, int] = field(default_factory=dict)
+    sampled_out: dict[str, int] = field(default_factory=dict)
     noted: Counter[tuple[str, ...]] = field(default_factory=Counter)
     late: int = 0
     ignored: int = 0
     duplicates: int = 0
     dead: int = 0
+
+    def passes(self, edge: Firing, turn: Turn, now: Instant | None = None) -> bool:
+        """An edge of a trigger becomes a firing, unless something stands between them. `now`: N, where it goes by that."""
+        self.firings.append(edge)
+        return True
+
+    def ended(self, firing: Firing, over: Firing, turn: Turn) -> None:
+        """The episode of a firing is over: it is told as `over` now."""
+        self.firings[self.firings.index(firing)] = over
 
 
 @dataclass(frozen=True)
@@ -88,6 +119,7 @@ class Step:
     """What one record does to time, for every key: W before and after it. `kept` is the event, for `key` alone.
 
     `others`: how far events of the key that a rule does not see take N. `ended`: it is no record, but the end of a bounded input.
+    `number` counts them. `late`: only some rules see the event.
     """
 
     before: Instant
@@ -100,11 +132,25 @@ class Step:
     """What a record of the table does to the row of `key`, and its timestamp. It is no event: time stands still."""
     begins: bool = False
     """The task has a watermark for the first time."""
+    number: int = 0
+    late: bool = False
 
     @property
     def reached(self) -> Instant:
         """N is not before it."""
         return max(self.after, self.others)
+
+    def look(self, now: Instant) -> Turn:
+        """The event itself is looked at, at N `now`."""
+        return Turn(self.number, by_watermark=False, instant=now, own=True)
+
+    def at(self, instant: Instant) -> Turn:
+        """An instant of N comes: with an event of the key, or with the watermark."""
+        return Turn(self.number, self.kept is None and instant > self.others, instant)
+
+    def passed(self, instant: Instant) -> Turn:
+        """The watermark has passed an instant: it is beyond it."""
+        return Turn(self.number, by_watermark=True, instant=instant + 1)
 
 
 @dataclass(frozen=True)
@@ -123,6 +169,10 @@ class Rule(ABC):
     """A trigger of the file."""
 
     name: str
+    late = False
+    """It sees late events."""
+    episodic: ClassVar[bool] = False
+    """Its firings open episodes."""
 
     @property
     @abstractmethod
@@ -139,10 +189,10 @@ class Rule(ABC):
         """Adds what has to leave it for this key."""
 
 
-def expect(settings: Settings, records: Sequence[Incoming]) -> Outcome:
-    """Everything that has to leave the triggers, and what has to be counted."""
-    outcome = Outcome()
-    steps = list(_steps(settings, records, outcome))
+def expect(settings: Settings, records: Sequence[Incoming], outcome: Outcome | None = None) -> Outcome:
+    """Everything that has to leave the triggers, and what has to be counted; it is added to `outcome`."""
+    outcome = Outcome() if outcome is None else outcome
+    steps = [replace(step, number=number) for number, step in enumerate(steps_of(settings, records, outcome))]
     keys = sorted({step.key for step in steps if step.kept is not None or step.row is not None})
     first = next((step.after for step in steps if step.begins), -inf)
     for rule in settings.rules:
@@ -150,8 +200,13 @@ def expect(settings: Settings, records: Sequence[Incoming]) -> Outcome:
         for key in keys:
             own = [step if step.key == key else replace(step, kept=None, row=None) for step in steps]
             for life in _lives(own, settings.forget):
-                rule.expect(key, replace(life, first=first), outcome)
+                own_life = replace(life, first=first)
+                rule.expect(key, own_life if rule.late else _without_late(own_life), outcome)
     return outcome
+
+
+def _without_late(life: Life) -> Life:
+    return replace(life, steps=[replace(step, kept=None) if step.late else step for step in life.steps])
 
 
 def _lives(steps: Sequence[Step], forget: int | None) -> Iterator[Life]:
@@ -207,7 +262,8 @@ def _memory(memories: dict[str, Memory], key: str, watermark: Instant, forget: i
     return memory
 
 
-def _steps(settings: Settings, records: Sequence[Incoming], outcome: Outcome) -> Iterator[Step]:
+def steps_of(settings: Settings, records: Sequence[Incoming], outcome: Outcome) -> Iterator[Step]:
+    takes_late = any(rule.late for rule in settings.rules)
     largest: Instant = -inf
     memories: dict[str, Memory] = {}
     for record in records:
@@ -225,12 +281,12 @@ def _steps(settings: Settings, records: Sequence[Incoming], outcome: Outcome) ->
         memory = _memory(memories, record.key, before, settings.forget)
         duplicate = not late and not record.ignored and memory.tells(record, settings.within)
         outcome.duplicates += duplicate
-        keeps = not late and not record.ignored and not duplicate
+        keeps = (takes_late or not late) and not record.ignored and not duplicate
         if keeps:
-            memory.kept.append(record)
-            memory.last = max(memory.last, record.time, largest - settings.delay)
+            memory.kept += [] if late else [record]
+            memory.last = max(memory.last, before if late else record.time, largest - settings.delay)
         kept = Kept(record.time, record.fields, record.cause) if keeps else None
-        yield Step(before, largest - settings.delay, record.key, kept, begins=before == -inf)
+        yield Step(before, largest - settings.delay, record.key, kept, begins=before == -inf, late=late)
     if settings.bounded:
         yield Step(largest - settings.delay, inf, ended=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
+from typing import ClassVar
 
 from tests.oracle.formula import Formula, Kept, Sight
 from tests.oracle.oracle import Firing, Instant, Life, Outcome, Rule, Step, field_text, named_values
@@ -11,6 +12,8 @@ from tests.oracle.oracle import Firing, Instant, Life, Outcome, Rule, Step, fiel
 
 @dataclass(frozen=True)
 class Absence(Rule):
+    episodic: ClassVar[bool] = True
+
     name: str
     condition: Formula
     silence: int
@@ -48,9 +51,15 @@ class _Watch:
         self.came: set[int] = set()
         self.judged: set[int] = set()
         self.on: Firing | None = None
+        self.told = True
+        """What is on was told of, and its end will be."""
+        self.step = Step(-inf, -inf)
+        self.now: Instant = -inf
         self.quiet_until: Instant = -inf
 
     def take(self, step: Step) -> None:
+        self.step = step
+        self.now = max(self.now, step.reached, -inf if step.kept is None else step.kept.time)
         if step.kept is not None:
             self.events.append(step.kept)
             if self.rule.condition.value(self._sight()) is True:
@@ -107,13 +116,17 @@ class _Watch:
             return
         values = named_values([self.rule.condition], self._sight()) if self.events else ()
         self.on = Firing(self.rule.name, self.key, at, f"timer@{at}", values, ended)
-        self.outcome.firings.append(self.on)
-        self.quiet_until = at + self.rule.cooldown
+        self.told = self.outcome.passes(self.on, self.step.passed(at))
+        if self.told:
+            self.quiet_until = at + self.rule.cooldown
 
     def close(self, on: Firing, at: int, *, forgotten: bool = False) -> None:
-        """An episode does not end before it began."""
-        where = self.outcome.firings.index(on)
-        self.outcome.firings[where] = replace(on, ends_at=max(at, on.at), forgotten=forgotten)
+        """An episode does not end before it began. What W had passed already when it came is taken as it comes."""
+        if self.told:
+            kept = self.step.kept
+            at_once = kept is not None and kept.time == at and at < self.step.before
+            turn = self.step.look(self.now) if at_once else self.step.passed(at)
+            self.outcome.ended(on, replace(on, ends_at=max(at, on.at), forgotten=forgotten), turn)
         self.on = None
 
     def _sight(self) -> Sight:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.oracle.anomaly_readings import Numbers, Told, change_point, ewma, robust_seasonal
 from tests.oracle.formula import Field, Formula, Kept, Sight, kind
-from tests.oracle.oracle import Firing, Instant, Life, Outcome, Rule, named_values
+from tests.oracle.oracle import Firing, Instant, Life, Outcome, Rule, Step, named_values
 
 
 class Near(float):
@@ -23,6 +23,8 @@ class Near(float):
 @dataclass(frozen=True)
 class Anomaly(Rule):
     """`season` is of `robust_seasonal`, `half_life` of the others."""
+
+    episodic: ClassVar[bool] = True
 
     name: str
     method: str
@@ -48,9 +50,7 @@ class Anomaly(Rule):
     def expect(self, key: str, life: Life, outcome: Outcome) -> None:
         course = _Course(self, key, outcome)
         for step in life.steps:
-            course.now = max(course.now, step.after)
-            if step.kept is not None:
-                course.take(step.kept)
+            course.take(step)
         if life.over is not None and course.on is not None:
             course.close(max(life.over, course.on.at), forgotten=True)
 
@@ -74,9 +74,18 @@ class _Course:
         self.now: Instant = -inf
         self.on: Firing | None = None
         self.held = False
+        self.told = True
+        """What is on was told of, and its end will be."""
+        self.step = Step(-inf, -inf)
         self.quiet_until: Instant = -inf
 
-    def take(self, event: Kept) -> None:
+    def take(self, step: Step) -> None:
+        self.step = step
+        self.now = max(self.now, step.reached)
+        if step.kept is not None:
+            self._take(step.kept)
+
+    def _take(self, event: Kept) -> None:
         self.events.append(event)
         self.now = max(self.now, event.time)
         sight = Sight(self.events, int(self.now))
@@ -107,12 +116,14 @@ class _Course:
         formulas = [self.rule.number] if self.rule.where is None else [self.rule.number, self.rule.where]
         values = tuple(sorted([*named_values(formulas, sight), *own]))
         self.on = Firing(self.rule.name, self.key, int(self.now), sight.event.cause, values, end=False)
-        self.outcome.firings.append(self.on)
+        self.told = self.outcome.passes(self.on, self.step.look(self.now), self.now)
         self.held = False
-        self.quiet_until = self.now + self.rule.cooldown
+        if self.told:
+            self.quiet_until = self.now + self.rule.cooldown
 
     def close(self, at: int, *, forgotten: bool = False) -> None:
         assert self.on is not None
-        where = self.outcome.firings.index(self.on)
-        self.outcome.firings[where] = replace(self.on, ends_at=at, forgotten=forgotten)
+        if self.told:
+            over = replace(self.on, ends_at=at, forgotten=forgotten)
+            self.outcome.ended(self.on, over, self.step.look(self.now))
         self.on = None

@@ -8,7 +8,7 @@ from math import inf
 from typing import Any
 
 from tests.oracle.formula import Formula, Kept, Sight
-from tests.oracle.oracle import Firing, Instant, Life, Outcome, Rule, Step, field_text, named_values
+from tests.oracle.oracle import Firing, Instant, Life, Outcome, Rule, Step, Turn, field_text, named_values
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,11 @@ class Each(Rule):
     def expect(self, key: str, life: Life, outcome: Outcome) -> None:
         told = _settled(self, life) if self.debounce else _at_once(self, life)
         quiet_until: Instant = -inf
-        for now, firing in told:
+        for turn, now, firing in told:
             if now < quiet_until:
                 outcome.suppressed[self.name] += 1
-                continue
-            outcome.firings.append(replace(firing, key=key))
-            quiet_until = now + self.cooldown
+            elif outcome.passes(replace(firing, key=key), turn, now):
+                quiet_until = now + self.cooldown
 
 
 @dataclass(frozen=True)
@@ -62,13 +61,17 @@ def _matches(rule: Each, life: Life) -> Iterator[tuple[Step, Instant, Match | No
         yield step, now, match
 
 
-def _at_once(rule: Each, life: Life) -> Iterator[tuple[Instant, Firing]]:
-    for _, now, match in _matches(rule, life):
+def _at_once(rule: Each, life: Life) -> Iterator[tuple[Turn, Instant, Firing]]:
+    for step, now, match in _matches(rule, life):
         if match is not None:
-            yield now, Firing(rule.name, "", match.event.time, match.event.cause, match.values, end=False)
+            yield (
+                step.look(now),
+                now,
+                Firing(rule.name, "", match.event.time, match.event.cause, match.values, end=False),
+            )
 
 
-def _settled(rule: Each, life: Life) -> Iterator[tuple[Instant, Firing]]:
+def _settled(rule: Each, life: Life) -> Iterator[tuple[Turn, Instant, Firing]]:
     """With `debounce`: of the matches, those after which N comes so far without another one, which may stand at the very end."""
     last: Match | None = None
     for step, now, match in _matches(rule, life):
@@ -76,6 +79,7 @@ def _settled(rule: Each, life: Life) -> Iterator[tuple[Instant, Firing]]:
             due = last.now + rule.debounce
             before_it = due < step.kept.time if step.kept is not None else due <= now
             if before_it or (due <= now and match is None):
-                yield due, Firing(rule.name, "", int(due), f"timer@{int(due)}", last.values, step.ended)
+                turn = step.at(due) if before_it or step.kept is None else step.look(due)
+                yield turn, due, Firing(rule.name, "", int(due), f"timer@{int(due)}", last.values, step.ended)
                 last = None
         last = match or last

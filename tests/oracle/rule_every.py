@@ -24,7 +24,7 @@ class Schedule(Rule):
                 dues.add(self.first_from(int(max(step.kept.time, step.before))))
             for due in sorted(due for due in dues if step.after > due):
                 dues.remove(due)
-                outcome.firings.append(Firing(self.name, key, due, f"timer@{due}", (), end=step.ended))
+                outcome.passes(Firing(self.name, key, due, f"timer@{due}", (), end=step.ended), step.passed(due))
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,7 @@ def _by_watermark(story: _Story, steps: Sequence[Step]) -> None:
     waiting: list[Kept] = []
     reached: Instant = -inf
     for step in steps:
+        story.step = step
         if step.kept is not None and step.kept.time >= reached:
             waiting.append(step.kept)
         elif step.kept is not None and any(step.kept.time < taken.at for taken in story.taken):
@@ -114,12 +115,12 @@ def _by_watermark(story: _Story, steps: Sequence[Step]) -> None:
 def _by_arrival(story: _Story, steps: Sequence[Step]) -> None:
     now: Instant = -inf
     for step in steps:
-        kept = step.kept
+        kept, story.step = step.kept, step
         if kept is not None:
             story.let_pass(lambda due, kept=kept: due < kept.time, ended=False)
-            now = max(now, kept.time, step.after)
+            story.now = now = max(now, kept.time, step.after)
             story.take(int(now), kept, ended=False)
-        now = max(now, step.after)
+        now = max(now, step.reached)
         story.let_pass(lambda due, now=now: due <= now, ended=step.ended)
 
 
@@ -135,6 +136,9 @@ class _Story:
     given_up: set[int] = field(default_factory=set)
     quiet_until: Instant = -inf
     done: set[int] = field(default_factory=set)
+    step: Step = field(default_factory=lambda: Step(-inf, -inf))
+    now: Instant = -inf
+    """N at the look at the last event, with `fire: arrival`."""
 
     def take(self, at: int, event: Kept, *, ended: bool) -> None:
         self.taken.append(Taken(at, event))
@@ -177,12 +181,21 @@ class _Story:
         if at < self.quiet_until:
             self.outcome.suppressed[self.rule.name] += 1
             return
-        self.quiet_until = at + self.rule.cooldown if self.rule.cooldown else -inf
         formulas = [item.where if isinstance(item, Takes) else item.what for item in self.rule.items]
         event = self.taken[match[-1]].event
         values = named_values(formulas, Sight([event], event.time))
         told = [self._steps(match), "x", "v"] if self.rule.shows else None
-        self.outcome.firings.append(Firing(self.rule.name, self.key, at, cause, values, ended, told=told))
+        edge = Firing(self.rule.name, self.key, at, cause, values, ended, told=told)
+        if self._passes(edge, by_record=not cause.startswith("timer")) and self.rule.cooldown:
+            self.quiet_until = at + self.rule.cooldown
+
+    def _passes(self, edge: Firing, *, by_record: bool) -> bool:
+        if not self.rule.arrival:
+            return self.outcome.passes(edge, self.step.passed(edge.at))
+        if by_record:
+            return self.outcome.passes(edge, self.step.look(self.now), self.now)
+        looks = self.step.kept is not None and edge.at >= self.step.kept.time
+        return self.outcome.passes(edge, self.step.look(edge.at) if looks else self.step.at(edge.at), edge.at)
 
     def _steps(self, match: Tuple) -> dict[str, list[Any]]:
         named = [(item.name, self.taken[place].event) for (_, item), place in zip(self.rule.wanted, match, strict=True)]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.oracle.formula import Formula, Kept, Not, Sight
-from tests.oracle.oracle import Firing, Instant, Life, Outcome, Rule, Step, field_text, longest_span, named_values
+from tests.oracle.oracle import Firing, Instant, Life, Outcome, Rule, Step, Turn, field_text, longest_span, named_values
 
 
 @dataclass(frozen=True)
 class When(Rule):
     """`rises_after` is `for`, `falls_after` is `keep_firing_for`."""
+
+    episodic: ClassVar[bool] = True
 
     name: str
     condition: Formula
@@ -50,6 +52,9 @@ class _Episode:
         self.events: list[Kept] = []
         self.now: Instant = -inf
         self.on: Firing | None = None
+        self.told = True
+        """What is on was told of, and its end will be."""
+        self.step = Step(-inf, -inf)
         self.waiting = False
         self.quiet_until: Instant = -inf
         self.seen: list[tuple[Instant, Any]] = []
@@ -57,6 +62,7 @@ class _Episode:
 
     def take(self, step: Step) -> None:
         """First the instants before the event, then one evaluation with it; without an event whatever W reaches."""
+        self.step = step
         if step.kept is None:
             self._pass(step.reached, inclusive=True, ended=step.ended)
             self.now = max(self.now, step.reached)
@@ -131,16 +137,21 @@ class _Episode:
     def _fire(self, cause: str, sight: Sight, *, ended: bool) -> None:
         formulas = [self.rule.condition, self.until]
         self.on = Firing(self.rule.name, self.key, sight.now, cause, named_values(formulas, sight), ended)
-        self.outcome.firings.append(self.on)
+        self.told = self.outcome.passes(self.on, self._turn(), self.now)
         self.waiting = False
         self.seen = []
-        self.quiet_until = self.now + self.rule.cooldown
+        if self.told:
+            self.quiet_until = self.now + self.rule.cooldown
 
     def close(self, on: Firing, at: int, *, forgotten: bool = False) -> None:
-        where = self.outcome.firings.index(on)
-        self.outcome.firings[where] = replace(on, ends_at=at, forgotten=forgotten)
+        if self.told:
+            self.outcome.ended(on, replace(on, ends_at=at, forgotten=forgotten), self._turn())
         self.on = None
         self.seen = []
+
+    def _turn(self) -> Turn:
+        looks = self.step.kept is not None and self.now >= self.step.kept.time
+        return self.step.look(self.now) if looks else self.step.at(self.now)
 
     def _sight(self) -> Sight:
         return Sight(self.events, int(self.now))

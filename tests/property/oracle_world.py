@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,13 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from tests.oracle.formula import Compare, Field, Literal, Span
-from tests.oracle.oracle import Change, Firing, Incoming, Outcome, Rule, Settings, expect
+from tests.oracle.oracle import Change, Firing, Incoming, Outcome, Rule, Settings, Skipped, expect
 from tests.oracle.product import PARTITION, TOPIC, Worker, milliseconds, plan_of, results
 
 from penstock.operators.record import Record
 from penstock.operators.task import FORGOTTEN
 
+Expect = Callable[[Settings, Sequence[Incoming]], Outcome]
 SECOND = 1000
 BEGINNINGS = (0, -15 * SECOND, 1_795_166_047 * SECOND)
 """Event time begins around the epoch, before it, or in our days."""
@@ -176,30 +177,37 @@ def observed(worker: Worker) -> Outcome:
     """What left the product, in the words of the oracle."""
     outcome = Outcome()
     ends: dict[str, tuple[int, bool]] = {}
-    finals = []
+    told = []
     for result in results(worker.outputs, worker.plan.results.results):
         if result["state"] == "resolved":
             ends[result["run"]] = milliseconds(result["episode"]["ends_at"]), result["reason"] == FORGOTTEN
         else:
-            finals.append(result)
+            told.append(result)
     headers = {output.id: dict(output.headers) for output in worker.outputs}
-    for result in finals:
-        [trigger] = result["triggers"]
+    for result in told:
         at = milliseconds(headers[f"{result['run']}/{result['rev']}"]["ce_time"].decode())
-        values = tuple(sorted(result["why"]["values"].items()))
-        cause, end = result["why"]["fired_by"], result["end"]
-        told = json.loads(result["annotations"].get("told", "null"))
-        ends_at, forgotten = ends.pop(result["run"], (None, False))
-        firing = Firing(trigger, result["key"], at, cause, values, end, ends_at, forgotten, told, _part(result))
-        outcome.firings.append(firing)
+        firing = _firing(result, at, *ends.pop(result["run"], (None, False)))
+        if result["state"] == "skipped":
+            outcome.skipped.append(Skipped(firing, result["reason"], tuple(result["why"]["inhibited_by"] or ())))
+        else:
+            outcome.firings.append(firing)
     assert not ends, "something ended that never began"
     counters = worker.counters
     outcome.suppressed = {planned.name: counters["suppressed", planned.name] for planned in worker.plan.triggers}
+    outcome.sampled_out = {name[1]: count for name, count in counters.items() if name[0] == "sampled_out"}
     outcome.noted = Counter({name: count for name, count in counters.items() if name[0] in NOTED})
     outcome.late, outcome.ignored = counters["late", "in"], counters["ignored", "in"]
     outcome.duplicates = counters["duplicate", "in"]
     outcome.dead = sum(count for (what, *_), count in counters.items() if what == "dead")
     return outcome
+
+
+def _firing(result: dict[str, Any], at: int, ends_at: int | None, forgotten: bool) -> Firing:
+    [trigger], why = result["triggers"], result["why"]
+    values = tuple(sorted(why["values"].items()))
+    told = json.loads(result["annotations"].get("told", "null"))
+    part = _part(result)
+    return Firing(trigger, result["key"], at, why["fired_by"], values, result["end"], ends_at, forgotten, told, part)
 
 
 def _part(result: dict[str, Any]) -> str:
@@ -209,6 +217,7 @@ def _part(result: dict[str, Any]) -> str:
 def by_key(outcome: Outcome) -> Outcome:
     """Order across triggers, keys and their parts is not promised; within one of each it is."""
     outcome.firings.sort(key=lambda firing: (firing.trigger, firing.key, firing.part))
+    outcome.skipped.sort(key=lambda skipped: (skipped.edge.trigger, skipped.edge.key, skipped.edge.part))
     return outcome
 
 
@@ -237,7 +246,7 @@ def with_rows(draw: st.DrawFn, any_events: SearchStrategy[list[Sample]]) -> list
     return samples
 
 
-def agree(settings: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
+def agree(settings: Settings, samples: list[Sample], deeds: list[Deed], expected: Expect = expect) -> None:
     text = file_of(settings)
     note(text)
     note("\n".join(f"{number}: {sample.value!r}" for number, sample in enumerate(samples)))
@@ -246,7 +255,7 @@ def agree(settings: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
 
     live(worker, deeds, bounded=settings.bounded)
 
-    assert by_key(observed(worker)) == by_key(expect(settings, [sample.told for sample in samples]))
+    assert by_key(observed(worker)) == by_key(expected(settings, [sample.told for sample in samples]))
     dead_topic = worker.plan.dead_topic
     dead = [output.value for output in worker.outputs if output.topic == dead_topic]
     assert dead == [sample.value for sample in samples if sample.told.dead]

@@ -12,7 +12,7 @@ import pytest
 from penstock.connectors.port import Model, Piece, TaskId
 from penstock.connectors.scripted import CutAfter, Overloaded, Refuse, ScriptedModel, Step, Wait
 from penstock.operators.error import CallFailed
-from penstock.operators.event import Answered, Ask, CallLost, ChatRequest, Message, Streamed
+from penstock.operators.event import NORMAL, URGENCY, Answered, Ask, CallLost, ChatRequest, Message, Streamed
 from penstock.operators.record import Output
 from penstock.pipelines.admission import Admission
 from penstock.pipelines.endpoint import Endpoint, EndpointLimits, Heard
@@ -85,6 +85,7 @@ class Desk:
         preview: bool = False,
         question: str = "",
         continued: str = "",
+        priority: int = NORMAL,
     ) -> None:
         messages = (Message("user", f"What about {name}?"),)
         request = ChatRequest("a-model", messages, {"max_tokens": 100}, continued=continued)
@@ -98,6 +99,7 @@ class Desk:
             time_limit,
             partial_every,
             preview,
+            priority,
         )
         self.admission.ask(asked, owner, self.heard.append)
 
@@ -272,6 +274,20 @@ async def test_intake_should_pause_when_too_many_calls_wait_and_go_on_when_half_
     desk.admission.cancel("6")
     assert not desk.admission.saturated
     await desk.admission.close()
+
+
+async def test_the_most_urgent_call_goes_first_whoever_waits_for_longest() -> None:
+    desk = Desk(scripted(), EndpointLimits(concurrency=1))
+    desk.ask("seated")
+    for name, task, priority in (
+        ("low", OTHER, "low"),
+        ("b", OTHER, "normal"),
+        ("a", TASK, "normal"),
+        ("now", TASK, "high"),
+    ):
+        desk.ask(name, task, priority=URGENCY[priority])
+    await desk.until_over()
+    assert [ended.call_id for ended in desk.ended] == ["seated", "now", "b", "a", "low"]
 
 
 async def test_tasks_take_turns_so_that_a_long_queue_of_one_does_not_hold_up_the_other() -> None:

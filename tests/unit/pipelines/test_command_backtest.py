@@ -181,3 +181,12 @@ def test_a_file_that_reads_rows_is_refused_and_not_played_without_them(tmp_path:
     done = penstock("backtest", file, "--input", recording(tmp_path, EVENTS))
     assert done.code == 1
     assert "recordings of tables cannot be read yet" in done.err
+
+
+def test_limits_are_counted_by_one_process_alone(tmp_path: Path) -> None:
+    file = written(tmp_path, ASKING.replace('user == "root"}', 'user == "root", limit: 1/hour}'))
+    events = recording(tmp_path, EVENTS)
+    assert penstock("backtest", file, "--input", events, "-w", "1").code == 0
+    done = penstock("backtest", file, "--input", events, "-w", "2")
+    assert done.code == 2
+    assert "-w 1" in done.err

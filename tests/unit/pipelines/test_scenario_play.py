@@ -57,6 +57,20 @@ def test_a_rule_without_a_model_asks_nobody(tmp_path: Path) -> None:
     holds(tmp_path, "[{event: {host: web-1, user: root}}]", expect)
 
 
+def test_a_firing_that_is_skipped_is_a_result_with_its_reason_and_no_firing(tmp_path: Path) -> None:
+    pipeline = SESSIONS + (
+        "  first: {each: 'event.x == 2', cooldown: 1m, limit: 1/hour, agent: none}\n"
+        "  after: {each: 'event.x == 3', inhibited_by: [first], agent: none}\n"
+    )
+    events = "[{at: 0s, source: a, event: {k: h, x: 2}}, {at: 1s, source: a, event: {k: h, x: 3}}, {advance: 5m}]"
+    skipped = "{trigger: after, at: 1s, state: skipped, reason: inhibited, why: {inhibited_by: [first]}}"
+    expect = f"{{firings: [{{trigger: first}}], results: [{{state: final}}, {skipped}], counts: {{inhibited: 1}}}}"
+    holds(tmp_path, events, expect, pipeline=pipeline)
+    limited = "[{at: 0s, source: a, event: {k: h, x: 2}, repeat: {times: 2, every: 2m}}, {advance: 5m}]"
+    results = "{any: [{trigger: first, state: skipped, reason: limit}]}"
+    holds(tmp_path, limited, f"{{results: {results}, counts: {{limit: 1}}}}", pipeline=pipeline)
+
+
 def test_answers_are_given_call_by_call(tmp_path: Path) -> None:
     answers = "{judge: [{verdict: attack, why: one}, {verdict: benign, why: two}]}"
     events = f"[{FAILED}, {{at: 10m, event: {{host: web-1, outcome: failed}}, repeat: {{times: 3, every: 1s}}}}]"

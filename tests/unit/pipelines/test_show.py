@@ -115,3 +115,9 @@ def test_a_tombstone_says_what_is_not_the_case_any_more() -> None:
     columns = result_columns(Record("open", 0, 0, 0, b"77ab", None, headers))
     assert columns[:4] == ("2026-03-02 06:00:56", "web-1", "", "gone")
     assert columns.said.plain == "0-9f"
+
+
+def test_what_was_skipped_says_why() -> None:
+    by = {"condition": "n >= 20", "inhibited_by": ["takeover", "spray"]}
+    inhibited = result(state="skipped", reason="inhibited", answer=None, why=by)
+    assert result_columns(inhibited).said.plain == "inhibited by takeover, spray"

@@ -32,10 +32,8 @@ IN_WORK = frozenset(
     {
         "after",
         "answer",  # of the run before, in templates: with `after`
-        "inhibited_by",
         "kind: embedding",
-        "late",
-        "priority",
+        "late: correct",
         "semantic",
         "spread",
     }
