@@ -123,6 +123,10 @@ class EmbeddedBroker:
     def tenure(self, task: TaskId) -> Tenure | None:
         return self._lease.tenure(task.partition)
 
+    def unsettled(self, tasks: int) -> float:
+        """The last heartbeat of the dead, and two rounds: one in which they are missed, one in which that shows."""
+        return 0.0 if tasks == self._counts[self._layout.log] else (self._terms.session + 2 * self._terms.beat) / 1000
+
     async def open(self, task: TaskId) -> TaskLog:
         if self._attending and self.lease() <= 0:
             raise NotOurs("the seats were not seen for too long", where=f"{self._layout.log}/{task.partition}")

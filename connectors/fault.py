@@ -108,6 +108,9 @@ class FaultyBroker:
     def tenure(self, task: TaskId) -> Tenure | None:
         return self._broker.tenure(task)
 
+    def unsettled(self, tasks: int) -> float:
+        return self._broker.unsettled(tasks)
+
     async def open(self, task: TaskId) -> TaskLog:
         if next(self._opens, None) is not None:
             raise away(task)

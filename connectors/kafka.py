@@ -46,6 +46,8 @@ PREVIEWS_UNDER_WAY_MAX = 500
 CLOSE_SECONDS = 5.0
 TRIM_SECONDS = 10.0
 RELEASE_POLL_SECONDS = 0.05
+REBALANCE_SECONDS = 5.0
+"""From the end of a dead member's session until the others have its tasks, at the longest."""
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +79,7 @@ class KafkaBroker:
         self._plain: PlainProducer | None = None
         self._logs: dict[KafkaTaskLog, None] = {}  # in the order of opening, so that a simulated run can be repeated
         self._limits: dict[str, int] = {}
-        self._preview_partitions = 1
+        self._tasks = self._preview_partitions = 1
         self._previews_under_way = 0
         self.created: list[str] = []
         self.warnings: list[str] = []
@@ -96,6 +98,7 @@ class KafkaBroker:
         self._limits = {
             topic: min(topics[topic].message_bytes_max, REQUEST_BYTES_MAX) for topic in self._layout.outputs
         }
+        self._tasks = topics[self._layout.log].partitions
         if self._layout.previews is not None:
             self._preview_partitions = topics[self._layout.previews].partitions
         await self._look_for_doubts(topics)
@@ -167,6 +170,9 @@ class KafkaBroker:
 
     def tenure(self, task: TaskId) -> Tenure | None:
         return self._membership.tenure(task)
+
+    def unsettled(self, tasks: int) -> float:
+        return 0.0 if tasks == self._tasks else self._settings.session_timeout / 1_000 + REBALANCE_SECONDS
 
     async def open(self, task: TaskId) -> KafkaTaskLog:
         """As `Broker.open`: a producer of the task's stable id fences, and only then the log's end is looked at."""

@@ -227,6 +227,13 @@ class Broker(Protocol):
         """Since when the task is ours for sure, and how fresh that is; None: it is not, as far as is known."""
         ...
 
+    def unsettled(self, tasks: int) -> float:
+        """Seconds within which more tasks may come to a process that has so many: those of one that died without a word.
+
+        0 where these are all there are.
+        """
+        ...
+
     async def open(self, task: TaskId) -> TaskLog:
         """Fence whoever had the task, then see the log's end. Raises NotOurs, also when the lease ran out; Unreachable."""
         ...

@@ -29,14 +29,18 @@ from penstock.operators.token import BYTES_PER_TOKEN
 from penstock.operators.watermark import NEVER
 
 _NEVER_EXPIRES = 2**63
+EVENTS_MAX, TOKENS_MAX = 100_000, 10_000_000
+"""Of a key's window: no model reads more, and 40 MB for each key are beyond what any process has."""
 
 
 class WindowSettings(Settings):
     """How much of a key's past a prompt shows at most; whichever limit is reached first counts."""
 
     last: Wait = Field(default=1_800_000, description="No event older than this, in event time.")
-    events: int = Field(default=200, ge=1, description="At most so many events.")
-    tokens: int = Field(default=4000, ge=100, description="At most so many tokens, estimated at four bytes each.")
+    events: int = Field(default=200, ge=1, le=EVENTS_MAX, description="At most so many events.")
+    tokens: int = Field(
+        default=4000, ge=100, le=TOKENS_MAX, description="At most so many tokens, estimated at four bytes each."
+    )
 
 
 class Limits(msgspec.Struct, frozen=True):

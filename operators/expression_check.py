@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from penstock.operators.aggregate import AGGREGATES
 from penstock.operators.expression_error import ExpressionError, Place, nearest
@@ -41,6 +41,7 @@ class Scope:
     `roots`: where paths begin. `event` is the event, `record.time` is `moment.time`, any other root `x` is `moment.x`.
     `advice` is what to say of a name that is none: where to look, `{name}` stands for it.
     `captures`: steps of a sequence that come before, in their order; `coming`: those that do not.
+    `functions`: the user's own, by name.
     """
 
     defines: Mapping[str, str] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class Scope:
     advice: str = "a field of the event is written `event.{name}`"
     captures: tuple[str, ...] = ()
     coming: frozenset[str] = frozenset()
+    functions: Mapping[str, Function] = field(default_factory=dict)
 
     @property
     def known(self) -> frozenset[str]:
@@ -82,7 +84,7 @@ class _Expander:
         if self._nodes > NODES_MAX:
             raise too_large(node.place)
         if isinstance(node, Call):
-            self._check_call(node)
+            node = self._checked_call(node)
         parts = tuple([self.expanded(part, depth + 1) for part in children(node)])
         return _folded(with_children(node, parts))
 
@@ -109,6 +111,8 @@ class _Expander:
 
     def _unknown_name(self, node: Name) -> ExpressionError:
         name = node.name
+        if name in self._scope.functions:
+            return ExpressionError(f"`{name}` is a function; write {self._scope.functions[name].example}", node.place)
         if name in FUNCTIONS or name in AGGREGATES or name == HAS:
             return ExpressionError(f"`{name}` is a function; write {_form(name)}", node.place)
         if name in _LATER:
@@ -120,19 +124,21 @@ class _Expander:
         message = f"nothing here is called `{name}`; {self._scope.advice.format(name=name)}"
         return ExpressionError(message, node.place, nearest(name, known))
 
-    def _check_call(self, node: Call) -> None:
+    def _checked_call(self, node: Call) -> Call:
+        """A function of the user's own goes by its import path from here on: another path is another meaning."""
         if node.name in AGGREGATES and not node.method:
-            return
+            return node
         if node.name == HAS:
             _check_has(node)
-            return
-        function = FUNCTIONS.get(node.name)
+            return node
+        function = FUNCTIONS.get(node.name) or self._scope.functions.get(node.name)
         if function is None:
             raise self._unknown_function(node)
         if function.form == ("function" if node.method else "method"):
             raise ExpressionError(f"`{node.name}` is written {function.example}", node.place)
         if len(node.arguments) != len(function.takes):
             raise _wrong_number(node, function)
+        return replace(node, name=function.path) if function.path else node
 
     def _unknown_function(self, node: Call) -> ExpressionError:
         name = node.name
@@ -148,7 +154,9 @@ class _Expander:
             return ExpressionError(f"`{name}` is no function", node.place)
         aggregates = AGGREGATES if self._scope.aggregates and not node.method else ()
         return ExpressionError(
-            f"there is no function `{name}`", node.place, nearest(name, [*FUNCTIONS, HAS, *aggregates])
+            f"there is no function `{name}`",
+            node.place,
+            nearest(name, [*FUNCTIONS, *self._scope.functions, HAS, *aggregates]),
         )
 
 

@@ -34,7 +34,7 @@ from penstock.operators.expression_code import (
     opposite,
 )  # fmt: skip
 from penstock.operators.expression_error import ExpressionError, Place, nearest
-from penstock.operators.expression_function import FUNCTIONS
+from penstock.operators.expression_function import FUNCTIONS, Function
 from penstock.operators.expression_python import attribute_of, call, constant, quote, to_function
 from penstock.operators.expression_tree import (
     Binary,
@@ -145,6 +145,7 @@ class _Compiler:
 
     def __init__(self, scope: Scope, within: str | None) -> None:
         self._scope, self._within = scope, within
+        self._own = {function.path: function for function in scope.functions.values()}
         self.names: dict[str, Any] = dict(NAMES)
         self.fields: set[str] = set()
         self.captured: set[tuple[str, str]] = set()
@@ -260,7 +261,7 @@ class _Compiler:
             return self._aggregate(node)
         if node.name == HAS:
             return self._has(self.code(node.arguments[0]))
-        function = FUNCTIONS[node.name]
+        function = FUNCTIONS.get(node.name) or self._own[node.name]
         arguments = [self.code(argument) for argument in node.arguments]
         for argument, code, kind in zip(node.arguments, arguments, function.takes, strict=True):
             if code.kind not in (kind, "any") and kind != "any":
@@ -270,7 +271,14 @@ class _Compiler:
         if function.prepare is not None and last.is_constant:
             name = self._prepared(function.prepare, last.constant, node)
             return Code(call(name, [arguments[0].python]), function.gives)
-        return Code(call(f"call_{node.name}", [code.python for code in arguments]), function.gives)
+        name = self._named(function) if function.path else f"call_{node.name}"
+        return Code(call(name, [code.python for code in arguments]), function.gives)
+
+    def _named(self, function: Function) -> str:
+        """What compiled code calls a function of the user's own by."""
+        name = f"own_{len(self.names)}"
+        self.names[name] = function.apply
+        return name
 
     def _prepared(self, prepare: Callable[[str], Callable[[Any], Any]], text: str, node: Call) -> str:
         name = f"prepared_{len(self.names)}"

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import re2
 
 from penstock.operators.expression_operator import in_range
-from penstock.operators.expression_value import TYPE_ERROR, Kind, kind_of, unsure
+from penstock.operators.expression_value import TYPE_ERROR, Kind, Unknown, kind_of, unsure
 from penstock.operators.unit import duration_ms
 
 Form = Literal["function", "method", "both"]
@@ -26,7 +26,8 @@ _EXACT_MAX = 2**53
 @dataclass(frozen=True, slots=True)
 class Function:
     """`takes` are the kinds of its arguments, the receiver of a method first. `prepare` makes, once, the function of the
-    receiver for a last argument that is a literal text, and raises ValueError if that text is of no use."""
+    receiver for a last argument that is a literal text, and raises ValueError if that text is of no use. `path` is where a
+    function of the user's own was imported from: part of the meaning of what calls it."""
 
     apply: Callable[..., Any]
     takes: tuple[Kind, ...]
@@ -34,6 +35,39 @@ class Function:
     form: Form
     example: str
     prepare: Callable[[str], Callable[[Any], Any]] | None = None
+    path: str = ""
+
+
+def function_of(called: Callable[..., Any], arguments: int, example: str, path: str) -> Function:
+    """A function of the user's own. It sees known values only; whatever it raises, and whatever it gives that is no JSON
+    value, is a type error."""
+
+    def apply(*values: Any) -> Any:
+        if any(type(value) is Unknown for value in values):
+            return unsure(*values)
+        try:
+            return _json(called(*values))
+        except Exception:  # noqa: BLE001 - it is somebody else's code
+            return TYPE_ERROR
+
+    takes = tuple[Kind, ...](["any"] * arguments)
+    return Function(apply, takes, "any", "function", example, path=path)
+
+
+def _json(value: Any) -> Any:
+    match value:
+        case None | str() | bool():
+            return value
+        case int() | float():
+            return in_range(value)
+        case list():
+            return TYPE_ERROR if any(_json(item) is TYPE_ERROR for item in value) else value
+        case dict():
+            return (
+                TYPE_ERROR if any(type(key) is not str or _json(value[key]) is TYPE_ERROR for key in value) else value
+            )
+        case _:
+            return TYPE_ERROR
 
 
 def _of_text(compute: Callable[[str], str]) -> Callable[..., Any]:

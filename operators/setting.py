@@ -21,7 +21,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from penstock.operators.unit import duration_ms, duration_text, share, size_bytes
+from penstock.operators.unit import duration_text, length_ms, share, size_bytes
 
 
 class Settings(BaseModel):
@@ -112,12 +112,12 @@ def _parsed(parse: Any) -> Any:
 
 
 Duration = Annotated[
-    int, _parsed(duration_ms), PlainSerializer(duration_text, when_used="json"),
+    int, _parsed(length_ms), PlainSerializer(duration_text, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": r"^(\d+(ms|s|m|h|d|w))+$", "examples": ["90s", "1h30m"]}),
 ]  # fmt: skip
 """Milliseconds; written with a unit."""
 Wait = Annotated[
-    int, Field(gt=0), _parsed(duration_ms), PlainSerializer(duration_text, when_used="json"),
+    int, Field(gt=0), _parsed(length_ms), PlainSerializer(duration_text, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": r"^(\d+(ms|s|m|h|d|w))+$", "examples": ["90s", "1h30m"]}),
 ]  # fmt: skip
 """A duration of more than nothing."""

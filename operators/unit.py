@@ -8,6 +8,8 @@ _DURATION_UNITS_MS = {
     "ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000,
 }  # fmt: skip
 _DURATION = re.compile(r"(\d+)(ms|s|m|h|d|w)")
+LENGTH_MS_MAX = 36_525 * 86_400_000
+"""A hundred years: an event time and this together are an integer that a log can hold."""
 _SIZE_UNITS = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _SIZE = re.compile(r"(\d+)(B|KB|MB|GB|KiB|MiB|GiB)")
 
@@ -23,6 +25,14 @@ def duration_ms(text: str) -> int:
     if not text or end != len(text):
         raise ValueError(f"{text!r} is not a duration; write a number and a unit, such as 250ms, 90s, 1h30m, 7d")
     return total
+
+
+def length_ms(text: str) -> int:
+    """`duration_ms` of something that is to end some day."""
+    length = duration_ms(text)
+    if length > LENGTH_MS_MAX:
+        raise ValueError(f"{text!r} is longer than a hundred years; write a shorter duration")
+    return length
 
 
 def duration_text(ms: int) -> str:

@@ -18,6 +18,7 @@ from penstock.connectors.kafka_settings import KafkaSettings
 from penstock.connectors.port import Broker
 from penstock.operators.error import Misused, PenstockError, Unreachable
 from penstock.operators.expression import TYPE_ERROR, UNKNOWN
+from penstock.operators.instant import iso_text
 from penstock.pipelines.against import Comparison, compare
 from penstock.pipelines.brokers import Wanted, known_broker, member_name, open_broker
 from penstock.pipelines.compile import Pipeline, compile_pipeline
@@ -108,6 +109,8 @@ def _print_tally(tally: Tally, *, json: bool) -> None:
     console.print(
         f"\n{_counted(tally.events, 'event')} of {_counted(tally.keys, 'key')}; {_listed(tally.counters) or 'nothing fired'}"
     )
+    if tally.first is not None and tally.last is not None:
+        console.print(f"event times {iso_text(tally.first)} to {iso_text(tally.last)}")
 
 
 def _listed(counters: Counter[tuple[str, ...]]) -> str:

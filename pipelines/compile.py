@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from penstock.connectors.port import Layout
@@ -24,6 +24,7 @@ from penstock.operators.template import STEPS, Template
 from penstock.operators.trigger import Trigger, TriggerSettings
 from penstock.operators.trigger_kinds import KINDS
 from penstock.pipelines.definition import Reviver
+from penstock.pipelines.functions import imported
 from penstock.pipelines.load import Loaded
 from penstock.pipelines.output_settings import latest_output
 from penstock.pipelines.spec import Spec
@@ -79,6 +80,7 @@ class _Compiler:
 
     def __init__(self, spec: Spec, loaded: Loaded, agents: Mapping[str, AgentPlan]) -> None:
         self._spec, self._loaded, self._agents = spec, loaded, agents
+        self._scope = Scope(defines=spec.define, functions=imported(spec.functions))
         self._slots = _Slots()
         self._seen: dict[str, _Seen] = {}
         """By identity of the grouping."""
@@ -115,7 +117,7 @@ class _Compiler:
         return Pipeline(plan, self._layout(sources), self._spec.models)
 
     def _compiled(self, text: str, slots: _Slots, *, aggregates: bool, captures: tuple[str, ...] = ()) -> Condition:
-        scope = Scope(defines=self._spec.define, aggregates=aggregates, captures=captures)
+        scope = replace(self._scope, aggregates=aggregates, captures=captures)
         condition = slots.bind(compile_expression(text, scope))
         self._conditions.append(condition)
         return condition
@@ -191,12 +193,11 @@ class _Compiler:
         """Every event has the fields that any part of the pipeline asks for, so what asks is bound before."""
         settled = self._spec.sources.items()
         dedupes = {name: self._dedupe(name, each.dedupe) for name, each in settled if each.dedupe is not None}
-        scope = Scope(defines=self._spec.define, aggregates=False)
         shown = [planned.trigger.shown or () for planned in triggers]
         fields = frozenset().union(*(condition.compiled.fields for condition in self._conditions), *shown)
         labels, read_file = self._spec.labels, self._loaded.read_file
         for name, settings in settled:
-            yield build_source(name, settings, fields, scope, labels, read_file, dedupes.get(name))
+            yield build_source(name, settings, fields, self._scope, labels, read_file, dedupes.get(name))
 
     def _uses_moment(self) -> bool:
         return any(condition.compiled.uses_moment for condition in self._conditions)

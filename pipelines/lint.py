@@ -17,6 +17,7 @@ from penstock.operators.answer_schema import AnswerError
 from penstock.operators.trigger import NO_AGENT
 from penstock.pipelines.attachment import file_named
 from penstock.pipelines.document import Map, Node, Scalar, key_place, matching, plain_value
+from penstock.pipelines.functions import function_problems
 from penstock.pipelines.lint_expression import expression_problems
 from penstock.pipelines.lint_forget import forget_problems
 from penstock.pipelines.lint_format import format_problems
@@ -166,6 +167,7 @@ def _fallback(root: Map, path: tuple[str | int, ...], agent: Node, shape: Answer
 
 RULES: tuple[Rule, ...] = (
     expression_problems,
+    function_problems,
     sequence_problems,
     template_problems,
     forget_problems,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from penstock.operators.expression import RESERVED_NAMES, Compiled, ExpressionError, Scope, compile_expression
 from penstock.operators.expression_code import noun
@@ -12,6 +13,7 @@ from penstock.operators.result_route import RESULT_SCOPE
 from penstock.operators.setting import ExpressionMark
 from penstock.operators.source import SourceSettings, build_source
 from penstock.pipelines.document import Map, Path, Scalar, key_place, matching
+from penstock.pipelines.functions import importable
 from penstock.pipelines.lint_sequence import Captures, captures_at
 from penstock.pipelines.problem import Code, Problem
 from penstock.pipelines.scalar_place import place_in
@@ -30,14 +32,14 @@ _LASTING = frozenset({"for", "until", "keep_firing_for"})
 
 def expression_problems(root: Map) -> Iterator[Problem]:
     """What is wrong with a definition is said there, and not again of every expression that names it."""
-    defines = _defines(root)
+    file_scope = Scope(defines=_defines(root), functions=importable(root))
     fields = {
         part.path: (part.node, mark)
         for part in parts(Spec, root)
         if (mark := part.mark(ExpressionMark)) is not None and isinstance(part.node, Scalar) and _is_text(part.node)
     }
     outcomes = {
-        path: _compiled(path, node.text, mark, defines, captures_at(root, path))
+        path: _compiled(path, node.text, mark, file_scope, captures_at(root, path))
         for path, (node, mark) in fields.items()
     }
     broken = {str(path[1]) for path, found in outcomes.items() if path[0] == DEFINE and _is_own(path, found)}
@@ -47,7 +49,7 @@ def expression_problems(root: Map) -> Iterator[Problem]:
     yield from _reserved(root)
     yield from _told(root)
     yield from _use_each(root, outcomes)
-    yield from _never_resolves(root, defines)
+    yield from _never_resolves(root, file_scope.defines)
 
 
 def _is_text(node: Scalar) -> bool:
@@ -63,9 +65,9 @@ def _defines(root: Map) -> dict[str, str]:
 
 
 def _compiled(
-    path: Path, text: str, mark: ExpressionMark, defines: Mapping[str, str], captures: Captures
+    path: Path, text: str, mark: ExpressionMark, file_scope: Scope, captures: Captures
 ) -> Compiled | ExpressionError:
-    of_event = Scope(defines=defines, aggregates=mark.aggregates, captures=captures.before, coming=captures.coming)
+    of_event = replace(file_scope, aggregates=mark.aggregates, captures=captures.before, coming=captures.coming)
     scope = RESULT_SCOPE if mark.of_result else of_event
     try:
         compiled = compile_expression(text, scope)

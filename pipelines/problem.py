@@ -50,6 +50,7 @@ class Code(StrEnum):
     FORGETS_TOO_SOON = "PS032"
     NOT_INSTALLED = "PS040"
     RECORD_SCHEMA = "PS041"
+    NO_FUNCTION = "PS050"
 
 
 @dataclass(frozen=True, slots=True, order=True)

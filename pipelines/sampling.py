@@ -11,6 +11,7 @@ from typing import Any
 from penstock.operators.condition import Condition
 from penstock.operators.expression import Compiled, Unknown
 from penstock.operators.grouping import ONLY, group_name
+from penstock.operators.instant import iso_text
 from penstock.operators.key_state import KeyState
 from penstock.operators.plan import Plan
 from penstock.operators.record import DeadLetter
@@ -26,18 +27,23 @@ NOT_TOLD = frozenset({"failed", "degraded"})
 class Tally:
     """`expressions` maps where an expression stands to how often it had which value; what is no boolean counts as `other`.
 
-    What an aggregate asks of every event stands by itself: a field that no event has makes a count 0, not unknown.
+    What an aggregate asks of every event stands by itself: a field that no event has makes a count 0, not unknown. `first` and
+    `last` are the lowest and the highest event time (ms), None without an event: a unit that is wrong shows there.
     """
 
     events: int
     keys: int
     expressions: dict[str, Counter[Any]]
     counters: Counter[tuple[str, ...]]
+    first: int | None = None
+    last: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
             "events": self.events,
             "keys": self.keys,
+            "from": None if self.first is None else iso_text(self.first),
+            "to": None if self.last is None else iso_text(self.last),
             "expressions": {
                 place: {str(value).lower(): count for value, count in values.items()}
                 for place, values in self.expressions.items()
@@ -51,12 +57,15 @@ def tally_sample(plan: Plan, sample: Path, source_name: str | None) -> Tally:
     source, fed = source_of(plan, source_name), SampleTask(plan)
     watched = {**_conditions(plan, source.topic), **_parts_of_aggregates(plan)}
     expressions: dict[str, Counter[Any]] = {place: Counter() for place in watched}
-    events = 0
+    events, times = 0, tuple[int, ...]()
     for raw in sample_records(source, sample):
         events += 1
         fed.feed(source, raw)
         read = source.decode(raw)
-        key = None if isinstance(read, DeadLetter) else fed.task.key(read[0])
+        if isinstance(read, DeadLetter):
+            continue
+        times = (min(*times, read[1]), max(*times, read[1])) if times else (read[1], read[1])
+        key = fed.task.key(read[0])
         if key is not None:
             for place, value_of in watched.items():
                 value = value_of(key)
@@ -64,7 +73,7 @@ def tally_sample(plan: Plan, sample: Path, source_name: str | None) -> Tally:
                     expressions[place][_kind(value)] += 1
     fed.end()
     counters = Counter({name: count for name, count in fed.task.counters.items() if name[0] not in NOT_TOLD})
-    return Tally(events, fed.task.keys, expressions, counters)
+    return Tally(events, fed.task.keys, expressions, counters, *times)
 
 
 def _conditions(plan: Plan, topic: str) -> dict[str, ValueOf]:

@@ -75,6 +75,11 @@ class Spec(Settings):
         description="Named expressions; triggers share them, results and templates show their values.",
         examples=[{"failures": 'count(event.outcome == "failed", 60s)'}],
     )
+    functions: dict[Identifier, Text] = Field(
+        default={},
+        description="Pure Python functions that expressions may call, by import path.",
+        examples=[{"entropy": "acme.scoring:entropy"}],
+    )
     context: ContextSettings = Field(default=ContextSettings(), description="What a key remembers for the prompt.")
     triggers: dict[Word, SerializeAsAny[AnyTrigger]] = Field(min_length=1, description="When to reason.")
     models: dict[Word, ModelSettings] = Field(default={}, description="Endpoints that answer, in order of preference.")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from penstock.operators.answer_schema import AnswerError
+from penstock.operators.decode import excerpt
 from penstock.operators.trigger_kinds import TRIGGERS
 from penstock.pipelines.document import (
     Map,
@@ -181,10 +182,16 @@ def _wrong(root: Map, path: Path, found: Listed[ErrorDetails]) -> Problem:
     kinds = list(dict.fromkeys(_kinds(found)))
     if kinds:
         message = f"{name} is {_quoted(node)}"
-        near = nearest_name(node.text, kinds) if isinstance(node, Scalar) and node.text not in kinds else None
-        return Problem(Code.WRONG_VALUE, place, message, expected=" or ".join(kinds), nearest=near)
+        return Problem(Code.WRONG_VALUE, place, message, expected=" or ".join(kinds), nearest=_near(node, kinds))
     telling = next((details for details in found if _reason(details) is not None), found[0])
     return Problem(Code.WRONG_VALUE, place, f"{name}: {_sentence(telling)}")
+
+
+def _near(node: Node | None, kinds: Listed[str]) -> str | None:
+    """A word that was misspelt; a number is near to no sentence about numbers."""
+    if not isinstance(node, Scalar) or not isinstance(node.value, str) or node.text in kinds:
+        return None
+    return nearest_name(node.text, kinds)
 
 
 def _name(path: Path) -> str:
@@ -214,7 +221,7 @@ def _words(expected: str) -> list[str]:
 
 def _quoted(node: Node | None) -> str:
     if isinstance(node, Scalar) and node.value is not None and not node.secret:
-        return repr(node.text) if isinstance(node.value, str) else node.text
+        return excerpt(node.text) if isinstance(node.value, str) else node.text
     is_empty = isinstance(node, Map | Sequence) and not any(children(node))
     return "empty" if is_empty else kind_of(node)
 

@@ -242,12 +242,12 @@ class Worker:
         if seconds is None:
             return False
         now = self._clock.monotonic()
-        if self._kept:
-            quiet = [keeper.quiet_since for keeper in self.keepers]
-            return all(since is not None and now - since >= seconds for since in quiet)
-        if self._assigned_at is None:
+        if self._assigned_at is None and not self._kept:
             return now - began >= max(seconds, FIRST_TASK_SECONDS)
-        return now - self._assigned_at >= seconds
+        if now - (self._assigned_at or began) < self.process.broker.unsettled(len(self._kept)):
+            return False
+        quiet = [keeper.quiet_since for keeper in self.keepers] or [self._assigned_at]
+        return all(since is not None and now - since >= seconds for since in quiet)
 
     def _note_bug(self, bug: BaseException) -> None:
         self._bug = self._bug or bug

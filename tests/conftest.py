@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.recorded import FOLDER, NO_FOLDER
 
 pytest_plugins = ["tests.kafka_cluster", "tests.kafka_world"]
 
@@ -18,16 +19,13 @@ settings.register_profile("default", max_examples=100, deadline=None)
 settings.register_profile("deep", max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data"
-
 
 @pytest.fixture(scope="session")
 def recordings() -> Path:
     """Folder of real recordings, which the repository does not ship; `PENSTOCK_RECORDINGS` names another one."""
-    folder = Path(os.environ.get("PENSTOCK_RECORDINGS", RECORDINGS))
-    if not folder.is_dir():
-        pytest.skip(f"no recordings at {folder}; set PENSTOCK_RECORDINGS to a folder with loghub/ and nab/")
-    return folder
+    if not FOLDER.is_dir():
+        pytest.skip(NO_FOLDER)
+    return FOLDER
 
 
 def pytest_sessionfinish() -> None:

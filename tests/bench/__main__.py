@@ -14,7 +14,7 @@ import traceback
 
 from tests.bench.figure import CannotRun
 
-BENCHES = ("throughput", "safety", "restore", "latency", "call_cost", "prefix_cache", "footprint", "first_run")
+BENCHES = ("throughput", "safety", "restore", "latency", "call_cost", "prefix_cache", "footprint", "first_run", "nab")
 """Each is a module here with `run(quick) -> Figure`."""
 
 

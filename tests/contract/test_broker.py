@@ -508,6 +508,8 @@ async def test_members_share_the_tasks_and_take_over_when_one_leaves(world: Worl
     working = [asyncio.create_task(first.work())]
     await first.until(4)
     assert first.broker.lease() > 0
+    assert first.broker.unsettled(4) == 0
+    assert first.broker.unsettled(3) > 0
     working.append(asyncio.create_task(second.work()))
     await asyncio.gather(first.until(2), second.until(2))
     assert first.tasks | second.tasks == {0, 1, 2, 3}

@@ -35,6 +35,7 @@ BESIDE = {
     "reading.avsc": b'{"type": "record", "name": "Reading", "fields": [{"name": "machine", "type": "string"}]}',
     "press.desc": descriptor_set(),
     "secrets/registry": b"secret",
+    "acme/scoring.py": b"def entropy(text): return len(set(text))",
 }
 """Files that the pages' files refer to."""
 
@@ -67,10 +68,13 @@ FILES, COMMANDS = dict(files_shown()), dict(commands_shown())
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_section_of_a_file_that_a_page_shows_loads_without_a_problem(name: str, tmp_path: Path) -> None:
+def test_every_section_of_a_file_that_a_page_shows_loads_without_a_problem(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for path, content in BESIDE.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_bytes(content)
+    monkeypatch.syspath_prepend(tmp_path)
     file = tmp_path / "pipeline.yaml"
     with file.open("w", encoding="utf-8") as out:
         YAML(typ="safe", pure=True).dump({**REST, **FILES[name]}, out)

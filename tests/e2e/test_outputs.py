@@ -20,8 +20,6 @@ from penstock.connectors.failpoint import VARIABLE
 from penstock.connectors.kafka_topics import LATEST_SETTINGS
 from penstock.operators.record import Raw
 
-DEAD_SECONDS = 12
-"""After so long the tasks of a process that died are taken over: whoever is idle sooner may have seen none of them."""
 HOSTS = tuple(f"web-{number}" for number in range(6))
 PIPELINE = """
 penstock: v1
@@ -62,13 +60,13 @@ def told_by_two(transport: Transport, folder: Path, name: str) -> None:
         written(folder, PIPELINE.replace("NAME", name)),
         [part for each in transport.sets for part in ("--set", each)],
     )
-    run = ["run", str(file), "--broker", transport.broker, *sets, "--until-idle"]
+    run = ["run", str(file), "--broker", transport.broker, *sets, "--until-idle", "2"]
     transport.create(f"{name}.auth")
     transport.produce(f"{name}.auth", events(0, "-", "down", "odd", "up", "down"))
     point = "outputs_sent" if transport.broker == "kafka" else "sqlite_records_written"
-    assert penstock(*run, "2", **{VARIABLE: f"{point}@5"}).returncode == -9
+    assert penstock(*run, **{VARIABLE: f"{point}@5"}).returncode == -9
     transport.produce(f"{name}.auth", events(4000, "-", "odd"))
-    done = penstock(*run, str(DEAD_SECONDS))
+    done = penstock(*run)
     assert done.returncode == 0, done.stderr
 
 

@@ -13,7 +13,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Literal
 
-from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, ProducerFenced
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    InvalidProducerIdMapping,
+    InvalidReplicationFactorError,
+    ProducerFenced,
+)
 from aiokafka.structs import TopicPartition
 from tests.simulation.conformance_places import Place, RealPlace, SimulatedPlace
 from tests.simulation.loop import SimulatedLoop
@@ -47,7 +52,13 @@ class Corner:
 
     async def create(self, name: str = "t", partitions: int = 1, settings: Mapping[str, str] | None = None) -> str:
         topic, admin = self.topic(name), await self.admin()
-        refused = await admin.create([NewTopic(topic, partitions, 1, {"retention.ms": "-1", **(settings or {})})])
+        wanted = NewTopic(topic, partitions, 1, {"retention.ms": "-1", **(settings or {})})
+        refused = await admin.create([wanted])
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            # A broker that was starved for some seconds is none to its controller for a while.
+            while isinstance(refused.get(topic), InvalidReplicationFactorError):
+                await asyncio.sleep(0.5)
+                refused = await admin.create([wanted])
         assert not refused, refused
         await self.until(lambda: self._is_led(admin, topic, partitions))
         return topic

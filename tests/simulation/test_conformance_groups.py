@@ -63,7 +63,7 @@ async def test_who_leaves_is_replaced_at_once(kafka: Corner) -> None:
     _, second = await kafka.member("g", topic, name="b", session_ms=60_000)
     await kafka.soon(lambda: shared(first, second) == [0, 1] and bool(second))
     await leaver.leave()
-    await kafka.soon(lambda: second[-1] == {0, 1}, seconds=15)
+    await kafka.soon(lambda: second[-1] == {0, 1}, seconds=30)
 
 
 @on_every_kafka

@@ -118,3 +118,18 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
 answers: {w: cut}
 """
     assert len(suite_of(tmp_path, text).problems) == 4
+
+
+def test_what_a_kind_of_trigger_reports_by_itself_can_be_expected(tmp_path: Path) -> None:
+    pipeline = """
+penstock: v1
+name: spikes
+sources: {any: {topic: any, key: '"one"'}}
+triggers: {spike: {anomaly: event.value, agent: none}}
+"""
+    text = "scenarios:\n- {name: one, events: [{event: {}}], expect: {firings: [{trigger: spike, values: {observed: 5}}]}}\n"
+    assert suite_of(tmp_path, text, pipeline).problems == []
+    line = "    events: [{event: {}}]\n    expect: {firings: [{trigger: spike, values: {seen: 5}}]}"
+    assert problem(tmp_path, line, pipeline)[2] == (
+        "PS023 spike reports no definition 'seen'; expected one of expected, observed, score"
+    )

@@ -7,6 +7,7 @@ import pytest
 from tests.stage import WATCH, Stage, judge, logins
 
 from penstock.connectors.fault import Away, FaultyBroker, FencedBefore, LostBefore
+from penstock.connectors.membership import Terms
 from penstock.connectors.scripted import Refuse, ScriptedModel, Wait
 from penstock.pipelines.worker import FIRST_TASK_SECONDS
 
@@ -73,6 +74,17 @@ async def test_a_process_that_is_never_given_a_task_ends_only_when_it_should_hav
     await kept
     assert summary.exit_code == 0
     assert summary.seconds >= FIRST_TASK_SECONDS
+
+
+async def test_a_process_is_not_idle_before_the_tasks_of_one_that_died_are_its_own() -> None:
+    stage = await Stage(partitions=2).open()
+    await stage.produce([(f"host-{number}", "odd") for number in range(8)])
+    dead, heir = (stage.broker(terms=Terms(session=10_000, handover=1_000)) for _ in range(2))
+    for broker in (dead, heir):
+        await broker.start()
+    await anext(aiter(dead.tasks()))
+    summary = await stage.worker(heir, until_idle=1.0).run()
+    assert summary.counts["fired", "odd"] == 8
 
 
 async def test_a_broker_that_is_away_is_waited_for_and_named_once(
