@@ -36,7 +36,7 @@ LENGTHS = {
     "sequence.*.within": "a wait",
 }
 """Fields of triggers that are durations, and what they are."""
-OF_SOURCES = {"sources.*.dedupe.within": "a memory of duplicates"}
+OF_SOURCES = {"sources.*.dedupe.within": "a memory of duplicates", "sources.*.show_every": "a stretch"}
 
 
 def forget_problems(root: Map) -> Iterator[Problem]:

@@ -62,7 +62,6 @@ LATER = frozenset(
         "privacy",
         "samples",
         "session",
-        "show_every",
         "stale: finish",
         "stale: merge",
         "stale: supersede",
