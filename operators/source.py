@@ -181,7 +181,7 @@ def build_source(
     pace: Pace | None = None,
 ) -> Source:
     """Compile a source of the file. `fields` are the event's fields that the pipeline's own expressions use; `read_file` gives
-    the content of a file that the settings name; `dedupe` and `pace` are bound to the pipeline's aggregates, so they are made elsewhere.
+    the content of a file that the settings name; `dedupe` and `pace` are bound to the pipeline's aggregates: made elsewhere.
 
     Raises ExpressionError for an expression of the settings that is none.
     """

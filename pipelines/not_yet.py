@@ -48,7 +48,6 @@ LATER: tuple[Later, ...] = (
     *_fields("sources.*.", "0.3", "rekey"),
     *_fields("sources.*.", "0.4", "media"),
     *_fields("sources.*.", "0.5", "tenant"),
-    *_fields("context.window.", "0.3", "session"),
     *_fields("context.window.", "0.4", "images"),
     Later("context.summary", "0.4", frozenset({"model"})),
     *_fields("triggers.*.", "0.3", "within", "sample"),

@@ -61,7 +61,6 @@ LATER = frozenset(
         "payload",
         "privacy",
         "samples",
-        "session",
         "stale: finish",
         "stale: merge",
         "stale: supersede",
