@@ -91,16 +91,14 @@ def _near(words: Words, each: Told, other: Told) -> bool:
     return words.every is not None and each.time // words.every == other.time // words.every
 
 
+def value_of(each: Told) -> bytes:
+    fields = {"key": each.key, "t": each.time, "n": each.number, "skip": each.ignored, "noise": int(each.hidden)}
+    return json.dumps(fields).encode()
+
+
 @given(WORDS, any_told(), DEEDS)
 def test_product_and_oracle_agree_on_what_a_prompt_shows(words: Words, told: list[Told], deeds: list[Deed]) -> None:
-    values = [
-        {"key": each.key, "t": each.time, "n": each.number, "skip": each.ignored, "noise": int(each.hidden)}
-        for each in told
-    ]
-    records = [
-        Record(TOPIC, PARTITION, offset, value["t"], None, json.dumps(value).encode())
-        for offset, value in enumerate(values)
-    ]
+    records = [Record(TOPIC, PARTITION, each.number, each.time, None, value_of(each)) for each in told]
     worker = Worker(plan_of(file_of(words)), records)
     live(worker, deeds, bounded=False)
     for key in "kz":
