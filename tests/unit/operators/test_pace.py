@@ -7,6 +7,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.oracle.product import plan_of
 from tests.oracle.stand import Stand
 
 from penstock.operators.pace import Taken
@@ -94,6 +95,19 @@ def test_a_restart_knows_which_stretches_are_taken(snapshot: bool) -> None:
     press.reopen()
     press.feed(press.event(4), press.event(7), press.event(14))
     assert shown(press) == [3, 11, 7]
+
+
+def test_with_another_length_counting_begins_anew() -> None:
+    press = stand()
+    press.feed(press.event(3))
+    press.cut()
+    press.reopen(plan_of(FILE.format(more="").replace("show_every: 5s", "show_every: 10s")))
+    press.feed(press.event(4), press.event(6))
+    assert shown(press) == [3, 4]
+    press.cut()
+    press.reopen(plan_of(FILE.format(more="")))
+    press.feed(press.event(4), press.event(7))
+    assert shown(press) == [3, 4, 4, 7]
 
 
 def test_a_key_that_is_forgotten_has_taken_nothing() -> None:
