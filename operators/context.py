@@ -15,78 +15,16 @@ not evict, so a log that replays the appends restores the same memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-import msgspec
 import orjson
-from pydantic import Field
 
+from penstock.operators.context_settings import NEVER_EXPIRES
+from penstock.operators.context_settings import ContextSettings as ContextSettings  # exported: with the context
 from penstock.operators.segment import Segment
-from penstock.operators.setting import Settings, Share, Wait
+from penstock.operators.session import Session
 from penstock.operators.summary import Summary
-from penstock.operators.token import BYTES_PER_TOKEN
 from penstock.operators.watermark import NEVER
-
-_NEVER_EXPIRES = 2**63
-EVENTS_MAX, TOKENS_MAX = 100_000, 10_000_000
-"""Of a key's window: no model reads more, and 40 MB for each key are beyond what any process has."""
-
-
-class WindowSettings(Settings):
-    """How much of a key's past a prompt shows at most; whichever limit is reached first counts."""
-
-    last: Wait = Field(default=1_800_000, description="No event older than this, in event time.")
-    events: int = Field(default=200, ge=1, le=EVENTS_MAX, description="At most so many events.")
-    tokens: int = Field(
-        default=4000, ge=100, le=TOKENS_MAX, description="At most so many tokens, estimated at four bytes each."
-    )
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """The window and its segments in the units of the code: ms, events, bytes (a line counts with its line end)."""
-
-    last: int
-    events: int
-    size: int
-    segment_span: int
-    segment_events: int
-    segment_size: int
-    summarise: bool
-
-
-class ContextSettings(Settings):
-    """What a key remembers for the prompt."""
-
-    window: WindowSettings = Field(default=WindowSettings(), description="The limits of what is remembered.")
-    evict: Share = Field(
-        default=0.25,
-        description="How much goes at once when a limit is reached: more keeps the prompt's beginning stable for longer.",
-        examples=["25%"],
-    )
-    summary: Literal["none", "rule"] = Field(
-        default="none",
-        description="What the prompt still says about evicted events; `rule`: counts, ranges, top values.",
-    )
-    forget: Wait | None = Field(
-        default=None,
-        description="A key without an event for so long, in event time, is forgotten: what its triggers know, too. "
-        "Default: never.",
-        examples=["24h"],
-    )
-
-    @cached_property
-    def limits(self) -> Limits:
-        last, events, size = self.window.last, self.window.events, self.window.tokens * BYTES_PER_TOKEN
-        return Limits(
-            last=last,
-            events=events,
-            size=size,
-            segment_span=max(1, int(last * self.evict)),
-            segment_events=max(1, int(events * self.evict)),
-            segment_size=max(1, int(size * self.evict)),
-            summarise=self.summary == "rule",
-        )
 
 
 class View(NamedTuple):
@@ -121,14 +59,15 @@ class Context:
 
     __slots__ = (
         "_began", "_careful_from", "_closed", "_closed_size", "_entries", "_entries_max", "_expires", "_first", "_kept",
-        "_limits", "_oldest", "_pins", "_size", "_size_max", "_start", "_summary",
+        "_limits", "_oldest", "_pins", "_session", "_size", "_size_max", "_start", "_summary",
     )  # fmt: skip
 
     def __init__(self, settings: ContextSettings) -> None:
         self._limits = settings.limits
+        self._session = None if self._limits.session is None else Session(self._limits.session)
         self._summary: Summary | None = None
         self._kept: list[Segment] | None = None
-        self._expires = _NEVER_EXPIRES
+        self._expires = NEVER_EXPIRES
         self._pins: dict[str, int] | None = None
         self._hold([], 0)
 
@@ -188,7 +127,7 @@ class Context:
         limits = self._limits
         if now >= self._expires:
             self._expire(now)
-        if time <= now - limits.last:
+        if not self._is_of_session(time) or time <= now - limits.last:
             if limits.summarise:
                 self._fold((line,), time, time)
             return
@@ -212,10 +151,23 @@ class Context:
         self._size += size
         self._bound()
 
+    def _is_of_session(self, time: int) -> bool:
+        """False for what belongs to a session before. With the first event of a session all that was before it goes."""
+        session = self._session
+        if session is None:
+            return True
+        if session.ends_before(time):
+            self._evict(len(self._segments))
+        return session.take(time)
+
     def _bound(self) -> None:
-        """What the open segment takes without a closer look: its own share, as far as the window has room for it."""
+        """What the open segment takes without a closer look: its own share, as far as the window has room for it.
+
+        Nothing where sessions count: every event may begin one, or make it reach further.
+        """
         limits = self._limits
-        self._careful_from = min(self._expires, self._start + limits.segment_span)
+        if self._session is None:
+            self._careful_from = min(self._expires, self._start + limits.segment_span)
         self._size_max = min(limits.segment_size, limits.size - self._closed_size)
         self._entries_max = 2 * min(limits.segment_events, limits.events - (self._first - self._began))
 
@@ -228,7 +180,7 @@ class Context:
             self._entries, self._size, self._careful_from = [], 0, NEVER
 
     def _find_expiry(self) -> None:
-        oldest = self._oldest if self._entries else _NEVER_EXPIRES
+        oldest = self._oldest if self._entries else NEVER_EXPIRES
         for segment in self._closed:
             oldest = min(oldest, segment.oldest)
         self._expires = oldest + self._limits.last
@@ -322,26 +274,34 @@ class Context:
         else:
             self._kept = None
             self._hold([], 0)
+        if self._session is not None:
+            self._session.reset()
         self._summary = None
 
     def dump(self) -> list[Any]:
-        """Everything, as builtins: [next number, segments, kept segments, pins, summary]."""
+        """Everything, as builtins: [next number, segments, kept segments, pins, summary], then the session where they count."""
         return [
             self._next,
             [segment.dump() for segment in self._segments],
             [segment.dump() for segment in self._kept or ()],
             dict(self._pins or {}),
             None if self._summary is None else self._summary.dump(),
+            *([] if self._session is None else [self._session.dump()]),
         ]
 
     def load(self, dumped: Sequence[Any]) -> None:
-        """Become what was dumped. Under narrower limits than it was dumped with, the excess goes at once."""
-        following, segments, kept, pins, summary = dumped
+        """Become what was dumped. Under narrower limits than it was dumped with, the excess goes at once.
+
+        Where sessions did not count, all of it is of one.
+        """
+        following, segments, kept, pins, summary, *session = dumped
         self._hold([Segment.load(segment) for segment in segments], following)
         self._kept = [Segment.load(segment) for segment in kept] or None
         self._pins = dict(pins) or None
         self._summary = None if summary is None else Summary.load(summary)
         self._evict(self._excess())
+        if self._session is not None:
+            self._session.load(session[0] if session else [time for each in self._segments for time in each.times])
 
     def _excess(self) -> int:
         """How many of the oldest segments must go for the rest to fit."""

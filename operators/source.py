@@ -43,9 +43,10 @@ from penstock.operators.expression_parse import parse
 from penstock.operators.expression_tree import Member, Name, walk
 from penstock.operators.input_settings import InputSettings
 from penstock.operators.key_state import Moment
+from penstock.operators.pace import Pace
 from penstock.operators.record import Raw
 from penstock.operators.schemas import Schemas
-from penstock.operators.setting import Condition, Settings, Text, Value, text_or_list
+from penstock.operators.setting import Condition, Settings, Text, Value, Wait, text_or_list
 from penstock.operators.source_decode import Decode, DecodeAll, decoders, placing, plain_decoders
 from penstock.operators.source_key import (
     KeyOf,
@@ -118,6 +119,11 @@ class SourceSettings(Settings):
     show: Annotated[tuple[Text, ...], AfterValidator(each_once)] | None = Field(
         default=None, min_length=1, description="Fields that a prompt shows, in order.", examples=[["ts", "message"]]
     )
+    show_every: Wait | None = Field(
+        default=None,
+        description="A prompt sees at most one line of a key per so much event time; triggers see every event.",
+        examples=["5s"],
+    )
     input: InputSettings | None = Field(default=None, description="What fills the topic, in the embedded broker only.")
     start: Annotated[Text, AfterValidator(_is_start)] = Field(
         default="earliest", description="Where to begin without a position: earliest, latest or an ISO 8601 time."
@@ -156,6 +162,8 @@ class Source:
     """Tells which of the rest are there already."""
     line: Callable[[Raw, Event], bytes | None] | None
     """What a prompt shows of the event, before `render_line` (None: nothing). No function: the record's value as it came."""
+    pace: Pace | None
+    """Tells of which of the rest a prompt sees the line."""
     keying: Mapping[str, str]
     """How `key` and `time` are read, in words that are equal as long as they mean the same."""
     binary: bool
@@ -172,9 +180,10 @@ def build_source(
     labels: Mapping[str, str] = MappingProxyType({}),
     read_file: ReadFile = MappingProxyType[str, str]({}).__getitem__,
     dedupe: Dedupe | None = None,
+    pace: Pace | None = None,
 ) -> Source:
     """Compile a source of the file. `fields` are the event's fields that the pipeline's own expressions use; `read_file` gives
-    the content of a file that the settings name; `dedupe` is bound to the pipeline's aggregates, so it is made elsewhere.
+    the content of a file that the settings name; `dedupe` and `pace` are bound to the pipeline's aggregates: made elsewhere.
 
     Raises ExpressionError for an expression of the settings that is none.
     """
@@ -205,6 +214,7 @@ def build_source(
         ignores=ignores,
         dedupe=dedupe,
         line=_line(_encoder(shown), hides),
+        pace=pace,
         keying=_keying(settings, scope),
         binary=form.binary,
         schemas=form.schemas,

@@ -146,7 +146,7 @@ class Task:
         """Each becomes a dead letter, is ignored, late, a duplicate, or kept by its key; then comes what its time made due."""
         keys, keep, origin = self._keys, self._keys.keep, self._origins[source.topic]
         ignores, dedupe, line_of, lateness = source.ignores, source.dedupe, source.line, source.lateness
-        labels, uses_moment = self.plan.labels, self.plan.uses_moment
+        labels, uses_moment, pace = self.plan.labels, self.plan.uses_moment, source.pace
         generation = self._generation_of(source.topic) if uses_moment else 0
         tables = self._tables.rows
         for raw, read in reads:
@@ -167,7 +167,8 @@ class Task:
             else:
                 moment = Moment(name, source.name, raw, time, labels, generation, tables) if uses_moment else None
                 if dedupe is None or dedupe.passes(keys.find(name), event, moment, time, before - lateness):
-                    line = raw.value if line_of is None else line_of(raw, event)
+                    passed_over = pace is not None and pace.passes_over(keys.find(name), time, before - lateness)
+                    line = None if passed_over else raw.value if line_of is None else line_of(raw, event)
                     keep(name, time, event, moment, line, raw, self._watermark)
             if keys.next_timer <= self._watermark:
                 keys.advance(self._watermark)

@@ -17,10 +17,11 @@ from penstock.operators.event import URGENCY
 from penstock.operators.expression import Compiled, Scope, compile_expression
 from penstock.operators.grouping import Grouping, grouping_identity
 from penstock.operators.model import ModelSettings
+from penstock.operators.pace import Pace, pace_call
 from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.result import LatestPlan, ResultPlan
 from penstock.operators.result_route import RESULT_SCOPE, Route
-from penstock.operators.source import Source, build_source
+from penstock.operators.source import Source, SourceSettings, build_source
 from penstock.operators.table import Table, TableSettings, build_table
 from penstock.operators.template import STEPS, Template
 from penstock.operators.trigger import Trigger, TriggerSettings
@@ -199,21 +200,34 @@ class _Compiler:
         return max(watermark.delay + watermark.lateness for watermark in watermarks)
 
     def _dedupe(self, name: str, settings: DedupeSettings) -> Dedupe:
-        by = self._compiled(settings.by, self._slots, aggregates=False).compiled
-        others = len(self._spec.sources) > 1
-        where = self._compiled(f'source == "{name}"', self._slots, aggregates=False).compiled if others else None
-        self._slots.calls.append(dedupe_call(name, settings, by, where))
+        by = self._of_event(settings.by)
+        self._slots.calls.append(dedupe_call(name, settings, by, self._is_of(name)))
         return Dedupe(name, len(self._slots.calls) - 1, by.evaluate)
+
+    def _pace(self, name: str, settings: SourceSettings) -> Pace | None:
+        if settings.show_every is None:
+            return None
+        hide = None if settings.hide is None else self._of_event(settings.hide)
+        self._slots.calls.append(pace_call(name, settings.show_every, self._is_of(name), hide))
+        return Pace(len(self._slots.calls) - 1)
+
+    def _is_of(self, source: str) -> Compiled | None:
+        """True for events of the source; None where it is the only one."""
+        return self._of_event(f'source == "{source}"') if len(self._spec.sources) > 1 else None
+
+    def _of_event(self, text: str) -> Compiled:
+        return self._compiled(text, self._slots, aggregates=False).compiled
 
     def _sources(self, triggers: Iterable[PlannedTrigger]) -> Iterable[Source]:
         """Every event has the fields that any part of the pipeline asks for, so what asks is bound before."""
         settled = self._spec.sources.items()
         dedupes = {name: self._dedupe(name, each.dedupe) for name, each in settled if each.dedupe is not None}
+        paces = {name: self._pace(name, each) for name, each in settled}
         shown = [planned.trigger.shown or () for planned in triggers]
         fields = frozenset().union(*(condition.compiled.fields for condition in self._conditions), *shown)
         labels, read_file = self._spec.labels, self._loaded.read_file
         for name, settings in settled:
-            yield build_source(name, settings, fields, self._scope, labels, read_file, dedupes.get(name))
+            yield build_source(name, settings, fields, self._scope, labels, read_file, dedupes.get(name), paces[name])
 
     def _uses_moment(self) -> bool:
         return any(condition.compiled.uses_moment for condition in self._conditions)

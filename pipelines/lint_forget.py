@@ -36,7 +36,11 @@ LENGTHS = {
     "sequence.*.within": "a wait",
 }
 """Fields of triggers that are durations, and what they are."""
-OF_SOURCES = {"sources.*.dedupe.within": "a memory of duplicates"}
+BESIDE_TRIGGERS = {
+    "sources.*.dedupe.within": "a memory of duplicates",
+    "sources.*.show_every": "a stretch",
+    "context.window.session": "a silence",
+}
 
 
 def forget_problems(root: Map) -> Iterator[Problem]:
@@ -53,7 +57,7 @@ def forget_problems(root: Map) -> Iterator[Problem]:
 
 
 def _fields(root: Map, limit: int) -> Iterator[Problem]:
-    patterns = {**{f"triggers.*.{field}": what for field, what in LENGTHS.items()}, **OF_SOURCES}
+    patterns = {**{f"triggers.*.{field}": what for field, what in LENGTHS.items()}, **BESIDE_TRIGGERS}
     for pattern, what in patterns.items():
         for path, node in matching(root, pattern):
             length = _duration(node)

@@ -103,6 +103,12 @@ class Worker:
     def watermark(self) -> int | None:
         return self._task.watermark
 
+    def shown(self, key: str) -> list[bytes]:
+        """What a prompt about the key would show now."""
+        state = self._task.key(key)
+        view = None if state is None else state.context.view(state.now)
+        return [] if state is None or view is None else state.context.lines(view.first, view.last)
+
     def feed(self, count: int, elapsed: int) -> None:
         """The next `count` records in one batch, `elapsed` ms of processing time later."""
         batch = self.records[self._at : self._at + count]

@@ -17,6 +17,8 @@ SETTINGS = [
     {"window": {"events": 50, "last": "30s", "tokens": 150}, "evict": "25%"},
     {"window": {"events": 7, "last": "1h"}, "evict": "100%", "summary": "rule"},
     {"window": {"events": 500, "last": "6s"}, "evict": "50%", "summary": "rule"},
+    {"window": {"events": 9, "session": "2s"}, "evict": "40%", "summary": "rule"},
+    {"window": {"events": 50, "last": "15s", "session": "3s", "tokens": 150}, "evict": "25%", "summary": "rule"},
 ]
 STEPS_MS = [0, 0, 500, 1000, 2500]
 LAGS_MS = [0, 0, 0, 500, 1000, 4000, 20_000]
@@ -39,6 +41,19 @@ def appends_drawn(draw: st.DrawFn) -> list[Append]:
         line = b'{"n":%d,"x":"%s"}' % (number, b"x" * draw(st.sampled_from(SIZES)))
         appends.append(Append(time, line, now))
     return appends
+
+
+def of_session(settings: ContextSettings, appends: list[Append]) -> list[Append]:
+    """Those of the present session, all gone through again."""
+    gap, session = settings.window.session, list[Append]()
+    for append in appends:
+        times = [each.time for each in session] or [append.time]
+        if gap is not None and append.time - max(times) >= gap:
+            session = []
+        elif gap is not None and min(times) - append.time >= gap:
+            continue
+        session.append(append)
+    return session
 
 
 def filled(settings: ContextSettings, appends: list[Append]) -> Context:
@@ -64,17 +79,36 @@ def test_the_window_never_shows_more_than_its_limits(settings: ContextSettings, 
 def test_the_newest_events_are_shown_without_a_gap_and_the_last_one_always(
     settings: ContextSettings, appends: list[Append]
 ) -> None:
-    context, fresh = Context(settings), []
-    for append in appends:
+    context = Context(settings)
+    for number, append in enumerate(appends, start=1):
         context.append(*append)
-        if append.time > append.now - settings.limits.last:
-            fresh.append(append.line)
+        session = of_session(settings, appends[:number])
+        fresh = [each.line for each in session if each.time > each.now - settings.limits.last]
         view = context.view(append.now)
         lines = context.lines(view.first, view.last)
         uncut = [line for line in lines if b'"cut"' not in line]
         assert [line for line in fresh[len(fresh) - len(lines) :] if len(line) < settings.limits.size] == uncut
     if appends and appends[-1].time == appends[-1].now:
         assert context.view(appends[-1].now).events >= 1
+
+
+@given(appends_drawn(), st.sampled_from(["1s", "3s", "8s"]), st.sampled_from(["none", "rule"]), st.data())
+def test_a_session_is_shown_as_a_whole_where_nothing_else_limits_the_window(
+    appends: list[Append], gap: str, summary: str, data: Any
+) -> None:
+    window = {"session": gap, "events": 1000, "tokens": 100_000}
+    settings = ContextSettings.model_validate({"window": window, "summary": summary})
+    context = Context(settings)
+    for number, append in enumerate(appends, start=1):
+        context.append(*append)
+        if data.draw(st.booleans()):
+            context, dumped = Context(settings), context.dump()
+            context.load(msgspec.msgpack.decode(msgspec.msgpack.encode(dumped)))
+        view = context.view(append.now)
+        session = of_session(settings, appends[:number])
+        assert context.lines(view.first, view.last) == [each.line for each in session]
+        gone = number - len(session) if summary == "rule" else 0
+        assert view.summary.startswith(f"Earlier: {gone} event" if gone else "")
 
 
 @given(settings_drawn, appends_drawn(), st.data())

@@ -220,3 +220,110 @@ def test_what_is_pinned_is_not_forgotten_and_the_numbers_of_others_come_behind_i
 def test_a_key_may_not_be_forgotten_at_once() -> None:
     with pytest.raises(ValidationError):
         ContextSettings.model_validate({"forget": "0s"})
+
+
+# --- sessions ---------------------------------------------------------------------------------------------------------
+
+
+def sessions(**settings: Any) -> Context:
+    """A silence of 10 s ends a session."""
+    return context(window={"session": "10s", "events": 8}, evict="25%", **settings)
+
+
+def feed(target: Context, *times: int) -> list[bytes]:
+    """Events at these seconds; returns what is shown then. N never goes back."""
+    now = -10_000
+    for time in times:
+        now = max(now, 1000 * time)
+        target.append(1000 * time, b'{"t":%d}' % time, now)
+    return [line.removeprefix(b'{"t":').removesuffix(b"}") for line in shown(target, now)]
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        #  time ──▶   10 s without an event end a session
+        ([0, 9, 18], [0, 9, 18]),
+        ([0, 10], [10]),
+        ([0, 1, 2, 12, 13], [12, 13]),
+        ([0, 12, 30, 31], [30, 31]),
+        ([20, 11, 2], [20, 11, 2]),  # what is told late makes it reach further back,
+        ([20, 10, 5], [20]),  # unless it lies before a silence, too
+        ([0, 15, 8, 0], [15, 8, 0]),  # what closes the gap brings nothing back
+        ([0, 15, 5], [15]),
+        ([5, 20, 12, 29, 40], [40]),
+    ],
+)
+def test_a_prompt_goes_back_to_the_last_silence(times: list[int], expected: list[int]) -> None:
+    assert feed(sessions(), *times) == [b"%d" % time for time in expected]
+
+
+def test_silence_alone_ends_no_session() -> None:
+    target = sessions()
+    feed(target, 0, 1)
+    assert len(shown(target, 10_000_000_000)) == 2
+
+
+def test_a_session_begins_a_segment_and_the_one_before_is_summarised() -> None:
+    target = sessions(summary="rule")
+    feed(target, 0, 1, 2)
+    before = target.view(2000)
+    target.pin("run", before.first)
+    feed(target, 30, 12)
+    view = target.view(30_000)
+    assert (view.first, view.last, view.from_time, view.to_time) == (3, 3, 30_000, 30_000)
+    assert view.summary.startswith("Earlier: 4 events")
+    assert len(target.lines(before.first, before.last)) == 3
+
+
+def test_a_session_is_as_long_as_the_other_limits_let_it() -> None:
+    assert feed(sessions(), *range(9)) == [b"%d" % time for time in range(2, 9)]
+    limited = context(window={"session": "10s", "last": "15s", "events": 100}, evict="10%")
+    assert feed(limited, 0, 7, 14, 21) == [b"7", b"14", b"21"]
+
+
+def test_what_went_for_another_reason_still_is_of_the_session() -> None:
+    target = context(window={"session": "10s", "events": 1})
+    assert feed(target, 20, 12, 25) == [b"25"]
+    assert feed(target, 35) == [b"35"]
+
+
+def test_a_session_survives_a_restart_and_is_forgotten_with_its_key() -> None:
+    target, restored = context(window={"session": "10s", "events": 1}), context(window={"session": "10s", "events": 1})
+    feed(target, 20, 12)
+    restored.load(target.dump())
+    assert restored.dump() == target.dump()
+    assert target.dump()[5] == [12_000, 20_000]
+    restored.forget(numbers_go_on=True)
+    assert restored.dump()[5] == []
+    assert feed(restored, 1) == [b"1"]
+
+
+def test_without_the_word_nothing_of_sessions_is_written() -> None:
+    assert len(small().dump()) == 5
+
+
+def test_what_is_there_when_sessions_begin_to_count_is_one() -> None:
+    before, target = small(), sessions()
+    fill(before, 3)
+    target.load(before.dump())
+    assert target.dump()[5] == [0, 2000]
+    assert len(shown(target, 2000)) == 3
+    feed(target, 12)
+    assert target.view(12_000).events == 1
+    without = small()
+    without.load(target.dump())
+    assert len(without.dump()) == 5
+
+
+def test_with_a_session_the_window_reaches_back_as_far_as_that() -> None:
+    target = context(window={"session": "2h"})
+    target.append(0, b"0", 0)
+    target.append(7_199_999, b"1", 7_199_999)
+    assert shown(target, 7_199_999) == [b"0", b"1"]
+
+
+@pytest.mark.parametrize("last", ["30m", "2h"])
+def test_a_session_as_long_as_the_window_has_no_effect_and_is_refused(last: str) -> None:
+    with pytest.raises(ValidationError, match=f"a `session` of 2h has no effect where `last` is {last}"):
+        context(window={"session": "2h", "last": last})

@@ -82,6 +82,16 @@ def test_the_base_of_these_tests_is_fine(tmp_path: Path) -> None:
             4,
             65,
         ),
+        (
+            "key: event.host",
+            "key: event.host, show_every: 2m}\ncontext: {forget: 1m",
+            Code.FORGETS_TOO_SOON,
+            4,
+            46,
+        ),
+        ("triggers:", "context: {window: {session: 2m}, forget: 1m}\ntriggers:", Code.FORGETS_TOO_SOON, 8, 29),
+        ("triggers:", "context: {window: {session: 2m}, forget: 2m}\ntriggers:", None, 0, 0),
+        ("triggers:", "context: {window: {session: 2h, last: 1h}}\ntriggers:", Code.WRONG_VALUE, 8, 11),
         ("agent: ask}", "agent: ask, keep_firing_for: 2m}\ncontext: {forget: 1m}", Code.FORGETS_TOO_SOON, 9, 60),
         (
             "triggers:",

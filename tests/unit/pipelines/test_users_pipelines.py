@@ -57,8 +57,6 @@ LATER = frozenset(
         "payload",
         "privacy",
         "samples",
-        "session",
-        "show_every",
         "stale: finish",
         "stale: merge",
         "stale: supersede",
