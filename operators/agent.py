@@ -42,6 +42,7 @@ from penstock.operators.run import (
     Steps,
     call_id,
     carried,
+    delay_within,
     question_id,
     template_scope,
 )
@@ -103,6 +104,7 @@ def open_run(
     steps: Steps = NO_STEPS,
     tables: Tables = NO_TABLES,
     priority: int = NORMAL,
+    spread: int = 0,
 ) -> Run:
     """A run of what the key's context shows at `now` (N of the key, ms), of events up to the firing's own time.
 
@@ -116,6 +118,7 @@ def open_run(
         version=results.version,
         definition=results.definition,
         priority=priority,
+        delay=delay_within(firing.run, spread),
     )
     if firing.agent is None:
         return run
@@ -247,6 +250,7 @@ def _asked(run: Run, agent: AgentPlan, context: Context) -> Ask:
         partial_every=agent.partial_every,
         preview=agent.preview,
         priority=run.priority,
+        delay=0 if run.calls or run.streamed else run.delay,
     )
 
 

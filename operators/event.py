@@ -144,7 +144,8 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
 
     `question` is the same for every attempt of a run to ask this of this model: an answer that was paid for answers them all.
     `time_limit` in ms bounds the whole call with its retries; `partial_every` in ms asks for `Streamed` events, `preview`
-    for token deltas on the previews topic. `priority`, one of `URGENCY`, is who goes first where calls wait.
+    for token deltas on the previews topic. `priority`, one of `URGENCY`, is who goes first where calls wait. For `delay` ms the
+    call waits before it joins them.
     """
 
     call_id: str
@@ -157,6 +158,7 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     partial_every: int | None = None
     preview: bool = False
     priority: int = NORMAL
+    delay: int = 0
 
 
 class Cancel(msgspec.Struct, frozen=True):

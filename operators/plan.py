@@ -31,7 +31,7 @@ class PlannedTrigger:
     `identity` names its cells in the log: the name and a digest of what it means, so that a changed definition does not
     read the memory of another trigger. `values` are the definitions that results report. `grouping` is the place of its grouping
     in the plan, None if it sees its keys as they are; `by` the expression that keeps its groups apart, as the file has it.
-    `priority` is that of its runs, the least first.
+    `priority` is that of its runs, the least first; within `spread` ms of a firing they are begun.
     """
 
     name: str
@@ -45,6 +45,7 @@ class PlannedTrigger:
     by: str | None = None
     gate: Gate = NO_GATE
     priority: int = NORMAL
+    spread: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
     and `simulated` whether what was streamed comes from no model. Of `streamed` the first `continued` characters come from a
     call that was cut off, and the call under way goes on behind them. `ends_because`: its episode did not end by what the file
     says. `inhibited_by`: it was skipped because of these triggers.
-    `priority` is one of `URGENCY`.
+    `priority` is one of `URGENCY`. `delay`: its first call waits so long (ms).
     """
 
     firing: Firing
@@ -117,6 +117,7 @@ class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
     ends_because: str | None = None
     inhibited_by: tuple[str, ...] = ()
     priority: int = NORMAL
+    delay: int = 0
 
     @property
     def id(self) -> str:
@@ -169,10 +170,16 @@ def run_id(partition: int, pipeline: str, trigger: str, key: str, cause: Cause, 
 
 def in_sample(run: str, share: float) -> bool:
     """Whether the run of this id is one of a sample: its id says so, hence always the same. O(length of the id)."""
-    if share >= 1:
-        return True
-    number = int.from_bytes(blake2b(run.encode(), digest_size=SAMPLE_BYTES).digest(), "big")
-    return number < share * (1 << 8 * SAMPLE_BYTES)
+    return share >= 1 or _drawn(run) < share * (1 << 8 * SAMPLE_BYTES)
+
+
+def delay_within(run: str, spread: int) -> int:
+    """Some part of `spread` (ms), which the run's id decides: runs of one instant are apart, however often they are asked."""
+    return (_drawn(run) * spread) >> 8 * SAMPLE_BYTES if spread else 0
+
+
+def _drawn(run: str) -> int:
+    return int.from_bytes(blake2b(run.encode(), digest_size=SAMPLE_BYTES).digest(), "big")
 
 
 def question_id(run: Run, endpoint: str, request: ChatRequest) -> str:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from penstock.operators.key_state import KeyState
 from penstock.operators.schedule import Schedule
-from penstock.operators.setting import Zone
+from penstock.operators.setting import Wait, Zone
 from penstock.operators.trigger import Fired, Transition, Trigger, TriggerSettings
 
 Dues = tuple[int, ...]
@@ -30,6 +30,16 @@ class ScheduleSettings(TriggerSettings):
     over: Literal["active_keys"] = Field(
         default="active_keys", exclude=True, description="For which keys: those with an event since the last due time."
     )
+
+    spread: Wait | None = Field(
+        default=None,
+        description="Its runs are asked one after the other within this time after the firing, and not all at once.",
+        examples=["10m"],
+    )
+
+    @property
+    def spread_over(self) -> int:
+        return self.spread or 0
 
     def schedule(self) -> Schedule:
         """When it is due."""

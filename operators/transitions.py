@@ -83,8 +83,18 @@ class Transitions:
     def _begin(self, state: KeyState, planned: PlannedTrigger, firing: Firing, steps: Steps, edge: Edge) -> None:
         if edge.sampled:
             self._counters["fired", planned.name] += 1
-            run = open_run(firing, self._plan, state.context, state.now, steps, self._tables, planned.priority)
-            self._runs.open(run)
+            self._runs.open(
+                open_run(
+                    firing,
+                    self._plan,
+                    state.context,
+                    state.now,
+                    steps,
+                    self._tables,
+                    planned.priority,
+                    planned.spread,
+                )
+            )
         else:
             self._counters["sampled_out", planned.name] += 1
 

@@ -34,7 +34,7 @@ class TriggerSettings(Settings):
     tells: ClassVar[frozenset[str]] = frozenset()
     """What its results report among `values` besides definitions."""
     beside: ClassVar[frozenset[str]] = frozenset(
-        {"labels", "annotations", "agent", "inhibited_by", "limit", "sample", "priority"}
+        {"labels", "annotations", "agent", "inhibited_by", "limit", "sample", "priority", "spread"}
     )
     """Fields that do not decide when it fires: with other ones it goes on with what it remembers."""
     refused: ClassVar[Mapping[str, str]] = {}
@@ -94,6 +94,11 @@ class TriggerSettings(Settings):
     @property
     def quiet(self) -> int:
         """So long after a firing it does not fire again (ms)."""
+        return 0
+
+    @property
+    def spread_over(self) -> int:
+        """The runs of one instant are begun within so long (ms)."""
         return 0
 
 

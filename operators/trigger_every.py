@@ -43,6 +43,15 @@ class EverySettings(ScheduleSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _spread_ends(self) -> Self:
+        if self.spread_over > self.every:
+            raise ValueError(
+                f"`spread` is {duration_text(self.spread_over)}, and it is due again after {duration_text(self.every)}; "
+                "write a shorter one"
+            )
+        return self
+
     def schedule(self) -> Schedule:
         first = _FIRST_MONDAY if self.every % WEEK_MS == 0 else _EPOCH
         if self.zone is None:

@@ -6,7 +6,8 @@
                                                   └───┼───────────────────────────────────────────────────┘
                                                       └─ CallInvalid, TimedOut, no time left ──▶ CallLost
 
-Where calls wait for a seat, those of runs with a higher priority go first.
+Where calls wait for a seat, those of runs with a higher priority go first. A call with a delay joins the queue when that is over,
+and takes nobody's place before.
 
 The time limit of a call counts its attempts and the waits between them. Not counted is what is no fault of the call:
 waiting for a seat, and for an endpoint that asked us to wait: that is back-pressure, and work upstream stops for it.
@@ -101,8 +102,15 @@ class Admission:
         endpoint = self.endpoints[ask.endpoint]
         call = Call(ask, owner, deliver)
         self._calls[ask.call_id] = call
-        endpoint.waiting.put(call)
         endpoint.ledger.begun += 1
+        if ask.delay:
+            call.held = asyncio.get_running_loop().call_later(ask.delay / 1000, self._line_up, endpoint, call)
+        else:
+            self._line_up(endpoint, call)
+
+    def _line_up(self, endpoint: Endpoint, call: Call) -> None:
+        call.held = None
+        endpoint.waiting.put(call)
         self._seat(endpoint)
 
     def cancel(self, call_id: str) -> None:
@@ -112,7 +120,9 @@ class Admission:
             return
         endpoint = self.endpoints[call.ask.endpoint]
         endpoint.ledger.cancelled += 1
-        if call.work is None:
+        if call.held is not None:
+            call.held.cancel()
+        elif call.work is None:
             endpoint.waiting.remove(call)
         else:
             call.work.cancel()

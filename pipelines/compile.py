@@ -183,6 +183,7 @@ class _Compiler:
             by=settings.apart,
             gate=gate_of(self._spec, name, identity, self._parts),
             priority=URGENCY[settings.priority],
+            spread=settings.spread_over,
         )
 
     def _values(self, trigger: Trigger, templates: Iterable[Template], slots: _Slots) -> Definitions:

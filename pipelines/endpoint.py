@@ -51,11 +51,15 @@ class Ledger:
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One `Ask` of a task and where its answer goes. `work` is there while it has a seat, and `growing` what it has said."""
+    """One `Ask` of a task and where its answer goes.
+
+    `held` is there while it is delayed, `work` while it has a seat, and `growing` what it has said.
+    """
 
     ask: Ask
     owner: TaskId
     deliver: Callable[[Heard], None]
+    held: asyncio.TimerHandle | None = None
     work: asyncio.Task[bool] | None = None
     growing: Growing | None = None
 

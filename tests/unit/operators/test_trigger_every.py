@@ -74,3 +74,9 @@ def test_a_zone_goes_with_whole_days(period: str) -> None:
 
 def test_its_keys_may_be_said_to_be_the_active_ones() -> None:
     assert play("every: 4s, over: active_keys", "·a··||").marks == "····F·"
+
+
+def test_runs_are_not_spread_beyond_the_next_due_time() -> None:
+    assert EverySettings.model_validate({"every": "1h", "spread": "1h"}).spread_over == 3_600_000
+    with pytest.raises(ValidationError, match="write a shorter one"):
+        EverySettings.model_validate({"every": "1h", "spread": "61m"})

@@ -86,6 +86,7 @@ class Desk:
         question: str = "",
         continued: str = "",
         priority: int = NORMAL,
+        delay: int = 0,
     ) -> None:
         messages = (Message("user", f"What about {name}?"),)
         request = ChatRequest("a-model", messages, {"max_tokens": 100}, continued=continued)
@@ -100,6 +101,7 @@ class Desk:
             partial_every,
             preview,
             priority,
+            delay,
         )
         self.admission.ask(asked, owner, self.heard.append)
 
@@ -288,6 +290,28 @@ async def test_the_most_urgent_call_goes_first_whoever_waits_for_longest() -> No
         desk.ask(name, task, priority=URGENCY[priority])
     await desk.until_over()
     assert [ended.call_id for ended in desk.ended] == ["seated", "now", "b", "a", "low"]
+
+
+async def test_a_delayed_call_waits_outside_of_the_queue() -> None:
+    desk = Desk(scripted(), EndpointLimits(concurrency=1, queue=0))
+    desk.ask("later", delay=50)
+    assert not desk.admission.saturated
+    assert desk.admission.awaited(TASK)
+    desk.ask("now")
+    await until(lambda: len(desk.ended) == 2)
+    assert [ended.call_id for ended in desk.ended] == ["now", "later"]
+
+
+async def test_a_delayed_call_that_is_cancelled_never_reaches_the_model() -> None:
+    model = scripted()
+    desk = Desk(model)
+    for name in ("one", "other", "third"):
+        desk.ask(name, delay=20)
+    desk.admission.cancel("one")
+    desk.admission.begin_no_more(TASK)
+    await asyncio.sleep(0.05)
+    assert desk.heard == []
+    assert (desk.admission.in_flight, desk.endpoint.ledger.cancelled) == (0, 3)
 
 
 async def test_tasks_take_turns_so_that_a_long_queue_of_one_does_not_hold_up_the_other() -> None:

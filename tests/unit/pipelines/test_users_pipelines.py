@@ -35,7 +35,6 @@ IN_WORK = frozenset(
         "kind: embedding",
         "late: correct",
         "semantic",
-        "spread",
     }
 )
 """Of the language of triggers: each goes from here when it is built."""
