@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -50,7 +51,7 @@ def deadly(source: Source, is_poison: Callable[[Raw], bool], where: str) -> Sour
             raise ZeroDivisionError("in the prompt")
         return raw.value if source.line is None else source.line(raw, event)
 
-    return replace(source, decode=decode, line=line)
+    return replace(source, decode=decode, decode_all=partial(map, decode), line=line)
 
 
 def poison(stage: Stage, is_poison: Callable[[Raw], bool], where: str = "decode") -> None:
