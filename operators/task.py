@@ -26,6 +26,7 @@ from penstock.operators.dead import condemn, dead_letter
 from penstock.operators.decode import Read
 from penstock.operators.definitions import Definitions
 from penstock.operators.event import Answered, Arrived, CallLost, Effect, Ended, Event, Progress, Streamed, Ticked
+from penstock.operators.following import Following
 from penstock.operators.image import Images
 from penstock.operators.intake import Merge
 from penstock.operators.key_state import Counts, KeyState, Moment
@@ -71,7 +72,8 @@ class Task:
         self._images = Images(plan, self._latest)
         self._definitions = Definitions(plan)
         outlet = Outlet(plan, self._latest, self._unsaved, self.counters)
-        self._runs = Runs(self._definitions, self._unsaved, outlet, self._context_of, self.counters)
+        following = Following(plan, partition, self.counters)
+        self._runs = Runs(self._definitions, self._unsaved, outlet, self._context_of, following, self.counters)
         self._succession = Succession(plan, partition, self._images.carried, self._keys, self._runs, self._definitions)
         self._occasions = Occasions(plan, partition, self._generation_of)
         self._positions: dict[str, Position] = {}
@@ -311,8 +313,7 @@ class Task:
         for topic, clock in header.clocks.items():
             if topic in self._origins:
                 self._origins[topic].restore(clock)
-        for run_id, encoded in delta.runs.items():
-            self._runs.restore(run_id, encoded)
+        self._runs.restore(delta.runs)
         for run_id, attempt, _, suffix in delta.partials:
             self._runs.restore_stream(run_id, attempt, suffix)
         self._images.apply_facts(self._keys, delta)
@@ -324,8 +325,7 @@ class Task:
             self._runs.forget_key(key.name)
             self._keys.drop(key.name)
             self._images.drop(key.name)
-        for run_id, encoded in bucket.runs.items():
-            self._runs.restore(run_id, encoded)
+        self._runs.restore(bucket.runs)
         for name, image in bucket.keys.items():
             self._images.load(self._keys.get_or_new(name), image, bucket.slots)
 

@@ -25,6 +25,8 @@ VALUES = "values"
 """The name under which templates find the pipeline's definitions."""
 STEPS = "steps"
 """The name under which they find the events that the steps of a sequence took."""
+ANSWER, TEXT = "answer", "text"
+"""The names under which they find what was answered before: its fields, or a text."""
 
 
 class TemplateError(ValueError):
@@ -43,12 +45,12 @@ class TemplateFailure:
 
 
 class Template:
-    """`names` are the variables that it needs, `values` and `steps` the members of these that it names outright.
+    """`names` are the variables that it needs, `values`, `steps` and `answer` the members of these that it names outright.
 
     `members` are all names under which it may look into anything.
     """
 
-    __slots__ = ("_template", "members", "names", "steps", "text", "values")
+    __slots__ = ("_template", "answer", "members", "names", "steps", "text", "values")
 
     def __init__(self, text: str) -> None:
         """Raises TemplateError."""
@@ -61,6 +63,7 @@ class Template:
         self.names = frozenset(meta.find_undeclared_variables(tree))
         self.values = frozenset(_members(tree, VALUES))
         self.steps = frozenset(_members(tree, STEPS))
+        self.answer = frozenset(_members(tree, ANSWER))
         self.members = frozenset(_all_members(tree))
 
     def render(self, scope: Mapping[str, Any]) -> str | TemplateFailure:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from penstock.operators import (
     trigger_absence,
+    trigger_after,
     trigger_anomaly,
     trigger_cron,
     trigger_each,
@@ -31,6 +32,7 @@ KINDS: Mapping[str, TriggerKind] = {
     "anomaly": TriggerKind(trigger_anomaly.AnomalySettings, trigger_anomaly.build),
     "every": TriggerKind(trigger_every.EverySettings, trigger_every.build),
     "cron": TriggerKind(trigger_cron.CronSettings, trigger_cron.build),
+    "after": TriggerKind(trigger_after.AfterSettings, trigger_after.build),
 }
 
 TRIGGERS: Mapping[str, type[TriggerSettings]] = {word: kind.settings for word, kind in KINDS.items()}

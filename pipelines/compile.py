@@ -22,7 +22,9 @@ from penstock.operators.result_route import RESULT_SCOPE, Route
 from penstock.operators.source import Source, build_source
 from penstock.operators.template import STEPS, Template
 from penstock.operators.trigger import Trigger, TriggerSettings
+from penstock.operators.trigger_after import AfterSettings
 from penstock.operators.trigger_kinds import KINDS
+from penstock.pipelines.chain import named_after
 from penstock.pipelines.definition import Reviver
 from penstock.pipelines.load import Loaded
 from penstock.pipelines.output_settings import latest_output
@@ -151,7 +153,7 @@ class _Compiler:
         asked = [] if agent is None else [self._agents[agent].ask]
         templates = [*annotations.values(), *asked]
         trigger.name, trigger.disorder = name, self._disorder()
-        trigger.definitions = self._values(trigger, templates, slots)
+        trigger.definitions = self._values(settings, trigger, templates, slots)
         showing = [template.members for template in templates if STEPS in template.names]
         trigger.shown = frozenset().union(*showing) if showing else None
         return PlannedTrigger(
@@ -166,10 +168,15 @@ class _Compiler:
             by=settings.apart,
         )
 
-    def _values(self, trigger: Trigger, templates: Iterable[Template], slots: _Slots) -> Definitions:
-        """The definitions that the trigger's own expressions name, and those that its templates name."""
+    def _values(
+        self, settings: TriggerSettings, trigger: Trigger, templates: Iterable[Template], slots: _Slots
+    ) -> Definitions:
+        """The definitions that the trigger's own expressions name, and those that its templates and its followers name."""
+        if isinstance(settings, AfterSettings):
+            return ()  # they are those of the firing with which the chain began
         named = {name for condition in trigger.conditions for name in condition.compiled.defines}
         named.update(name for template in templates for name in template.values)
+        named |= named_after(self._spec, self._spec.agent_of(trigger.name))
         return tuple(
             (name, self._compiled(text, slots, aggregates=True))
             for name, text in self._spec.define.items()

@@ -17,6 +17,7 @@ from penstock.operators.answer_schema import AnswerError
 from penstock.operators.trigger import NO_AGENT
 from penstock.pipelines.attachment import file_named
 from penstock.pipelines.document import Map, Node, Scalar, key_place, matching, plain_value
+from penstock.pipelines.lint_chain import chain_problems
 from penstock.pipelines.lint_expression import expression_problems
 from penstock.pipelines.lint_forget import forget_problems
 from penstock.pipelines.lint_format import format_problems
@@ -28,6 +29,7 @@ from penstock.pipelines.problem import Code, Problem, nearest_name
 
 _REFERENCES: tuple[tuple[str, str, list[str]], ...] = (
     ("triggers.*.agent", "agents", [NO_AGENT]),
+    ("triggers.*.after", "agents", []),
     ("agents.*.models.*", "models", []),
     ("triggers.*.from", "sources", []),
     ("triggers.*.from.*", "sources", []),
@@ -169,6 +171,7 @@ RULES: tuple[Rule, ...] = (
     sequence_problems,
     template_problems,
     forget_problems,
+    chain_problems,
     _unresolved,
     _which_agent,
     _reserved_agent,

@@ -11,6 +11,7 @@ from penstock.operators.expression_error import Place as Offset
 from penstock.operators.result_route import RESULT_SCOPE
 from penstock.operators.setting import ExpressionMark
 from penstock.operators.source import SourceSettings, build_source
+from penstock.operators.trigger_after import OUTCOME_SCOPE
 from penstock.pipelines.document import Map, Path, Scalar, key_place, matching
 from penstock.pipelines.lint_sequence import Captures, captures_at
 from penstock.pipelines.problem import Code, Problem
@@ -66,7 +67,7 @@ def _compiled(
     path: Path, text: str, mark: ExpressionMark, defines: Mapping[str, str], captures: Captures
 ) -> Compiled | ExpressionError:
     of_event = Scope(defines=defines, aggregates=mark.aggregates, captures=captures.before, coming=captures.coming)
-    scope = RESULT_SCOPE if mark.of_result else of_event
+    scope = {"event": of_event, "result": RESULT_SCOPE, "outcome": OUTCOME_SCOPE}[mark.of]
     try:
         compiled = compile_expression(text, scope)
         if path[0] == "sources" and not mark.condition:
