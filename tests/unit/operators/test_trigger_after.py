@@ -79,7 +79,7 @@ def test_what_follows_knows_what_the_run_before_knew_and_nothing_else() -> None:
     following = asked(stand.task.feed(judged(question)))
     before, after = (ask.request.messages[-1].content for ask in (question, following))
     assert before.partition("\nKey:")[0] == after.partition("\nKey:")[0]
-    assert after.endswith('Write about attack at 1970-01-01T00:00:01Z. {"sure": true, "verdict": "attack"}')
+    assert after.endswith('Write about attack at 1970-01-01T00:00:01.000Z. {"sure": true, "verdict": "attack"}')
     assert 'Values: {"failures":1,"seen":1}' in after
 
 
@@ -95,16 +95,14 @@ def test_its_result_says_what_it_follows() -> None:
     assert (ticket["labels"], page["labels"]) == ({"team": "ops", "kind": "ticket"}, {"team": "ops"})
     assert (ticket["text"], page["annotations"]["summary"], page["text"]) == ("Look.", "h: Look. (1)", None)
     told = headers(cut.outputs, page)
-    assert (told["ce_time"], told["ce_causationid"]) == ("1970-01-01T00:00:01Z", f"{ticket['run']}/{ticket['rev']}")
+    assert (told["ce_time"], told["ce_causationid"]) == ("1970-01-01T00:00:01.000Z", f"{ticket['run']}/{ticket['rev']}")
     assert "ce_correlationid" not in told
 
 
 def test_a_chain_is_correlated_with_the_episode_with_which_it_began() -> None:
-    stand = Stand(CHAIN.replace("  failed: {each", "  failure: {each"))
-    first = asked(stand.feed(stand.event(1, outcome="failed")))
-    stand.feed(stand.event(2, outcome="failed"))
-    second = asked(stand.task.feed(judged(first, "benign")))
-    stand.task.feed(written(asked(stand.task.feed(judged(second)))))
+    stand = Stand(CHAIN.replace('"failed", agent: judge', '"failed", agent: none'))
+    question = asked(stand.feed(stand.event(1, outcome="failed"), stand.event(2, outcome="failed")))
+    stand.task.feed(written(asked(stand.task.feed(judged(question)))))
     cut = stand.cut()
     opened = next(result for result in stand.results(cut) if result["triggers"] == ["many"])
     for trigger in ("ticket", "page"):
@@ -131,14 +129,7 @@ def test_a_run_that_failed_is_not_followed_even_where_every_answer_is() -> None:
 
 
 def test_what_a_condition_cannot_find_follows_nothing_and_is_counted() -> None:
-    stand = Stand(CHAIN)
-    question = asked(stand.feed(stand.event(1, outcome="failed")))
-    ticket = asked(stand.task.feed(judged(question)))
-    assert stand.task.counters["fired", "ticket"] == 1
-    stand.task.feed(written(ticket))
-    assert stand.task.counters["fired", "page"] == 1
-    fields = CHAIN.replace("agents:\n", 'agents:\n  other: {ask: "{{ text }}"}\n')
-    stand = Stand(fields.replace('text != ""', 'answer.title != ""'))
+    stand = Stand(CHAIN.replace('text != ""', 'answer.title != ""'))
     question = asked(stand.feed(stand.event(1, outcome="failed")))
     stand.task.feed(written(asked(stand.task.feed(judged(question)))))
     assert stand.task.counters["fired", "page"] == 0
@@ -154,7 +145,8 @@ def test_the_same_answer_after_a_crash_begins_the_same_run() -> None:
         stand.cut()
         following = asked(stand.task.feed(judged(question)))
         if crashes:
-            following = asked(stand.task.feed(judged(asked(stand.reopen()))))
+            again = asked(stand.reopen())
+            following = asked(stand.task.feed(judged(again)))
         runs.add(following.run)
     assert len(runs) == 1
 
