@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.template import Template
-from penstock.operators.trigger_after import AfterSettings, values_named
+from penstock.operators.trigger_after import After, AfterSettings, values_named
 from penstock.pipelines.spec import Spec
 
 
@@ -28,3 +29,13 @@ def _named(spec: Spec, follower: str) -> set[str]:
     where = settings.where if isinstance(settings, AfterSettings) else None
     own = set() if where is None else values_named(where)
     return own.union(*(Template(text).values for text in texts))
+
+
+def reported(spec: Spec, plan: Plan, planned: PlannedTrigger) -> list[str]:
+    """What the results of a trigger may have among their `values`."""
+    own = [*(name for name, _ in planned.values), *sorted(spec.triggers[planned.name].tells)]
+    if not isinstance(planned.trigger, After):
+        return own
+    followed = planned.trigger.agent
+    before = [each for each in plan.triggers if each.agent is not None and each.agent.name == followed]
+    return list(dict.fromkeys(name for each in before for name in reported(spec, plan, each)))

@@ -117,8 +117,12 @@ def _unread(root: Map, path: Path) -> Iterator[Problem]:
         return
     with suppress(TemplateError):
         if Template(ask.text).names.isdisjoint((ANSWER, TEXT)):
-            message = f"trigger `{path[1]}` asks agent `{agent}`, and its question does not show what `{after.text}` answered"
-            expected = "`{{ answer.<field> }}` or `{{ answer | tojson }}` in its `ask`; `{{ text }}` where it has no fields"
+            message = (
+                f"trigger `{path[1]}` asks agent `{agent}`, and its question does not show what `{after.text}` answered"
+            )
+            expected = (
+                "`{{ answer.<field> }}` or `{{ answer | tojson }}` in its `ask`; `{{ text }}` where it has no fields"
+            )
             yield Problem(Code.ANSWER_UNREAD, ask.place, message, severity="warning", expected=expected)
 
 

@@ -1,0 +1,30 @@
+"""Scenarios of chains: answers are given, and what follows them is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.scenarios import FAILED, LOGINS, told, verdict_of
+
+CHAIN = LOGINS.replace("  hourly:", "  ticket: {after: judge, where: answer.verdict == 'attack', agent: report}\n  hourly:").replace(
+    "Sum it up.", "'Sum it up: {{ answer.why }}'"
+)  # fmt: skip
+
+
+def holds(folder: Path, events: str, expect: str, answers: str) -> None:
+    found = verdict_of(folder, events, expect, answers, CHAIN.replace("  hourly: {every: 1h, agent: report}\n", ""))
+    assert (told(found), found.complaints) == ([], ())
+
+
+def test_an_answer_is_followed_by_the_next_question(tmp_path: Path) -> None:
+    answers = "{judge: {verdict: attack, why: many}, report: 'A ticket.'}"
+    ticket = "{trigger: ticket, key: web-1, at: 2s, values: {failures: 3}, events: 3}"
+    expect = (
+        f"{{firings: [{{trigger: many}}, {ticket}], results: [{{agent: judge}}, {{agent: report, text: 'A ticket.'}}]}}"
+    )
+    holds(tmp_path, f"[{FAILED}]", expect, answers)
+
+
+def test_another_answer_is_not(tmp_path: Path) -> None:
+    answers = "{judge: {verdict: benign, why: few}}"
+    holds(tmp_path, f"[{FAILED}]", "{firings: [{trigger: many}], results: [{agent: judge}]}", answers)
