@@ -6,13 +6,12 @@ from pathlib import Path
 
 from tests.scenarios import FAILED, LOGINS, told, verdict_of
 
-CHAIN = LOGINS.replace("  hourly:", "  ticket: {after: judge, where: answer.verdict == 'attack', agent: report}\n  hourly:").replace(
-    "Sum it up.", "'Sum it up: {{ answer.why }}'"
-)  # fmt: skip
+TICKET = "ticket: {after: judge, where: answer.verdict == 'attack', agent: report}"
+CHAIN = LOGINS.replace("hourly: {every: 1h, agent: report}", TICKET).replace("Sum it up.", "'Sum up: {{ answer.why }}'")
 
 
 def holds(folder: Path, events: str, expect: str, answers: str) -> None:
-    found = verdict_of(folder, events, expect, answers, CHAIN.replace("  hourly: {every: 1h, agent: report}\n", ""))
+    found = verdict_of(folder, events, expect, answers, CHAIN)
     assert (told(found), found.complaints) == ([], ())
 
 
