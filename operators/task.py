@@ -20,6 +20,7 @@ from zlib import crc32
 import msgspec
 
 from penstock.operators.agent import open_run
+from penstock.operators.combination import Combinations
 from penstock.operators.context import Context
 from penstock.operators.continuation import Continues, never
 from penstock.operators.dead import condemn, dead_letter
@@ -72,6 +73,8 @@ class Task:
         self._images = Images(plan, self._latest)
         self._definitions = Definitions(plan)
         outlet = Outlet(plan, self._latest, self._unsaved, self.counters)
+        self._combinations = Combinations(plan.triggers, self._unsaved, self._transit)
+        self._keys.on_looked = self._combinations.settle
         following = Following(plan, partition, self.counters)
         self._runs = Runs(self._definitions, self._unsaved, outlet, self._context_of, following, self.counters)
         self._succession = Succession(plan, partition, self._images.carried, self._keys, self._runs, self._definitions)
@@ -193,12 +196,14 @@ class Task:
             case Resolved():
                 self.counters["resolved", planned.name] += 1
                 self._runs.resolve(transition.run, transition.at)
+                self._combinations.resolved(planned.name, transition.at)
             case Fired():
                 self.counters["fired", planned.name] += 1
                 firing = self._occasions.firing(key, planned, transition, raw)
                 run = open_run(firing, self.plan, key.context, key.now, transition.steps)
                 key.cells[index] = planned.trigger.opened(key.cells[index], run.id)
                 self._runs.open(run)
+                self._combinations.fired(firing)
             case _:
                 assert_never(transition)
 

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field
 
 from penstock.operators.condition import Condition, Definitions
 from penstock.operators.key_state import KeyState
-from penstock.operators.run import NO_STEPS, RecordCause, Steps
+from penstock.operators.run import NO_STEPS, Cause, RecordCause, Steps
 from penstock.operators.setting import Duration, Settings, Template, Text, TextOrTexts, Value
 
 NO_AGENT = "none"
@@ -30,6 +30,10 @@ class TriggerSettings(Settings):
     trigger means what it meant before, and finds what it remembered."""
     tells: ClassVar[frozenset[str]] = frozenset()
     """What its results report among `values` besides definitions."""
+    combines: ClassVar[bool] = False
+    """It is made of other triggers."""
+    lasts: ClassVar[bool] = False
+    """What it begins is an episode, which ends."""
     refused: ClassVar[Mapping[str, str]] = {}
     """Fields that one might expect, and why it does not take them."""
 
@@ -107,11 +111,19 @@ FireOnWatermark = Annotated[
 """`fire:` of kinds that have one way only: it may be said, and changes nothing."""
 
 
+class Given(NamedTuple):
+    """A cause that is neither the record being fed nor an instant, and how results name it."""
+
+    cause: Cause
+    told: str
+
+
 class Fired(NamedTuple):
     """The trigger fires with event time `at` (ms). `due`: it fires because time passed, and this is when; else the record.
 
     `values`: what its definitions were at the event that it tells of; None: that is the present one. `record`: the record
-    that did it, where that is not the one being fed. `steps` are the events that it tells of, for templates.
+    that did it, where that is not the one being fed. `steps` are the events that it tells of, for templates. `given`: something
+    else did it.
     """
 
     at: int
@@ -119,6 +131,7 @@ class Fired(NamedTuple):
     values: dict[str, Any] | None = None
     record: RecordCause | None = None
     steps: Steps = NO_STEPS
+    given: Given | None = None
 
 
 class Resolved(NamedTuple):

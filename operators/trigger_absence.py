@@ -40,6 +40,7 @@ from penstock.operators.trigger import (
 class AbsenceSettings(CooldownSettings):
     """Fires when nothing came for a while that satisfies the condition, then a `resolved` record when something does."""
 
+    lasts: ClassVar[bool] = True
     absence: ConditionText = Field(
         description="Condition over one event: what is expected to come.", examples=['event.kind == "heartbeat"']
     )

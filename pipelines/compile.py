@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from penstock.connectors.port import Layout
 from penstock.operators.agent import AgentPlan
 from penstock.operators.agent_plan import build_agent
 from penstock.operators.aggregate import AggregateCall
+from penstock.operators.combination import Combination
 from penstock.operators.condition import Condition, Definitions
 from penstock.operators.dedupe import Dedupe, DedupeSettings, dedupe_call
 from penstock.operators.error import Rejected
@@ -87,7 +88,7 @@ class _Compiler:
         self._conditions: list[Condition] = []
 
     def pipeline(self) -> Pipeline:
-        triggers = tuple(self._trigger(name, settings) for name, settings in self._spec.triggers.items())
+        triggers = tuple(_combined(self._trigger(*each) for each in self._spec.triggers.items()))
         sources = tuple(self._sources(triggers))
         reads_record = any(planned.trigger.reads_record for planned in triggers)
         keeps_event, keeps_moment = _read_by_time(triggers, None)
@@ -235,6 +236,18 @@ class _Compiler:
         )
 
 
+def _combined(triggers: Iterable[PlannedTrigger]) -> Iterable[PlannedTrigger]:
+    """What a combination remembers is of its members as they are: with another member it begins anew."""
+    planned = list(triggers)
+    identities = {each.name: each.identity for each in planned}
+    for each in planned:
+        if isinstance(each.trigger, Combination):
+            members = "\0".join([each.identity, *(identities[name] for name in each.trigger.members)])
+            yield replace(each, identity=f"{each.name}:{_digest(members)}")
+        else:
+            yield each
+
+
 def _read_by_time(triggers: Iterable[PlannedTrigger], grouping: int | None) -> tuple[tuple[str, ...], bool]:
     """What time alone can make the triggers of a grouping read of the last event, perhaps after a restart: fields of it, and
     whether what is known about its record."""
@@ -254,4 +267,8 @@ def _meaning(settings: TriggerSettings, trigger: Trigger, seen: _Seen | None) ->
     own = settings.model_dump_json(exclude={"labels", "annotations", "agent", "from_", "by"} | unsaid)
     expanded = [condition.compiled.identity for condition in trigger.conditions]
     part = [] if seen is None else [grouping_identity(seen.topics, seen.by)]
-    return sha256("\0".join([own, *expanded, *part]).encode()).hexdigest()[:IDENTITY_CHARACTERS]
+    return _digest("\0".join([own, *expanded, *part]))
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:IDENTITY_CHARACTERS]

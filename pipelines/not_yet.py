@@ -68,7 +68,7 @@ LATER: tuple[Later, ...] = (
     *_fields("outputs.dead.", "0.6", "payload"),
 )
 
-LATER_KINDS: dict[str, str] = dict.fromkeys(("semantic", "any", "all"), "0.3")
+LATER_KINDS: dict[str, str] = dict.fromkeys(("semantic",), "0.3")
 
 
 class Kept(NamedTuple):

@@ -50,7 +50,8 @@ def play_records(
     if ended:
         worker.end()
     worker.commit()
-    told = [result for result in results(worker.outputs, worker.plan.results.results) if result["key"] == "k"]
+    every = results(worker.outputs, worker.plan.results.results)
+    told = [result for result in every if (result["key"], result["triggers"]) == ("k", ["played"])]
     headers = {output.id: dict(output.headers) for output in worker.outputs}
     marks = ["·"] * length
     for result in told:
