@@ -51,7 +51,7 @@ LATER: tuple[Later, ...] = (
     *_fields("context.window.", "0.3", "session"),
     *_fields("context.window.", "0.4", "images"),
     Later("context.summary", "0.4", frozenset({"model"})),
-    *_fields("triggers.*.", "0.3", "within", "sample"),
+    *_fields("triggers.*.", "0.3", "sample"),
     *_fields("triggers.*.", "0.3", "priority", "inhibited_by", "late", "spread", "expect"),
     *_fields("triggers.*.", "0.5", "limit"),
     Later("models.*.kind", "0.3", frozenset({"embedding"})),

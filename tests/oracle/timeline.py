@@ -67,6 +67,11 @@ def _drawn(events: str) -> list[tuple[int, str]]:
     return [(second, character) for second, character in enumerate(events) if character != "·"]
 
 
+def drawn(events: str) -> list[Record]:
+    """The records of a drawing."""
+    return [_record(offset, *event) for offset, event in enumerate(_drawn(events))]
+
+
 def _record(offset: int, second: int, character: str) -> Record:
     event = {"key": "other", "t": second} if character == "|" else {"key": "k", "t": second, "x": character}
     return Record(TOPIC, PARTITION, offset, 1000 * second, None, json.dumps(event).encode())

@@ -5,7 +5,8 @@ events    a·b·|    a letter is an event of key `k` whose field `x` is that let
 
 from __future__ import annotations
 
-from tests.oracle.timeline import Played, play
+from tests.oracle.product import Worker, plan_of, results
+from tests.oracle.timeline import HEAD, Played, drawn, play
 
 A, B = """each: 'event.x == "a"'""", """each: 'event.x == "b"'"""
 ON_A = """when: 'count(event.x == "a", 3s) >= 1', cooldown: 0s"""
@@ -110,3 +111,49 @@ def test_silence_and_a_condition_can_be_at_once() -> None:
     absent = """absence: 'event.x == "a"', for: 2s"""
     assert marks("all: [m, n]", "a·bb|····|", absent, ON_B) == (
                                 "··F····R··")  # fmt: skip
+
+
+# --- members ---------------------------------------------------------------------------------------------------------
+
+
+def test_members_may_see_some_sources_only() -> None:
+    assert marks("all: [m, n]", "a·b·····|", f"{ON_A}, from: in", ON_B) == (
+                                "··FR·····")  # fmt: skip
+    assert marks("any: [m, n]", "a·b·····|", A, f"{B}, from: [in]") == (
+                                "F·F······")  # fmt: skip
+
+
+def test_a_combination_means_something_else_when_a_member_does() -> None:
+    def identity(one: str, agent: str = "none") -> str:
+        text = HEAD % ("0s", f"all: [m, n], agent: none}}\n  m: {{{one}, agent: {agent}}}\n  n: {{{ON_B}")
+        return plan_of(text).triggers[0].identity
+
+    assert identity(ON_A) == identity(f"{ON_A}, labels: {{severity: info}}")
+    assert identity(ON_A) != identity(ON_A.replace("3s", "2s"))
+
+
+def test_what_it_began_ends_where_a_member_is_no_more_what_it_was() -> None:
+    worker = Worker(plan_of(text_of(ON_A)), drawn("ab·c|"))
+    worker.feed(2, 0)
+    worker.commit()
+    worker.plan = plan_of(text_of(ON_A.replace("3s", "2s")))
+    worker.restart()
+    worker.feed(3, 0)
+    worker.commit()
+    begun = [result["triggers"] for result in results(worker.outputs, "dev.timeline.results")]
+    assert begun == [["m"], ["n"], ["played"]]
+
+
+def test_templates_of_a_combination_see_definitions_and_what_fired() -> None:
+    text = text_of(ON_A, "annotations: {said: '{{ values.fired.m }} {{ values.recent }}'}").replace(
+        "triggers:", "define: {recent: 'count(true, 9s)'}\ntriggers:"
+    )
+    worker = Worker(plan_of(text), drawn("a·b|"))
+    worker.feed(3, 0)
+    worker.commit()
+    told = next(each for each in results(worker.outputs, "dev.timeline.results") if each["triggers"] == ["played"])
+    assert told["annotations"] == {"said": "1970-01-01T00:00:00.000Z 2"}
+
+
+def text_of(one: str, more: str = "labels: {}") -> str:
+    return HEAD % ("0s", f"all: [m, n], {more}, agent: none}}\n  m: {{{one}, agent: none}}\n  n: {{{ON_B}")
