@@ -72,6 +72,11 @@ class Combination(Trigger):
     def heard(self, key: KeyState, cell: Any, heard: Sequence[Heard]) -> tuple[Any, Transition | None]:
         """In this evaluation these of its members did something, in this order; returns the new cell and what follows."""
 
+    def rests(self, at: int, before: int | None) -> bool:
+        """The cooldown after the firing before holds it back, also what the watermark tells so late that it lies before that one:
+        no two firings are nearer to each other than the cooldown."""
+        return self.cooldown > 0 and before is not None and at < before + self.cooldown
+
     def firing(self, key: KeyState, at: int, last: Heard, fired: Iterable[tuple[str, int]]) -> Fired:
         """It fires with event time `at` because of what it heard last; `fired` are its members with their times."""
         told = {FIRED: {member: iso_text(time) for member, time in fired}}

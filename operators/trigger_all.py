@@ -42,13 +42,12 @@ class AllSettings(CombinationSettings):
 
 
 class AllCell(NamedTuple):
-    """`fired`: event times of those members that fired and are not used up, or not over. `run`: the open episode's. `since`: the
-    time of the last firing. `quiet_until`: event time at which the cooldown is over."""
+    """`fired`: event times of those members that fired and are not used up, or not over. `run`: the open episode's. `since`: that
+    of the firing before."""
 
     fired: Mapping[str, int]
     run: str | None = None
-    since: int = 0
-    quiet_until: int | None = None
+    since: int | None = None
 
 
 class AllWithin(Combination):
@@ -72,9 +71,9 @@ class AllWithin(Combination):
         at = max(fired.values())
         if len(fired) < len(self.members) or at - min(fired.values()) > self.within:
             return before._replace(fired=fired), None
-        if before.quiet_until is not None and at < before.quiet_until:
+        if self.rests(at, before.since):
             return before._replace(fired={}), Suppressed()
-        after = AllCell({}, quiet_until=at + self.cooldown) if self.cooldown else None
+        after = AllCell({}, since=at) if self.cooldown else None
         return after, self.firing(key, at, last, sorted(fired.items()))
 
     def load(self, dumped: list[Any] | None) -> AllCell | None:
@@ -104,17 +103,16 @@ class AllAtOnce(Combination, EpisodicTrigger):
         return (after, None) if before.run is not None else self._rise(key, after, heard[-1])
 
     def _off(self, cell: AllCell, heard: Sequence[Heard]) -> tuple[AllCell, Transition | None]:
-        if cell.run is None:
+        if cell.run is None or cell.since is None:
             return cell, None
         ended = min(each.at for each in heard if each.run is None)
         return cell._replace(run=None), Resolved(cell.run, max(ended, cell.since))
 
     def _rise(self, key: KeyState, cell: AllCell, last: Heard) -> tuple[AllCell, Transition | None]:
         at = max(cell.fired.values())
-        if cell.quiet_until is not None and at < cell.quiet_until:
+        if self.rests(at, cell.since):
             return cell, Suppressed()
-        after = cell._replace(since=at, quiet_until=at + self.cooldown if self.cooldown else None)
-        return after, self.firing(key, at, last, sorted(cell.fired.items()))
+        return cell._replace(since=at), self.firing(key, at, last, sorted(cell.fired.items()))
 
     def load(self, dumped: list[Any] | None) -> AllCell | None:
         return AllCell(*dumped) if dumped else None

@@ -25,7 +25,7 @@ class AnySettings(CombinationSettings):
 
 
 class AnyOf(Combination):
-    """The cell is the event time at which the cooldown is over."""
+    """The cell is the event time of the firing before, where there is a cooldown."""
 
     def __init__(self, members: Members, cooldown: int) -> None:
         super().__init__(members, cooldown)
@@ -36,10 +36,10 @@ class AnyOf(Combination):
         if not fired:
             return cell, None
         first = fired[0]
-        if cell is not None and first.at < cell:
+        if self.rests(first.at, cell):
             return cell, Suppressed()
         told = [(each.member, each.at) for each in fired]
-        return (first.at + self.cooldown if self.cooldown else None), self.firing(key, first.at, first, told)
+        return (first.at if self.cooldown else None), self.firing(key, first.at, first, told)
 
 
 def build(settings: AnySettings, bind: Bind) -> AnyOf:

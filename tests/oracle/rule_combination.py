@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from math import inf
 
 from tests.oracle.oracle import Firing, Instant, Life, Outcome, Rule, Step, field_text
 from tests.oracle.rule_absence import Absence
@@ -48,12 +47,12 @@ class Combination(Rule):
     def expect(self, key: str, life: Life, outcome: Outcome) -> None:
         deeds = sorted(_deeds(self.members, key, life), key=lambda deed: deed.when)
         evaluations = [list(same) for _, same in groupby(deeds, key=lambda deed: deed.when)]
-        quiet_until: Instant = -inf
+        last: int | None = None
         for firing in self.firings(key, evaluations):
-            if firing.at < quiet_until:
+            if self.cooldown and last is not None and firing.at < last + self.cooldown:
                 outcome.suppressed[self.name] += 1
                 continue
-            quiet_until = firing.at + self.cooldown
+            last = firing.at
             open_now = firing.ends_at is None and self.lasting and life.over is not None
             over = replace(firing, ends_at=max(life.over or 0, firing.at), forgotten=True)
             outcome.firings.append(over if open_now else firing)

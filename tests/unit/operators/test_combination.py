@@ -48,6 +48,14 @@ def test_any_fires_because_time_passed_when_its_member_does() -> None:
     assert (found.marks, found.causes) == ("··F····", ["timer@2000"])
 
 
+def test_a_cooldown_holds_back_what_the_watermark_tells_late_and_without_one_nothing_is() -> None:
+    silent = """absence: 'event.x == "a"', for: 2s"""
+    found = played("any: [m, n], cooldown: 1s", "a········a", one=silent, other=A)
+    assert (found.marks, found.suppressed) == ("F········F", 1)
+    found = played("any: [m, n]", "a········a", one=silent, other=A)
+    assert (found.marks, found.causes) == ("F·F······F", ["in/0@0", "in/0@1", "timer@2000"])
+
+
 # --- all, within a time ----------------------------------------------------------------------------------------------
 
 

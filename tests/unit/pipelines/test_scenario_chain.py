@@ -27,3 +27,13 @@ def test_an_answer_is_followed_by_the_next_question(tmp_path: Path) -> None:
 def test_another_answer_is_not(tmp_path: Path) -> None:
     answers = "{judge: {verdict: benign, why: few}}"
     holds(tmp_path, f"[{FAILED}]", "{firings: [{trigger: many}], results: [{agent: judge}]}", answers)
+
+
+def test_a_combination_tells_its_members(tmp_path: Path) -> None:
+    both = "both: {all: [many, root], within: 1m, agent: none, labels: {kind: both}}"
+    pipeline = LOGINS.replace("hourly: {every: 1h, agent: report}", both)
+    events = f"[{FAILED}, {{at: 7s, event: {{host: web-1, user: root}}}}]"
+    found = verdict_of(
+        tmp_path, events, "{firings: [{trigger: many}, {trigger: root}, {trigger: both, at: 7s}]}", pipeline=pipeline
+    )
+    assert (told(found), found.complaints) == ([], ())
