@@ -170,18 +170,23 @@ def _news(member: Rule, steps: list[Step], before: list[Firing], after: list[Fir
             when = _when(member, steps, firing.at, timer=firing.cause.startswith("timer"))
             yield Deed(when, member.name, firing.at, firing.cause, firing.end, ends=False)
         if firing.ends_at is not None and (known is None or known.ends_at is None):
-            when = _when(member, steps, firing.ends_at, timer=True)
+            when = _when(member, steps, firing.ends_at, timer=not _is_met_at_once(member, steps[-1]))
             yield Deed(when, member.name, firing.ends_at, "", False, ends=True)
 
 
 def _when(member: Rule, steps: list[Step], at: int, *, timer: bool) -> tuple[int, int, Instant, int]:
     """The step, what comes with an event of the key before what W brings, the instant: W has passed one a millisecond later."""
     event = steps[-1].kept is not None
-    if isinstance(member, Absence):
+    if isinstance(member, Absence) and timer:
         return len(steps), 1, at + 1, 1
     times = [step.kept.time for step in steps if step.kept is not None]
     now = max([*times, *(step.reached for step in steps)])
     return len(steps), 0 if event else 1, at if timer else now, 0
+
+
+def _is_met_at_once(member: Rule, step: Step) -> bool:
+    """What an absence waited for comes behind W: it is over with this event."""
+    return isinstance(member, Absence) and step.kept is not None and step.kept.time < step.after
 
 
 def _iso(at: int) -> str:
