@@ -300,7 +300,7 @@ def drop_former_runs(patch: Patch) -> None:
         definitions: Any = runs._plan_of
         present = definitions.__self__._plan.digest
         for former in [each for each in runs._runs.values() if each.definition != present]:
-            runs.restore(former.id, None)
+            runs.restore({former.id: None})
         yield from plain(runs, continues)
 
     patch.setattr(Runs, "reopen", reopen)
