@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -15,6 +16,8 @@ from penstock.pipelines.problem import Code, Problem, nearest_name
 from penstock.pipelines.scalar_place import place_in
 
 AFTER = "after"
+_IF_ANSWERED = re.compile(rf"\bif\b[^%}}]*\b({ANSWER}|{TEXT})\b")
+"""A question that knows that there may be no answer."""
 
 
 def chain_problems(root: Map) -> Iterator[Problem]:
@@ -22,6 +25,9 @@ def chain_problems(root: Map) -> Iterator[Problem]:
     for path, _ in matching(root, f"triggers.*.{AFTER}"):
         yield from _where(root, path[:2])
         yield from _unread(root, path[:2])
+    for path, trigger in matching(root, "triggers.*"):
+        if isinstance(trigger, Map) and AFTER not in trigger.entries:
+            yield from _unanswered(root, path)
 
 
 def before(root: Map, path: Path) -> list[str]:
@@ -123,7 +129,25 @@ def _unread(root: Map, path: Path) -> Iterator[Problem]:
             expected = (
                 "`{{ answer.<field> }}` or `{{ answer | tojson }}` in its `ask`; `{{ text }}` where it has no fields"
             )
-            yield Problem(Code.ANSWER_UNREAD, ask.place, message, severity="warning", expected=expected)
+            yield Problem(Code.ANSWER_IN_QUESTION, ask.place, message, severity="warning", expected=expected)
+
+
+def _unanswered(root: Map, path: Path) -> Iterator[Problem]:
+    """Its question shows an answer, and a trigger asks it that follows none. What names none at all is told elsewhere."""
+    agent = _asked(root, path)
+    ask = None if agent is None else node_at(root, ("agents", agent, "ask"))
+    if not isinstance(ask, Scalar) or not any(asked == agent for _, _, asked in _steps(root)):
+        return
+    with suppress(TemplateError):
+        shown = Template(ask.text).names & {ANSWER, TEXT}
+        if shown and not _IF_ANSWERED.search(ask.text):
+            name = min(shown)
+            message = (
+                f"the question of agent `{agent}` shows `{name}`, and trigger `{path[1]}` asks it when nothing was "
+                "answered before"
+            )
+            expected = f"`{{% if {name} %}}` around it, or another agent for `{path[1]}`"
+            yield Problem(Code.ANSWER_IN_QUESTION, ask.place, message, severity="warning", expected=expected)
 
 
 def _missing(where: Scalar, node: Member, message: str, names: list[str]) -> Problem:

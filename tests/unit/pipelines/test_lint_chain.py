@@ -112,7 +112,7 @@ def test_what_does_not_is_told_where_it_stands(
 
 def test_a_question_that_does_not_show_the_answer_gives_a_warning(tmp_path: Path) -> None:
     [found] = problems(tmp_path, "f: {after: a, agent: b}", "z: {after: b, agent: c}", ask="And?")
-    assert (found.code, found.severity) == (Code.ANSWER_UNREAD, "warning")
+    assert (found.code, found.severity) == (Code.ANSWER_IN_QUESTION, "warning")
     assert found.message == "trigger `f` asks agent `b`, and its question does not show what `a` answered"
     assert "{{ answer | tojson }}" in (found.expected or "")
 
@@ -122,3 +122,14 @@ def test_a_question_shows_only_what_was_answered_before(tmp_path: Path) -> None:
     assert (found.code, found.nearest) == (Code.TEMPLATE, "verdict")
     unasked = problems(tmp_path, "f: {each: event.x, agent: b}", "z: {after: b, agent: c}")
     assert [each.message for each in unasked] == ["there is no `answer` here: nothing was answered before"]
+
+
+def test_a_question_that_shows_an_answer_is_not_asked_when_there_was_none(tmp_path: Path) -> None:
+    triggers = ("f: {after: a, agent: b}", "g: {each: event.x, agent: b}", "z: {after: b, agent: c}")
+    [found] = problems(tmp_path, *triggers)
+    assert (found.code, found.severity, found.place.line) == (Code.ANSWER_IN_QUESTION, "warning", 15)
+    assert found.message == (
+        "the question of agent `b` shows `answer`, and trigger `g` asks it when nothing was answered before"
+    )
+    assert "`{% if answer %}` around it" in (found.expected or "")
+    assert problems(tmp_path, *triggers, ask="{% if answer %}{{ answer.verdict }}{% endif %}?") == []
