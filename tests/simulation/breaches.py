@@ -269,7 +269,7 @@ def wait_for_no_input(patch: Patch) -> None:
 
 def take_what_waits_for_read(patch: Patch) -> None:
     """What waits in a merge lies behind the positions that are saved."""
-    patch.setattr(Task, "_holds", lambda core, topic: False)
+    patch.setattr(Task, "holds", lambda core, topic: False)
 
 
 def forget_watermarks(patch: Patch) -> None:
