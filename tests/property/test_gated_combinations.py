@@ -29,6 +29,7 @@ from tests.property.oracle_world import (
 )
 from tests.property.test_combination_oracle import CONDITIONS, lasting, members
 
+KINDS: Sequence[type[Combination]] = (AnyOf, AllWithin, AllAtOnce, AllAtOnce)
 LIMITS = st.sampled_from(["", "", "", "1/hour", "2/5000ms", "1/3000ms"])
 SAMPLES = st.sampled_from([100, 100, 100, 50])
 
@@ -36,7 +37,7 @@ SAMPLES = st.sampled_from([100, 100, 100, 50])
 @st.composite
 def gated(draw: st.DrawFn) -> tuple[Rule, ...]:
     """Members that another trigger, or a limit, keeps quiet at times; a combination of them that these keep quiet, too."""
-    kind: type[Combination] = draw(st.sampled_from([AnyOf, AllWithin, AllAtOnce, AllAtOnce]))
+    kind = draw(st.sampled_from(KINDS))
     own = [draw((lasting if kind is AllAtOnce else members)(name)) for name in "mn"]
     within = {"within": draw(SECONDS)} if kind is AllWithin else {}
     guard = Gated("guard", Each("guard", draw(CONDITIONS), draw(st.sampled_from([SECOND, 3 * SECOND]))))
