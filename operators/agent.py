@@ -25,7 +25,7 @@ import msgspec
 from penstock.operators.agent_plan import AgentPlan as AgentPlan  # exported: to its neighbours an agent is one module
 from penstock.operators.agent_plan import AgentSettings as AgentSettings
 from penstock.operators.answer import LENGTH, Unusable
-from penstock.operators.context import Context
+from penstock.operators.context import Context, View
 from penstock.operators.continuation import Continues, begun_text, is_continued, never
 from penstock.operators.event import NORMAL, Answered, Ask, CallLost, Cancel, ChatRequest, Streamed, Usage
 from penstock.operators.prompt import first_messages, repair_messages
@@ -42,7 +42,6 @@ from penstock.operators.run import (
     Steps,
     call_id,
     carried,
-    delay_within,
     question_id,
     template_scope,
 )
@@ -104,25 +103,31 @@ def open_run(
     steps: Steps = NO_STEPS,
     tables: Tables = NO_TABLES,
     priority: int = NORMAL,
-    spread: int = 0,
 ) -> Run:
     """A run of what the key's context shows at `now` (N of the key, ms), of events up to the firing's own time.
 
     `steps` and `tables` are for the question alone. Pins those events: unpin when it has an outcome.
     """
     firing = msgspec.structs.replace(firing, values=carried(firing.values))
+    scope = template_scope(firing, steps, tables)
+    return _opened(firing, plan, context, context.view(now, firing.at), scope, priority)
+
+
+def open_following(
+    firing: Firing, plan: RunPlan, context: Context, view: View, tables: Tables = NO_TABLES, priority: int = NORMAL
+) -> Run:
+    """A run of what the run that it follows was shown. Call it while that one's events are pinned: it pins them for itself."""
+    return _opened(firing, plan, context, view, template_scope(firing, tables=tables), priority)
+
+
+def _opened(
+    firing: Firing, plan: RunPlan, context: Context, view: View, scope: Mapping[str, Any], priority: int
+) -> Run:
     results = plan.results
-    run = Run(
-        firing=firing,
-        view=context.view(now, firing.at),
-        version=results.version,
-        definition=results.definition,
-        priority=priority,
-        delay=delay_within(firing.run, spread),
-    )
+    run = Run(firing=firing, view=view, version=results.version, definition=results.definition, priority=priority)
     if firing.agent is None:
         return run
-    question = plan.agents[firing.agent].ask.render(template_scope(firing, steps, tables))
+    question = plan.agents[firing.agent].ask.render(scope)
     if isinstance(question, TemplateFailure):
         run.unaskable = question.reason
     else:

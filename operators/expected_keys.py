@@ -84,6 +84,8 @@ class ExpectedKeys(Keys):
         for place, planned, trigger in expecting:
             cell, transition = trigger.unexpected(key.cells[place], watermark)
             self._watch.replace(key, place, planned, cell, transition, None)
+        if self.on_looked is not None:
+            self.on_looked(key)
         if key.last == NEVER and key.cells.count(None) == len(key.cells):
             self._end(key, watermark, watermark)
         else:

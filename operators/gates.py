@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from penstock.operators.inhibition import Inhibition, Inhibitions, Inhibitor, begun, ended, inhibits, load
-from penstock.operators.key_state import KeyState
 from penstock.operators.limit import Limits
-from penstock.operators.trigger import NO_RUN
+from penstock.operators.run import Firing
 from penstock.operators.unsaved import Unsaved
 from penstock.operators.watermark import NEVER
 
@@ -74,7 +73,7 @@ class Gates:
         self.limits = limits
 
     def settle(self, watermark: int) -> None:
-        """Whatever was due at the watermark has been decided: what follows lies at most so far behind it."""
+        """Whatever was due at the watermark has been decided: what follows lies at most `lateness` behind it."""
         self._settled = watermark - self._lateness
         self.limits.settle(self._settled)
 
@@ -89,41 +88,43 @@ class Gates:
     def edge(self, instant: int, at: int, *, sampled: bool) -> Edge:
         return Edge(max(instant, self._floor), max(at, self._floor), sampled)
 
-    def refusal(self, state: KeyState, trigger: str, edge: Edge) -> Refusal | None:
-        """Why an edge for a key, or for a group of one, begins no run; None: it is a firing."""
-        gate = self._gates[trigger]
-        return self._inhibited(state, gate, edge.instant) or self._limited(gate, edge)
+    def refusal(self, firing: Firing, edge: Edge) -> Refusal | None:
+        """Why an edge that would be this firing begins no run; None: it is one."""
+        gate = self._gates[firing.trigger]
+        return self._inhibited(firing, gate, edge.instant) or self._limited(gate, edge)
 
     def _limited(self, gate: Gate, edge: Edge) -> Refusal | None:
         asked = gate.limits + gate.run_limits if edge.sampled else gate.limits
         return Refusal("limit") if any(self.limits.reached(name, edge.at) for name in asked) else None
 
-    def _inhibited(self, state: KeyState, gate: Gate, instant: int) -> Refusal | None:
-        known = self._inhibitions.get(state.name)
+    def _inhibited(self, firing: Firing, gate: Gate, instant: int) -> Refusal | None:
+        known = self._inhibitions.get(firing.key)
         if not gate.inhibited_by or known is None:
             return None
         by = tuple(
             name
             for name, apart in gate.inhibited_by
-            if inhibits(known.get(name, ()), instant, state.group if apart else None)
+            if inhibits(known.get(name, ()), instant, firing.group if apart else None)
         )
         return Refusal("inhibited", by) if by else None
 
-    def fired(self, state: KeyState, trigger: str, edge: Edge, episode: str | None) -> None:
-        """It fired; `episode` is the run whose episode began, None if none did."""
-        gate = self._gates[trigger]
+    def fired(self, firing: Firing, edge: Edge) -> None:
+        """The edge is this firing."""
+        gate = self._gates[firing.trigger]
         for name in gate.limits + gate.run_limits if edge.sampled else gate.limits:
             self.limits.add(name, edge.at)
             self._unsaved.counted.append((name, edge.at))
         if gate.inhibits is not None:
-            until = None if episode is not None else edge.instant + max(gate.cooldown, 1)
-            inhibition = Inhibition(edge.instant, until, episode, state.group)
-            self._note(state.name, trigger, begun(self._known(state.name, trigger), inhibition, self._settled))
+            opens = firing.episode is not None
+            until = None if opens else edge.instant + max(gate.cooldown, 1)
+            inhibition = Inhibition(edge.instant, until, firing.run if opens else None, firing.group)
+            known = self._known(firing.key, firing.trigger)
+            self._note(firing.key, firing.trigger, begun(known, inhibition, self._settled))
 
-    def resolved(self, state: KeyState, trigger: str, run: str, at: int) -> None:
+    def resolved(self, key: str, trigger: str, run: str, at: int) -> None:
         """The episode of the run was over at `at`."""
-        if run != NO_RUN and self._gates[trigger].inhibits is not None:
-            self._note(state.name, trigger, ended(self._known(state.name, trigger), run, at))
+        if self._gates[trigger].inhibits is not None:
+            self._note(key, trigger, ended(self._known(key, trigger), run, at))
 
     def _known(self, key: str, trigger: str) -> Inhibitions:
         return self._inhibitions.get(key, {}).get(trigger, ())

@@ -32,6 +32,9 @@ OnEnd = Callable[[KeyState, int], bool]
 OnLook = Callable[[str, int], None]
 """(key, watermark): the watermark has passed an instant that `look_after` was told, and has come to this."""
 
+OnLooked = Callable[[KeyState], None]
+"""The triggers have looked at this key, because of an event or an instant, and its deadlines are found next."""
+
 
 class Takeover(NamedTuple):
     """What follows from a change of definitions, by identity of triggers and aggregates.
@@ -55,6 +58,7 @@ class Keys:
         self._unsaved = unsaved
         self._on_end = on_end
         self.on_look: OnLook = lambda name, at: None
+        self.on_looked: OnLooked | None = None
         self._watch = Watch(plan.triggers_of(None), unsaved, on_transition)
         self._look, self._find_deadlines = self._watch.look, self._watch.find_deadlines
         self._watchers, self._may_rest = self._watch.watchers, self._watch.may_rest
@@ -152,6 +156,8 @@ class Keys:
         if resting:
             return
         looked = self._look(key, self._watchers, time, watermark, due, () if values is None else values[::2], raw)
+        if looked and self.on_looked is not None:
+            self.on_looked(key)
         idle = key.cells.count(None) == len(key.cells)
         key.fresh, key.resting = False, self._may_rest and idle
         if idle and self._sleeps:
@@ -176,6 +182,8 @@ class Keys:
         key.event, key.moment = last
         self._unsaved.facts.append((key.name, time, key.now - time, line, values))
         watch.look(key, groups, glances, time, watermark, raw)
+        if self.on_looked is not None:
+            self.on_looked(key)
         groups.find_deadlines(key)
         self._arm(key)
 
@@ -199,7 +207,10 @@ class Keys:
             glances[None] = Glance(key, due, () if values is None else values[::2], key.fresh)
         elif not glances and groups.timers.next > key.now:
             return
-        if watch.look(key, groups, glances, time, watermark, raw):
+        looked = watch.look(key, groups, glances, time, watermark, raw)
+        if self.on_looked is not None:
+            self.on_looked(key)
+        if looked:
             self._find_deadlines(key)
             groups.own_deadlines_found(key)
         else:
@@ -234,10 +245,14 @@ class Keys:
         groups, now = key.groups, max(key.now, instant)
         if self._group_watch is None or groups is None:
             self._watch.pass_instant(key, instant, now, by_watermark=by_watermark)
+            if self.on_looked is not None:
+                self.on_looked(key)
             self._find_deadlines(key)
             return
         if self._group_watch.in_turns:
             self._group_watch.pass_in_turns(key, groups, instant, by_watermark=by_watermark)
+            if self.on_looked is not None:
+                self.on_looked(key)
             groups.find_deadlines(key)
             return
         if instant == (groups.own_watermark_deadline if by_watermark else groups.own_deadline):
@@ -246,6 +261,8 @@ class Keys:
             groups.own_deadlines_found(key)
         key.now = now
         self._group_watch.pass_instant(key, groups, instant, by_watermark=by_watermark)
+        if self.on_looked is not None:
+            self.on_looked(key)
         groups.find_deadlines(key)
 
     def advance(self, watermark: int) -> None:
@@ -348,6 +365,8 @@ class Keys:
                     self._watch.look_late(key, takeover.returned)
                 self._find_deadlines(key)
                 yield from self._arm_groups(key, takeover)
+                if self.on_looked is not None:
+                    self.on_looked(key)
                 self._arm(key)
             if self._forget is not None:
                 self._arm_end(key, key.last + self._forget, watermark)

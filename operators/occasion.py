@@ -66,6 +66,8 @@ class Occasions:
 
     def _cause(self, fired: Fired, raw: Raw | None) -> tuple[Cause, str]:
         """What the id follows from, and how results name it."""
+        if fired.given is not None:
+            return fired.given.cause, fired.given.told
         if fired.due is not None:
             return TimerCause(fired.due), f"timer@{fired.due}"
         cause = fired.record

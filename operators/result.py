@@ -221,8 +221,9 @@ def _headers(run: Run, plan: ResultPlan, state: State, identity: str) -> Headers
     if firing.agent is not None:
         definition = run.definition.removeprefix("sha256:")[:_DEFINITION_CHARACTERS]
         headers["ce_dataschema"] = f"urn:penstock:{plan.pipeline}:{firing.agent}:{definition}"
-    if firing.episode is not None:
-        headers["ce_correlationid"] = firing.episode
+    episode = firing.episode if firing.follows is None else firing.follows.episode
+    if episode is not None:
+        headers["ce_correlationid"] = episode
     severity = firing.labels.get("severity", "")
     if severity in SEVERITIES:
         headers["ce_severitytext"] = severity

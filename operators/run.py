@@ -24,10 +24,21 @@ Phase = Literal["queued", "asking", "repairing", "done", "over"]
 State = Literal["partial", "final", "failed", "skipped", "resolved"]
 
 
+class Followed(msgspec.Struct, frozen=True):
+    """The outcome that another run begins with: what `agent` answered, as fields or as text. `episode` is that of the run with
+    which the chain began, if it opened one."""
+
+    agent: str
+    answer: dict[str, Any] | None
+    text: str | None
+    episode: str | None
+
+
 class Firing(msgspec.Struct, frozen=True, kw_only=True):
     """Why a run begins. `run` is its id, `at` the event time of the firing (ms).
 
-    `cause` is what made it fire, for people: `auth/0@1841` (a source of the file, its partition, the offset), `timer@<ms>`.
+    `cause` is what made it fire, for people: `auth/0@1841` (a source of the file, its partition, the offset), `timer@<ms>`, or
+    the record of an outcome, `<run>/<rev>`. Then `follows` is that outcome.
 
     `group` is the part of the key that fired, as canonical JSON, `by` the expression that keeps the parts apart; None where there
     are none. `values` are the definitions that the record reports, `labels` and `annotations` are ready to be shown. `episode` is
@@ -49,6 +60,7 @@ class Firing(msgspec.Struct, frozen=True, kw_only=True):
     end: bool = False
     by: str | None = None
     group: str | None = None
+    follows: Followed | None = None
 
     @property
     def part(self) -> Any:
@@ -158,14 +170,20 @@ class TimerCause(NamedTuple):
     due: int
 
 
-Cause = RecordCause | TimerCause
+class RunCause(NamedTuple):
+    """Another run. Of its records the numbers are no part of it: how many partials there were is chance."""
+
+    run: str
+
+
+Cause = RecordCause | TimerCause | RunCause
+_CAUSES: Mapping[type[Cause], str] = {RecordCause: "record", TimerCause: "timer", RunCause: "run"}
 
 
 def run_id(partition: int, pipeline: str, trigger: str, key: str, cause: Cause, group: str | None = None) -> str:
     """Protocol rule 12: begins with the partition, follows from the cause alone. One due time may be that of several groups."""
-    kind = "timer" if isinstance(cause, TimerCause) else "record"
     part = [] if group is None else [[group]]
-    return f"{partition}-{_digest([pipeline, trigger, key, kind, *cause, *part])}"
+    return f"{partition}-{_digest([pipeline, trigger, key, _CAUSES[type(cause)], *cause, *part])}"
 
 
 def in_sample(run: str, share: float) -> bool:
@@ -203,8 +221,9 @@ NO_STEPS: Steps = MappingProxyType({})
 
 
 def template_scope(firing: Firing, steps: Steps = NO_STEPS, tables: Tables = NO_TABLES) -> dict[str, Any]:
-    """What `ask` and `annotations` can name."""
+    """What `ask` and `annotations` can name; `answer` and `text` are those of the run that this one follows."""
     trigger = {"name": firing.trigger, "condition": firing.condition, "time": iso_text(firing.at)}
+    follows = firing.follows
     return {
         "trigger": trigger,
         "key": firing.key,
@@ -213,6 +232,8 @@ def template_scope(firing: Firing, steps: Steps = NO_STEPS, tables: Tables = NO_
         "labels": firing.labels,
         "steps": dict(steps),
         "tables": {name: Looked(rows) for name, rows in tables.items()},
+        "answer": None if follows is None else follows.answer,
+        "text": None if follows is None else follows.text,
     }
 
 

@@ -1,12 +1,12 @@
 """The runs of a task: one after the other per key and agent, each kept until its outcome and its episode are over.
 
-firing ─▶ queued ─▶ (first in its queue) started ─▶ outcome ─▶ next in the queue starts
+firing ─▶ queued ─▶ (first in its queue) started ─▶ outcome ─▶ runs that follow it ─▶ next in the queue starts
                                                     └─▶ episode open: kept until `resolve`
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -24,10 +24,12 @@ from penstock.operators.context import Context
 from penstock.operators.continuation import Continues
 from penstock.operators.definitions import Definitions
 from penstock.operators.event import Answered, Ask, CallLost, Cancel, Streamed
+from penstock.operators.following import Following
 from penstock.operators.key_state import Counts
 from penstock.operators.outlet import Outlet
 from penstock.operators.run import Run
 from penstock.operators.unsaved import Unsaved
+from penstock.operators.watermark import END_OF_TIME
 
 RUNS_AT_ONCE = 20
 """So many prompts are written in a few milliseconds."""
@@ -50,10 +52,11 @@ class Runs:
         unsaved: Unsaved,
         outlet: Outlet,
         context_of: Callable[[str], Context],
+        following: Following,
         counters: Counts,
     ) -> None:
         self._plan_of, self._context_of = definitions.plan_of, context_of
-        self._unsaved, self._outlet, self._counters = unsaved, outlet, counters
+        self._unsaved, self._outlet, self._following, self._counters = unsaved, outlet, following, counters
         self._runs: dict[str, Run] = {}
         self._queues: dict[tuple[str, str | None], Queue] = {}
         self._waiting = 0
@@ -65,6 +68,14 @@ class Runs:
     def __len__(self) -> int:
         """Runs without an outcome, under way or queued."""
         return self._waiting
+
+    @property
+    def earliest_followed(self) -> int:
+        """The event time from which on other runs may yet begin with an outcome. O(runs without one), where there is `after`."""
+        if not self._following.agents:
+            return END_OF_TIME
+        waiting = [queue for (_, agent), queue in self._queues.items() if agent in self._following.agents]
+        return min((self._runs[run].firing.at for queue in waiting for run in queue), default=END_OF_TIME)
 
     def open(self, run: Run) -> None:
         """Take up a new run; it starts at once if nothing of its key and agent is under way."""
@@ -101,14 +112,19 @@ class Runs:
         """Those whose episode has not ended."""
         return [run for run in self._runs.values() if run.in_episode]
 
-    def _act(self, run: Run, actions: Iterable[Action]) -> None:
+    def _act(self, run: Run, actions: Sequence[Action]) -> None:
         """Then it is the turn of the next, if this one ended. A loop: of those that wait thousands may end at once."""
         self._carry_out(run, actions)
         while has_outcome(run) and (following := self._leave_queue(run)) is not None:
             run = following
             self._carry_out(run, start_run(run, self._plan_of(run), self._context_of(run.key)))
 
-    def _carry_out(self, run: Run, actions: Iterable[Action]) -> None:
+    def _follow(self, run: Run, record: str) -> None:
+        """What begins with its outcome, which `record` tells, begins in the same delta, and before its events are let go."""
+        for follower in self._following.runs(run, record, self._context_of(run.key)):
+            self.open(follower)
+
+    def _carry_out(self, run: Run, actions: Sequence[Action]) -> None:
         self._unsaved.runs[run.id] = None
         for action in actions:
             match action:
@@ -122,6 +138,9 @@ class Runs:
                 case Cancel():
                     self._forget_call(run.id)
                     self.effects.append(action)
+        for action in actions:
+            if isinstance(action, Publish) and action.state == "final":
+                self._follow(run, action.outputs[0].id)
         if finished(run):
             self._let_go(run)
 
@@ -182,28 +201,32 @@ class Runs:
             run = msgspec.structs.replace(run, streamed=run.streamed if whole else "", answer=None, text=None)
         return _encoder.encode(run)
 
-    def restore(self, run_id: str, encoded: bytes | None) -> None:
-        """Put a run in the place that the log says; queues are rebuilt by `reopen`.
+    def restore(self, runs: Mapping[str, bytes | None]) -> None:
+        """Put runs in the places that the log says; queues are rebuilt by `reopen`.
 
-        Its pin is set before the events of the same delta are appended, so that what they evict is kept for it. Its stream is the
-        one known so far, until `restore_stream` adds to it.
+        Pins are set before the events of the same delta are appended, so that what they evict is kept, and before others are
+        taken away: a run may go on with the events of the one that it follows.
         """
+        let_go = [run for run_id, encoded in runs.items() if (run := self._restored(run_id, encoded)) is not None]
+        for run in let_go:
+            self._context_of(run.key).unpin(run.id)
+
+    def _restored(self, run_id: str, encoded: bytes | None) -> Run | None:
+        """Returns the run if it needs no events. Its stream is the one known so far, until `restore_stream` adds to it."""
         if encoded is None:
             over = self._runs.get(run_id)
             if over is not None:
-                self._context_of(over.key).unpin(run_id)
                 self._let_go(over)
-            return
+            return over
         run = _decoder.decode(encoded)
         before = self._runs.get(run_id)
         if before is not None and before.attempt == run.attempt and not has_outcome(run):
             run.streamed = before.streamed
         self._hold(run)
-        context = self._context_of(run.key)
-        if run.pin is not None:
-            context.pin(run.id, run.pin)
-        else:
-            context.unpin(run.id)
+        if run.pin is None:
+            return run
+        self._context_of(run.key).pin(run.id, run.pin)
+        return None
 
     def restore_stream(self, run_id: str, attempt: int, suffix: str) -> None:
         """What a delta says was added to the stream of an attempt. Of interest is only the one that may go on."""

@@ -6,7 +6,7 @@ A field that holds an expression, a template or a duration says so by its type. 
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import (
@@ -32,12 +32,17 @@ class Settings(BaseModel):
 
 class ExpressionMark:
     """Marks a field as a CEL expression. `condition`: must come out as true or false, `number`: as a number; `aggregates`: spans
-    may be used; `of_result`: it looks at a result, not at an event."""
+    may be used; `of`: what it looks at."""
 
     def __init__(
-        self, *, condition: bool = True, number: bool = False, aggregates: bool = False, of_result: bool = False
+        self,
+        *,
+        condition: bool = True,
+        number: bool = False,
+        aggregates: bool = False,
+        of: Literal["event", "result", "outcome"] = "event",
     ) -> None:
-        self.condition, self.number, self.aggregates, self.of_result = condition, number, aggregates, of_result
+        self.condition, self.number, self.aggregates, self.of = condition, number, aggregates, of
 
 
 class TemplateMark:
@@ -104,8 +109,10 @@ Value = Annotated[str, ExpressionMark(condition=False), Field(min_length=1, max_
 Number = Annotated[str, ExpressionMark(condition=False, number=True), Field(min_length=1, max_length=4096)]
 """An expression over one event that gives a number."""
 AnyExpression = Annotated[str, ExpressionMark(condition=False, aggregates=True), Field(min_length=1, max_length=4096)]
-ResultCondition = Annotated[str, ExpressionMark(of_result=True), Field(min_length=1, max_length=4096)]
+ResultCondition = Annotated[str, ExpressionMark(of="result"), Field(min_length=1, max_length=4096)]
 """A condition over one result record: `state == "final"`."""
+OutcomeCondition = Annotated[str, ExpressionMark(of="outcome"), Field(min_length=1, max_length=4096)]
+"""A condition over the answer of a run: `answer.verdict == "attack"`."""
 Template = Annotated[str, TemplateMark()]
 FilePath = Annotated[Text, FileMark(), Field(min_length=1)]
 """A file of text, relative to the pipeline's."""

@@ -19,6 +19,7 @@ from zlib import crc32
 
 from msgspec.structs import replace
 
+from penstock.operators.combination import Combinations
 from penstock.operators.context import Context
 from penstock.operators.continuation import Continues, never
 from penstock.operators.dead import condemn, dead_letter
@@ -26,6 +27,7 @@ from penstock.operators.decode import Read
 from penstock.operators.definitions import Definitions
 from penstock.operators.event import Answered, Arrived, CallLost, Effect, Ended, Event, Progress, Streamed, Ticked
 from penstock.operators.expected_keys import keys_of
+from penstock.operators.following import Following
 from penstock.operators.gates import Gates
 from penstock.operators.image import Images
 from penstock.operators.intake import Merge
@@ -34,6 +36,7 @@ from penstock.operators.latest import Latest
 from penstock.operators.limit import Limits
 from penstock.operators.occasion import Occasions
 from penstock.operators.outlet import Outlet
+from penstock.operators.passage import Passage
 from penstock.operators.plan import Plan
 from penstock.operators.record import DeadLetter, Output, Raw
 from penstock.operators.runs import Runs
@@ -75,15 +78,19 @@ class Task:
             plan.latest, plan.results, self._unsaved, lambda name, instant: self._keys.look_after(name, instant)
         )
         outlet = Outlet(plan, self._latest, self._unsaved, self.counters)
-        self._runs = Runs(self._definitions, self._unsaved, outlet, self._context_of, self.counters)
+        passage = Passage(plan, self._gates, outlet, self.counters)
+        following = Following(plan, partition, passage, self.counters, self._tables.rows)
+        self._runs = Runs(self._definitions, self._unsaved, outlet, self._context_of, following, self.counters)
         self._occasions = Occasions(plan, partition, self._generation_of, self._tables.rows)
+        combinations = Combinations(plan.triggers, self._unsaved)
         transitions = Transitions(
-            plan, self._occasions, self._gates, self._runs, outlet, self.counters, self._tables.rows
+            plan, self._occasions, self._gates, passage, self._runs, combinations, self.counters, self._tables.rows
         )
+        combinations.on_transition = transitions.take
         self._keys = keys_of(plan, partition, self._tables)(
             plan, self._unsaved, transitions.take, self._end_key, self.counters
         )
-        self._keys.on_look = self._latest.take_away_over
+        self._keys.on_look, self._keys.on_looked = self._latest.take_away_over, combinations.settle
         self._images = Images(plan, self._latest, self._gates, self._tables.rows)
         self._succession = Succession(plan, partition, self._images.carried, self._keys, self._runs, self._definitions)
         self._late_topics = plan.late_topics
@@ -241,7 +248,7 @@ class Task:
         """
         unsaved = self._unsaved
         self._succession.let_go(self._tick)
-        self._gates.settle(self._watermark)
+        self._gates.settle(min(self._watermark, self._runs.earliest_followed))
         self._images.missed(unsaved.facts)
         header = Header(
             seq=seq,
@@ -335,8 +342,7 @@ class Task:
         for topic, clock in header.clocks.items():
             if topic in self._origins:
                 self._origins[topic].restore(clock)
-        for run_id, encoded in delta.runs.items():
-            self._runs.restore(run_id, encoded)
+        self._runs.restore(delta.runs)
         for run_id, attempt, _, suffix in delta.partials:
             self._runs.restore_stream(run_id, attempt, suffix)
         self._images.apply_facts(self._keys, delta)
@@ -351,8 +357,7 @@ class Task:
             self._runs.forget_key(key.name)
             self._keys.drop(key.name)
             self._images.drop(key.name)
-        for run_id, encoded in bucket.runs.items():
-            self._runs.restore(run_id, encoded)
+        self._runs.restore(bucket.runs)
         for name, image in bucket.keys.items():
             self._images.load(self._keys.get_or_new(name), image, bucket.slots)
         if bucket.index == 0:

@@ -29,6 +29,8 @@ TABLES = "tables"
 """The name under which they find the rows of tables."""
 STEPS = "steps"
 """The name under which they find the events that the steps of a sequence took."""
+ANSWER, TEXT = "answer", "text"
+"""The names under which they find what was answered before: its fields, or a text."""
 
 
 class TemplateError(ValueError):
@@ -47,12 +49,13 @@ class TemplateFailure:
 
 
 class Template:
-    """`names` are the variables that it needs, `values`, `steps` and `tables` the members of these that it names outright.
+    """`names` are the variables that it needs, `values`, `steps`, `tables` and `answer` the members of these that it names
+    outright.
 
     `members` are all names under which it may look into anything.
     """
 
-    __slots__ = ("_template", "members", "names", "steps", "tables", "text", "values")
+    __slots__ = ("_template", "answer", "members", "names", "steps", "tables", "text", "values")
 
     def __init__(self, text: str) -> None:
         """Raises TemplateError."""
@@ -66,6 +69,7 @@ class Template:
         self.values = frozenset(_members(tree, VALUES))
         self.steps = frozenset(_members(tree, STEPS))
         self.tables = frozenset(_members(tree, TABLES))
+        self.answer = frozenset(_members(tree, ANSWER))
         self.members = frozenset(_all_members(tree))
 
     def render(self, scope: Mapping[str, Any]) -> str | TemplateFailure:

@@ -1,24 +1,21 @@
-"""What becomes of what triggers decide: runs begin and end, what is refused becomes a `skipped` record, everything is counted."""
+"""What becomes of what triggers decide: runs begin and end, others are told, everything is counted."""
 
 from __future__ import annotations
 
 from typing import Any, assert_never
 
-import msgspec
-
 from penstock.operators.agent import open_run
-from penstock.operators.context import View
-from penstock.operators.gates import Edge, Gates, Refusal
+from penstock.operators.combination import Combinations
+from penstock.operators.gates import Gates
 from penstock.operators.key_state import Counts, KeyState
 from penstock.operators.occasion import Occasions
-from penstock.operators.outlet import Outlet
+from penstock.operators.passage import Passage
 from penstock.operators.plan import Plan, PlannedTrigger
-from penstock.operators.record import Output, Raw
-from penstock.operators.result import ResultPlan, result_outputs
-from penstock.operators.run import Firing, Run, Steps, carried, in_sample
+from penstock.operators.record import Raw
+from penstock.operators.run import delay_within, in_sample
 from penstock.operators.runs import Runs
 from penstock.operators.table_rows import NO_TABLES, Tables
-from penstock.operators.trigger import Fired, Resolved, Suppressed, Transition
+from penstock.operators.trigger import NO_RUN, Fired, Resolved, Suppressed, Transition
 
 
 class Transitions:
@@ -29,13 +26,14 @@ class Transitions:
         plan: Plan,
         occasions: Occasions,
         gates: Gates,
+        passage: Passage,
         runs: Runs,
-        outlet: Outlet,
+        combinations: Combinations,
         counters: Counts,
         tables: Tables = NO_TABLES,
     ) -> None:
-        self._plan, self._occasions, self._gates, self._runs = plan, occasions, gates, runs
-        self._outlet, self._counters, self._tables = outlet, counters, tables
+        self._plan, self._occasions, self._gates, self._passage = plan, occasions, gates, passage
+        self._runs, self._combinations, self._counters, self._tables = runs, combinations, counters, tables
 
     def take(
         self,
@@ -54,7 +52,9 @@ class Transitions:
             case Resolved():
                 if self._runs.resolve(transition.run, transition.at):
                     self._counters["resolved", planned.name] += 1
-                self._gates.resolved(state, planned.name, transition.run, transition.at)
+                if transition.run != NO_RUN:
+                    self._gates.resolved(state.name, planned.name, transition.run, transition.at)
+                    self._combinations.resolved(planned.name, transition.at)
             case Fired():
                 self._take_edge(state, planned, place, transition, raw, before)
             case _:
@@ -66,48 +66,22 @@ class Transitions:
         trigger, after = planned.trigger, state.cells[place]
         firing = self._occasions.firing(state, planned, fired, raw)
         edge = self._gates.edge(
-            fired.at if trigger.by_watermark else state.now,
-            fired.at,
-            sampled=in_sample(firing.run, planned.gate.sample),
+            _instant(state, planned, fired), fired.at, sampled=in_sample(firing.run, planned.gate.sample)
         )
-        refusal = self._gates.refusal(state, planned.name, edge)
-        if refusal is None:
-            self._gates.fired(state, planned.name, edge, firing.run if trigger.episodic else None)
-            state.cells[place] = trigger.opened(after, firing.run)
-            self._begin(state, planned, firing, fired.steps, edge)
-        else:
-            self._counters[refusal.reason, planned.name] += 1
+        if not self._passage.lets_through(firing, edge):
             state.cells[place] = trigger.skipped(before, after)
-            self._outlet.skip(skipped_outputs(firing, refusal, self._plan.results))
-
-    def _begin(self, state: KeyState, planned: PlannedTrigger, firing: Firing, steps: Steps, edge: Edge) -> None:
+            return
+        state.cells[place] = trigger.opened(after, firing.run)
         if edge.sampled:
-            self._counters["fired", planned.name] += 1
-            self._runs.open(
-                open_run(
-                    firing,
-                    self._plan,
-                    state.context,
-                    state.now,
-                    steps,
-                    self._tables,
-                    planned.priority,
-                    planned.spread,
-                )
-            )
-        else:
-            self._counters["sampled_out", planned.name] += 1
+            steps, tables = fired.steps, self._tables
+            run = open_run(firing, self._plan, state.context, state.now, steps, tables, planned.priority)
+            run.delay = delay_within(run.id, planned.spread)
+            self._runs.open(run)
+        self._combinations.fired(firing, edge)
 
 
-def skipped_outputs(firing: Firing, refusal: Refusal, plan: ResultPlan) -> tuple[Output, ...]:
-    """The only records of a run that does not begin: nobody looks at its events, and nothing of it is kept."""
-    run = Run(
-        firing=msgspec.structs.replace(firing, values=carried(firing.values), episode=None),
-        view=View(0, -1, None, None, ""),
-        version=plan.version,
-        definition=plan.definition,
-        rev=1,
-        reason=refusal.reason,
-        inhibited_by=refusal.inhibited_by,
-    )
-    return result_outputs(run, plan, "skipped")
+def _instant(state: KeyState, planned: PlannedTrigger, fired: Fired) -> int:
+    """What inhibitions are compared with."""
+    if fired.given is not None:
+        return fired.given.instant
+    return fired.at if planned.trigger.by_watermark else state.now

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field
 from penstock.operators.condition import Condition, Definitions
 from penstock.operators.key_state import KeyState
 from penstock.operators.limit import LimitText
-from penstock.operators.run import NO_STEPS, RecordCause, Steps
+from penstock.operators.run import NO_STEPS, Cause, RecordCause, Steps
 from penstock.operators.setting import Duration, Settings, Share, Template, Text, TextOrTexts, Value
 
 NO_AGENT = "none"
@@ -37,6 +37,10 @@ class TriggerSettings(Settings):
         {"labels", "annotations", "agent", "inhibited_by", "limit", "sample", "priority", "spread"}
     )
     """Fields that do not decide when it fires: with other ones it goes on with what it remembers."""
+    combines: ClassVar[bool] = False
+    """It is made of other triggers."""
+    lasts: ClassVar[bool] = False
+    """What it begins is an episode, which ends."""
     refused: ClassVar[Mapping[str, str]] = {}
     """Fields that one might expect, and why it does not take them."""
 
@@ -159,11 +163,21 @@ FireOnWatermark = Annotated[
 """`fire:` of kinds that have one way only: it may be said, and changes nothing."""
 
 
+class Given(NamedTuple):
+    """A cause that is neither the record being fed nor an instant, and how results name it. `instant` is what inhibitions are
+    compared with."""
+
+    cause: Cause
+    told: str
+    instant: int
+
+
 class Fired(NamedTuple):
     """The trigger fires with event time `at` (ms). `due`: it fires because time passed, and this is when; else the record.
 
     `values`: what its definitions were at the event that it tells of; None: that is the present one. `record`: the record
-    that did it, where that is not the one being fed. `steps` are the events that it tells of, for templates.
+    that did it, where that is not the one being fed. `steps` are the events that it tells of, for templates. `given`: something
+    else did it.
     """
 
     at: int
@@ -171,6 +185,7 @@ class Fired(NamedTuple):
     values: dict[str, Any] | None = None
     record: RecordCause | None = None
     steps: Steps = NO_STEPS
+    given: Given | None = None
 
 
 class Resolved(NamedTuple):

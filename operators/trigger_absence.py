@@ -41,6 +41,7 @@ class AbsenceSettings(CooldownSettings):
     """Fires when nothing came for a while that satisfies the condition, then a `resolved` record when something does."""
 
     added: ClassVar[frozenset[str]] = frozenset({"expect"})
+    lasts: ClassVar[bool] = True
 
     absence: ConditionText = Field(
         description="Condition over one event: what is expected to come.", examples=['event.kind == "heartbeat"']

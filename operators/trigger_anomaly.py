@@ -45,6 +45,7 @@ SCORE, EXPECTED, OBSERVED = "score", "expected", "observed"
 class AnomalySettings(CooldownSettings):
     """Fires when a number is far off what is expected of it, then a `resolved` record when it is near again."""
 
+    lasts: ClassVar[bool] = True
     tells: ClassVar[frozenset[str]] = frozenset({SCORE, EXPECTED, OBSERVED})
     refused: ClassVar[Mapping[str, str]] = {
         "for": "what it would count, time or numbers, is not defined yet; "

@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 
 from penstock.operators import (
     trigger_absence,
+    trigger_after,
+    trigger_all,
     trigger_anomaly,
+    trigger_any,
     trigger_cron,
     trigger_each,
     trigger_every,
@@ -31,6 +34,9 @@ KINDS: Mapping[str, TriggerKind] = {
     "anomaly": TriggerKind(trigger_anomaly.AnomalySettings, trigger_anomaly.build),
     "every": TriggerKind(trigger_every.EverySettings, trigger_every.build),
     "cron": TriggerKind(trigger_cron.CronSettings, trigger_cron.build),
+    "after": TriggerKind(trigger_after.AfterSettings, trigger_after.build),
+    "any": TriggerKind(trigger_any.AnySettings, trigger_any.build),
+    "all": TriggerKind(trigger_all.AllSettings, trigger_all.build),
 }
 
 TRIGGERS: Mapping[str, type[TriggerSettings]] = {word: kind.settings for word, kind in KINDS.items()}

@@ -51,6 +51,7 @@ from penstock.operators.trigger import (
 class WhenSettings(CooldownSettings):
     """Fires when the condition becomes true, then a `resolved` record when `until` does (default: it is false again)."""
 
+    lasts: ClassVar[bool] = True
     added: ClassVar[frozenset[str]] = frozenset({"for_", "keep_firing_for"})
 
     when: SpanCondition = Field(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -73,7 +74,7 @@ def play(
 class _Player:
     def __init__(self, plan: Plan, share: Share, script: Script | None, told: Callable[[int], None]) -> None:
         self._plan, self._script, self._told = plan, script, told
-        self._task = Task(shared_plan(plan, share), 0)
+        self._task = Task(shared_plan(plan if script is not None else _without_fallbacks(plan), share), 0)
         self._readers = {source.topic: Reader(source, share, alone=len(plan.sources) == 1) for source in plan.sources}
         self._rows: dict[str, Row] = {}
         self._asked: dict[str, Used] = {}
@@ -165,6 +166,11 @@ class _Player:
         first = min((span.first for span in spans if span.first is not None), default=None)
         last = max((span.last for span in spans if span.last is not None), default=None)
         return Part(list(self._rows.values()), dict(+counters), self._task.keys, minutes, first, last)
+
+
+def _without_fallbacks(plan: Plan) -> Plan:
+    """What nobody is asked has no outcome that others could follow."""
+    return replace(plan, agents={name: replace(agent, fallback=None) for name, agent in plan.agents.items()})
 
 
 def _endpoints(agent: AgentPlan) -> Mapping[str, EndpointPlan]:

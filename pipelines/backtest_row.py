@@ -55,9 +55,9 @@ class Row(msgspec.Struct, kw_only=True):
 
     @property
     def cause_order(self) -> tuple[str, int]:
-        """Records of one input by offset, timers by when they were due."""
-        where, _, number = self.cause.rpartition("@")
-        return where, int(number)
+        """Records of one input by offset, timers by when they were due; what follows an outcome by its run."""
+        where, at, number = self.cause.rpartition("@")
+        return (where, int(number)) if at else (self.cause, 0)
 
     def as_json(self) -> dict[str, Any]:
         resolved = None if self.resolved_at is None else iso_text(self.resolved_at)

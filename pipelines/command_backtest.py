@@ -19,6 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from penstock.operators.error import Misused, Rejected
 from penstock.operators.plan import Plan
+from penstock.operators.trigger_after import After
 from penstock.pipelines.backtest import History, Job, backtest
 from penstock.pipelines.backtest_against import Difference, compared
 from penstock.pipelines.backtest_html import page
@@ -66,6 +67,7 @@ def run_backtest(options: BacktestOptions) -> None:
     files = [options.file, *([] if options.against is None else [options.against])]
     plans = [_plan(options, file) for file in files]
     sides = _Sides(options, plans)
+    _note_followers(options, files, plans)
     spare_collector()
     histories = sides.play(files)
     figures = [summary(plan, history, sides.labels) for plan, history in zip(plans, histories, strict=True)]
@@ -115,6 +117,15 @@ def _plan(options: BacktestOptions, file: Path) -> Plan:
             remedy="use one process: -w 1",
         )
     return pipeline.plan
+
+
+def _note_followers(options: BacktestOptions, files: Sequence[Path], plans: Sequence[Plan]) -> None:
+    """Recorded answers are put in afterwards: while it plays nobody answers."""
+    for file, plan in zip(files, plans, strict=True) if options.answers != "scripted" else ():
+        names = [planned.name for planned in plan.triggers if isinstance(planned.trigger, After)]
+        if names:
+            message = f"nobody answers while {file} plays, so what is `after` an answer never fires: {', '.join(names)}"
+            typer.echo(f"penstock: {message}; write --answers scripted for that", err=True)
 
 
 class _Sides:

@@ -10,6 +10,7 @@ from penstock.connectors.port import Layout
 from penstock.operators.agent import AgentPlan
 from penstock.operators.agent_plan import build_agent
 from penstock.operators.aggregate import AggregateCall
+from penstock.operators.combination import Combination
 from penstock.operators.condition import Condition, Definitions
 from penstock.operators.dedupe import Dedupe, DedupeSettings, dedupe_call
 from penstock.operators.error import Rejected
@@ -25,8 +26,10 @@ from penstock.operators.source import Source, SourceSettings, build_source
 from penstock.operators.table import Table, TableSettings, build_table
 from penstock.operators.template import STEPS, Template
 from penstock.operators.trigger import Trigger, TriggerSettings
+from penstock.operators.trigger_after import AfterSettings
 from penstock.operators.trigger_kinds import KINDS
 from penstock.operators.watermark import END_OF_TIME
+from penstock.pipelines.chain import named_after
 from penstock.pipelines.definition import Reviver
 from penstock.pipelines.functions import imported
 from penstock.pipelines.gate_plan import gate_of, in_order, limits_of, parts_of
@@ -95,7 +98,9 @@ class _Compiler:
         self._conditions: list[Condition] = []
 
     def pipeline(self) -> Pipeline:
-        triggers = tuple(self._trigger(name, self._spec.triggers[name]) for name in in_order(self._spec))
+        triggers = tuple(
+            self._combined(self._trigger(name, self._spec.triggers[name]) for name in in_order(self._spec))
+        )
         sources = tuple(self._sources(triggers))
         reads_record = any(planned.trigger.reads_record for planned in triggers)
         keeps_event, keeps_moment = _read_by_time(triggers, None)
@@ -167,7 +172,7 @@ class _Compiler:
         asked = [] if agent is None else [self._agents[agent].ask]
         templates = [*annotations.values(), *asked]
         trigger.name, trigger.disorder = name, END_OF_TIME if settings.takes_late else self._disorder()
-        trigger.definitions = self._values(trigger, templates, slots)
+        trigger.definitions = self._values(settings, trigger, templates, slots)
         showing = [template.members for template in templates if STEPS in template.names]
         trigger.shown = frozenset().union(*showing) if showing else None
         identity = f"{name}:{_meaning(settings, trigger, seen, self._tables)}"
@@ -186,10 +191,27 @@ class _Compiler:
             spread=settings.spread_over,
         )
 
-    def _values(self, trigger: Trigger, templates: Iterable[Template], slots: _Slots) -> Definitions:
-        """The definitions that the trigger's own expressions name, and those that its templates name."""
+    def _combined(self, triggers: Iterable[PlannedTrigger]) -> Iterable[PlannedTrigger]:
+        """What a combination remembers is of its members as they are: with another member it begins anew."""
+        planned = list(triggers)
+        identities = {each.name: each.identity for each in planned}
+        for each in planned:
+            if isinstance(each.trigger, Combination):
+                members = "\0".join([each.identity, *(identities[name] for name in each.trigger.members)])
+                identity = f"{each.name}:{_digest(members)}"
+                yield replace(each, identity=identity, gate=gate_of(self._spec, each.name, identity, self._parts))
+            else:
+                yield each
+
+    def _values(
+        self, settings: TriggerSettings, trigger: Trigger, templates: Iterable[Template], slots: _Slots
+    ) -> Definitions:
+        """The definitions that the trigger's own expressions name, and those that its templates and its followers name."""
+        if isinstance(settings, AfterSettings):
+            return ()  # they are those of the firing with which the chain began
         named = {name for condition in trigger.conditions for name in condition.compiled.defines}
         named.update(name for template in templates for name in template.values)
+        named |= named_after(self._spec, self._spec.agent_of(trigger.name))
         return tuple(
             (name, self._compiled(text, slots, aggregates=True))
             for name, text in self._spec.define.items()
@@ -286,4 +308,8 @@ def _meaning(settings: TriggerSettings, trigger: Trigger, seen: _Seen | None, ta
     expanded = [condition.compiled.identity for condition in trigger.conditions]
     part = [] if seen is None else [grouping_identity(seen.topics, seen.by, seen.late)]
     expected = [] if trigger.expects is None else [tables[trigger.expects].identity]
-    return sha256("\0".join([own, *expanded, *part, *expected]).encode()).hexdigest()[:IDENTITY_CHARACTERS]
+    return _digest("\0".join([own, *expanded, *part, *expected]))
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:IDENTITY_CHARACTERS]

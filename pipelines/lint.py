@@ -18,6 +18,8 @@ from penstock.operators.trigger import NO_AGENT
 from penstock.pipelines.attachment import file_named
 from penstock.pipelines.document import Map, Node, Scalar, key_place, matching, plain_value
 from penstock.pipelines.functions import function_problems
+from penstock.pipelines.lint_chain import chain_problems
+from penstock.pipelines.lint_combination import combination_problems
 from penstock.pipelines.lint_expression import expression_problems
 from penstock.pipelines.lint_forget import forget_problems
 from penstock.pipelines.lint_format import format_problems
@@ -32,6 +34,9 @@ from penstock.pipelines.problem import Code, Problem, nearest_name
 
 _REFERENCES: tuple[tuple[str, str, list[str]], ...] = (
     ("triggers.*.agent", "agents", [NO_AGENT]),
+    ("triggers.*.after", "agents", []),
+    ("triggers.*.any.*", "triggers", []),
+    ("triggers.*.all.*", "triggers", []),
     ("agents.*.models.*", "models", []),
     ("triggers.*.from", "sources", []),
     ("triggers.*.from.*", "sources", []),
@@ -184,6 +189,8 @@ RULES: tuple[Rule, ...] = (
     forget_problems,
     inhibition_problems,
     table_problems,
+    chain_problems,
+    combination_problems,
     _unresolved,
     _which_agent,
     _reserved_agent,

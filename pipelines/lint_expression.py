@@ -12,6 +12,7 @@ from penstock.operators.expression_error import Place as Offset
 from penstock.operators.result_route import RESULT_SCOPE
 from penstock.operators.setting import ExpressionMark
 from penstock.operators.source import SourceSettings, build_source
+from penstock.operators.trigger_after import OUTCOME_SCOPE
 from penstock.pipelines.document import Map, Path, Scalar, key_place, matching
 from penstock.pipelines.functions import importable
 from penstock.pipelines.lint_sequence import Captures, captures_at
@@ -75,7 +76,7 @@ def _compiled(
     path: Path, text: str, mark: ExpressionMark, file_scope: Scope, captures: Captures
 ) -> Compiled | ExpressionError:
     of_event = replace(file_scope, aggregates=mark.aggregates, captures=captures.before, coming=captures.coming)
-    scope = RESULT_SCOPE if mark.of_result else of_event
+    scope = {"event": of_event, "result": RESULT_SCOPE, "outcome": OUTCOME_SCOPE}[mark.of]
     try:
         compiled = compile_expression(text, scope)
         if path[0] in ("sources", "tables") and not mark.condition:

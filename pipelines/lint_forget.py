@@ -32,7 +32,7 @@ LENGTHS = {
     "keep_firing_for": "a wait",
     "debounce": "a wait",
     "season": "a season",
-    "within": "a sequence",
+    "within": "a `within`",
     "sequence.*.within": "a wait",
 }
 """Fields of triggers that are durations, and what they are."""

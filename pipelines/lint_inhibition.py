@@ -10,7 +10,13 @@ from penstock.pipelines.document import Map, Path, Scalar, key_place, matching, 
 from penstock.pipelines.problem import Code, Problem, nearest_name
 
 BY_ARRIVAL = frozenset({"each", "when", "anomaly"})
-"""Kinds that decide as events arrive, unless `fire` says otherwise; the others wait for the watermark."""
+"""Kinds that decide as events arrive, unless `fire` says otherwise; others wait for the watermark, or for what triggers do."""
+ARRIVAL, WATERMARK, COMBINATION, ANSWER = range(4)
+_WHY = {
+    WATERMARK: "trigger `{}` fires when the watermark has passed, `{}` at once",
+    COMBINATION: "trigger `{}` is made of others and looks after all of them, `{}` does not",
+    ANSWER: "trigger `{}` fires when an answer has come, `{}` waits for none",
+}
 
 
 def inhibition_problems(root: Map) -> Iterator[Problem]:
@@ -52,21 +58,23 @@ def _cycle(root: Map, inhibited_by: dict[str, set[str]]) -> Iterator[Problem]:
 
 
 def _too_late(root: Map, path: Path, node: Scalar) -> Iterator[Problem]:
-    """What waits for the watermark fires after the events that it is about: their edges are decided by then."""
+    """Edges that are decided by the time the other one fires."""
     inhibited, inhibitor = str(path[1]), node.text
-    if _by_arrival(root, inhibited) and not _by_arrival(root, inhibitor):
-        message = (
-            f"trigger `{inhibitor}` fires when the watermark has passed, `{inhibited}` at once: "
-            f"`{inhibitor}` inhibits only what comes later"
-        )
+    turn = _turn(root, inhibitor)
+    if turn > _turn(root, inhibited):
+        message = f"{_WHY[turn].format(inhibitor, inhibited)}: `{inhibitor}` inhibits only what comes later"
         yield Problem(Code.INHIBITS_LATER, node.place, message, severity="warning")
 
 
-def _by_arrival(root: Map, name: str) -> bool:
-    """Also where that cannot be told."""
-    fire = node_at(root, ("triggers", name, "fire"))
-    if isinstance(fire, Scalar):
-        return fire.text == "arrival"
+def _turn(root: Map, name: str) -> int:
+    """Who is later decides later; 0 also where that cannot be told."""
     trigger = node_at(root, ("triggers", name))
     kind = next((word for word in TRIGGERS if isinstance(trigger, Map) and word in trigger.entries), None)
-    return kind is None or kind in BY_ARRIVAL
+    fire = node_at(root, ("triggers", name, "fire"))
+    if kind is None or (isinstance(fire, Scalar) and fire.text == "arrival"):
+        return ARRIVAL
+    if kind == "after":
+        return ANSWER
+    if TRIGGERS[kind].combines:
+        return COMBINATION
+    return WATERMARK if isinstance(fire, Scalar) or kind not in BY_ARRIVAL else ARRIVAL

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 
 from penstock.operators.run import Firing, template_scope
 from penstock.operators.setting import TemplateMark
-from penstock.operators.template import Template, TemplateError
+from penstock.operators.template import ANSWER, TEXT, Template, TemplateError
 from penstock.pipelines.document import Map, Node, Path, Scalar, matching
+from penstock.pipelines.lint_chain import answer_fields, before
 from penstock.pipelines.lint_sequence import step_names
 from penstock.pipelines.lint_table import table_names
 from penstock.pipelines.not_yet import later_sentence
@@ -22,7 +23,7 @@ SCOPE: frozenset[str] = frozenset(
     template_scope(Firing(run="", trigger="", agent=None, key="", at=0, cause="", condition=""))
 )
 """What a template can name, as a run hands it over."""
-LATER: dict[str, str] = {"answer": "0.3", "tenant": "0.5"}
+LATER: dict[str, str] = {"tenant": "0.5"}
 """What templates will be able to name, and since when."""
 
 
@@ -30,6 +31,7 @@ def template_problems(root: Map) -> Iterator[Problem]:
     for part in parts(Spec, root):
         if part.mark(TemplateMark) is not None and isinstance(part.node, Scalar) and isinstance(part.node.value, str):
             yield from _problems(part.node, _values(root, part.path), _steps(root, part.path), table_names(root))
+            yield from _answer_problems(part.node, before(root, part.path), root)
 
 
 def _values(root: Map, path: Path) -> list[str]:
@@ -79,6 +81,25 @@ def _problems(node: Scalar, defines: Iterable[str], steps: list[str], tables: li
         yield _unknown(
             place, name, f"no step is called `{name}`", steps, otherwise="a sequence with a step of this name"
         )
+
+
+def _answer_problems(node: Scalar, agents: list[str], root: Map) -> Iterator[Problem]:
+    """What it shows of an answer is one, of one of these agents."""
+    try:
+        template = Template(node.text)
+    except TemplateError:
+        return
+    for name in sorted(template.names & {ANSWER, TEXT}) if not agents else ():
+        message = f"there is no `{name}` here: nothing was answered before"
+        expected = "an `after`, or a question that only such triggers ask"
+        yield Problem(Code.TEMPLATE, _place(node, rf"\b{name}\b"), message, expected=expected)
+    fields = answer_fields(root, agents) if agents else None
+    if fields is None:
+        return
+    for name in sorted(template.answer - set(fields)):
+        if not hasattr(dict, name):  # `answer.items()`
+            place = _place(node, rf"\banswer\s*(\.\s*|\[\s*['\"]){re.escape(name)}\b")
+            yield _unknown(place, name, f"the answer of agent `{agents[0]}` has no field `{name}`", fields)
 
 
 def _place(node: Scalar, pattern: str) -> Place:

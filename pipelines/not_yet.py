@@ -49,7 +49,6 @@ LATER: tuple[Later, ...] = (
     *_fields("sources.*.", "0.5", "tenant"),
     *_fields("context.window.", "0.4", "images"),
     Later("context.summary", "0.4", frozenset({"model"})),
-    *_fields("triggers.*.", "0.3", "within"),
     Later("triggers.*.late", "0.3", frozenset({"correct"})),
     Later("models.*.kind", "0.3", frozenset({"embedding"})),
     *_fields("models.*.", "0.4", "input", "context"),
@@ -65,7 +64,7 @@ LATER: tuple[Later, ...] = (
     *_fields("outputs.dead.", "0.6", "payload"),
 )
 
-LATER_KINDS: dict[str, str] = dict.fromkeys(("semantic", "after", "any", "all"), "0.3")
+LATER_KINDS: dict[str, str] = dict.fromkeys(("semantic",), "0.3")
 
 
 class Kept(NamedTuple):

@@ -15,7 +15,8 @@ from penstock.operators.answer import AnswerShape
 from penstock.operators.answer_schema import misfit
 from penstock.operators.decode_csv import CsvFormat
 from penstock.operators.decode_text import TextFormat
-from penstock.operators.plan import Plan, PlannedTrigger
+from penstock.operators.plan import Plan
+from penstock.pipelines.chain import reported
 from penstock.pipelines.document import Map, key_place, place_of
 from penstock.pipelines.document import Path as Steps
 from penstock.pipelines.observe import COUNTED
@@ -189,14 +190,11 @@ class _Checker:
 
     def _values(self, item: dict[str, Any], path: Steps) -> Iterator[Problem]:
         planned = self._triggers.get(item.get("trigger", ""))
-        known = [*self._spec.define] if planned is None else self._reported(planned)
+        known = [*self._spec.define] if planned is None else reported(self._spec, self._plan, planned)
         none = "there is no" if planned is None else f"{planned.name} reports no"
         for name in item.get("values", {}):
             if name not in known:
                 yield self._unresolved("definition", name, known, (*path, "values", name), none=none)
-
-    def _reported(self, planned: PlannedTrigger) -> list[str]:
-        return [*(name for name, _ in planned.values), *sorted(self._spec.triggers[planned.name].tells)]
 
     def _episode(self, item: dict[str, Any], path: Steps) -> Iterator[Problem]:
         planned = self._triggers.get(item.get("trigger", ""))

@@ -164,7 +164,7 @@ class Told:
         latest: dict[tuple[str, str | None, str], int] = {}
         for record in self.results:
             place, _, offset = record["why"]["fired_by"].rpartition("@")
-            if record["state"] == "resolved" or place == "timer":
+            if record["state"] == "resolved" or place in ("", "timer"):  # the end of an episode, a chain, time
                 continue
             queue = record["key"], record["agent"], place
             assert int(offset) >= latest.get(queue, 0), f"{record['run']} came after the outcome of a later firing"

@@ -50,7 +50,8 @@ def play_records(
     if ended:
         worker.end()
     worker.commit()
-    told = [result for result in results(worker.outputs, worker.plan.results.results) if result["key"] == "k"]
+    every = results(worker.outputs, worker.plan.results.results)
+    told = [result for result in every if (result["key"], result["triggers"]) == ("k", ["played"])]
     headers = {output.id: dict(output.headers) for output in worker.outputs}
     marks = ["·"] * length
     for result in told:
@@ -64,6 +65,11 @@ def play_records(
 
 def _drawn(events: str) -> list[tuple[int, str]]:
     return [(second, character) for second, character in enumerate(events) if character != "·"]
+
+
+def drawn(events: str) -> list[Record]:
+    """The records of a drawing."""
+    return [_record(offset, *event) for offset, event in enumerate(_drawn(events))]
 
 
 def _record(offset: int, second: int, character: str) -> Record:

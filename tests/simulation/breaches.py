@@ -269,7 +269,7 @@ def wait_for_no_input(patch: Patch) -> None:
 
 def take_what_waits_for_read(patch: Patch) -> None:
     """What waits in a merge lies behind the positions that are saved."""
-    patch.setattr(Task, "_holds", lambda core, topic: False)
+    patch.setattr(Task, "holds", lambda core, topic: False)
 
 
 def forget_watermarks(patch: Patch) -> None:
@@ -300,7 +300,7 @@ def drop_former_runs(patch: Patch) -> None:
         definitions: Any = runs._plan_of
         present = definitions.__self__._plan.digest
         for former in [each for each in runs._runs.values() if each.definition != present]:
-            runs.restore(former.id, None)
+            runs.restore({former.id: None})
         yield from plain(runs, continues)
 
     patch.setattr(Runs, "reopen", reopen)

@@ -112,7 +112,7 @@ def _check_order_of_keys(results: Iterable[Parsed]) -> None:
     """Of one key and agent the outcomes come in the order in which they fired: by the offsets of records, and by due times."""
     last: dict[tuple[str, str, str], int] = {}
     for record in results:
-        if record["state"] in OUTCOMES:
+        if record["state"] in OUTCOMES and "@" in record["why"]["fired_by"]:  # what follows an outcome comes with it
             origin, _, at = record["why"]["fired_by"].rpartition("@")
             place = record["key"], record["agent"] or "", origin
             assert int(at) >= last.get(place, -1), f"the outcome of {place} by {at} comes after that by {last[place]}"

@@ -33,6 +33,8 @@ triggers:
   many: {when: 'count(event.n % 2 == 0, 20s) >= 4', cooldown: 5s, agent: judge}
   pair: {sequence: [{as: a, where: event.n % 5 == 0}, {as: b, where: event.n % 3 == 0}], within: 30s, agent: none}
   quiet: {absence: event.n % 4 == 0, for: 15s, agent: none}
+  either: {any: [pair, quiet], agent: none}
+  note: {after: judge, where: 'answer.verdict == "attack"', agent: none}
 models:
   small: {base_url: "http://127.0.0.1:9/v1", model: tiny, price: {input: 1, output: 2}}
 agents:
@@ -84,6 +86,7 @@ async def test_a_live_worker_and_a_backtest_tell_the_same_firings_and_answers(jo
     assert {name: sum(row.trigger == name for row in rows.values()) > 1 for name in ("odd", "many", "pair", "quiet")} == {
         "odd": True, "many": True, "pair": True, "quiet": True,
     }  # fmt: skip
+    assert {"either", "note"} < {row.trigger for row in rows.values()}
     assert rows.keys() == live.keys()
     for run, row in rows.items():
         told, told_row = live[run], row.as_json()
@@ -100,6 +103,12 @@ async def test_a_live_worker_and_a_backtest_tell_the_same_firings_and_answers(jo
 
 def test_processes_share_the_work_and_say_the_same(job: Job) -> None:
     assert rows_of(job, workers=2) == rows_of(job)
+
+
+def test_what_follows_an_answer_does_not_fire_where_nobody_answers_though_there_is_a_fallback(job: Job) -> None:
+    fallback = "  judge:\n    fallback: {verdict: attack, why: nobody knows}\n"
+    job.file.write_text(PIPELINE.replace("  judge:\n", fallback))
+    assert {row.trigger for row in rows_of(job)} == {"odd", "many", "pair", "quiet", "either"}
 
 
 def test_without_answers_runs_are_counted_with_estimated_tokens_and_their_price(job: Job) -> None:

@@ -190,3 +190,13 @@ def test_limits_are_counted_by_one_process_alone(tmp_path: Path) -> None:
     done = penstock("backtest", file, "--input", events, "-w", "2")
     assert done.code == 2
     assert "-w 1" in done.err
+
+
+def test_it_says_what_never_fires_because_nobody_answers(tmp_path: Path) -> None:
+    triggers = 'triggers: {root: {each: event.user == "root"}, note: {after: judge, agent: none}}'
+    file = written(tmp_path, ASKING.replace('triggers: {root: {each: event.user == "root"}}', triggers))
+    events = recording(tmp_path, EVENTS)
+    done = penstock("backtest", file, "--input", events)
+    assert "what is `after` an answer never fires: note; write --answers scripted" in " ".join(done.err.split())
+    told = penstock("backtest", file, "--input", events, "--json", "--answers", "scripted")
+    assert (told.err, told.json["triggers"]["note"]["firings"]) == ("", 1)

@@ -55,6 +55,31 @@ def test_what_waits_for_the_watermark_comes_too_late_for_what_does_not(tmp_path:
     assert problems(tmp_path, "a: {every: 1h, inhibited_by: [b], agent: none}", each("b")) == []
 
 
+def test_what_is_made_of_others_comes_too_late_for_what_is_not(tmp_path: Path) -> None:
+    [problem] = problems(tmp_path, each("a", "b"), each("m"), "b: {any: [m], agent: none}")
+    assert (problem.code, problem.severity, problem.place.line) == (Code.INHIBITS_LATER, "warning", 6)
+    assert problem.message == (
+        "trigger `b` is made of others and looks after all of them, `a` does not: `b` inhibits only what comes later"
+    )
+    assert (
+        problems(tmp_path, each("a"), "b: {any: [a], inhibited_by: [m], agent: none}", "m: {every: 1h, agent: none}")
+        == []
+    )
+
+
+def test_what_waits_for_an_answer_comes_too_late_for_what_waits_for_none(tmp_path: Path) -> None:
+    agents = (
+        'c: {each: event.b, agent: j}\nmodels: {m: {base_url: "http://localhost:1/v1", model: x}}\n'
+        "agents: {j: {ask: Well?}}"
+    )
+    [problem] = problems(tmp_path, each("a", "b"), "b: {after: j, agent: none}", agents)
+    assert (problem.code, problem.severity, problem.place.line) == (Code.INHIBITS_LATER, "warning", 6)
+    assert "trigger `b` fires when an answer has come, `a` waits for none" in problem.message
+    assert (
+        problems(tmp_path, "a: {after: j, inhibited_by: [b], agent: none}", "b: {after: j, agent: none}", agents) == []
+    )
+
+
 def test_one_name_alone_is_no_list(tmp_path: Path) -> None:
     [problem] = problems(tmp_path, "a: {each: event.a == 1, inhibited_by: b, agent: none}", each("b"))
     assert problem.code == Code.WRONG_VALUE

@@ -102,14 +102,14 @@ def test_a_sequence_of_several_events_needs_to_know_how_long_it_may_take(tmp_pat
     assert "lacks `within`: how long it may take from the first event to the last" in problem.message
 
 
-def test_other_kinds_still_have_to_wait_for_its_words(tmp_path: Path) -> None:
+def test_other_kinds_do_not_take_its_words(tmp_path: Path) -> None:
     path = tmp_path / "f.yaml"
     path.write_text(
         "penstock: v1\nname: file\nsources: {s: {topic: t, key: event.host}}\n"
         "triggers: {t: {each: event.a, within: 5m, agent: none}}\n"
     )
     (problem,) = load_pipeline([path], environ={}).problems
-    assert (problem.code, problem.place.column) == (Code.NOT_BUILT_YET, 31)
+    assert (problem.code, problem.place.column) == (Code.UNKNOWN_FIELD, 31)
 
 
 @pytest.mark.parametrize(

@@ -79,14 +79,19 @@ LEAST = {
     "absence": "absence: event.a == 1, for: 1m",
     "anomaly": "anomaly: event.a",
     "sequence": "sequence: [{where: event.a == 1}]",
+    "after": "after: a",
+    "any": "any: [s]",
+    "all": "all: [s, t], within: 1m",
 }
 """What a trigger needs besides its kind word, or in its place."""
+ASKED = "models: {m: {base_url: 'http://localhost:8000/v1', model: x}}\nagents: {a: {ask: What?}}\n"
 
 
 @pytest.mark.parametrize("word", sorted(TRIGGERS))
 def test_the_kind_word_decides_the_settings(tmp_path: Path, word: str) -> None:
     trigger = LEAST.get(word, f"{word}: event.a == 1")
-    found = spec(tmp_path, HEAD + f"triggers:\n  r: {{{trigger}, agent: none}}\n")
+    others = "".join(f"  {name}: {{each: event.a, agent: none}}\n" for name in "st")
+    found = spec(tmp_path, HEAD + f"triggers:\n  r: {{{trigger}, agent: none}}\n{others}{ASKED}")
     assert type(found.triggers["r"]) is TRIGGERS[word]
 
 
@@ -125,7 +130,7 @@ def test_a_field_of_another_kind_of_trigger_is_unknown(tmp_path: Path) -> None:
         ("when: event.a == 1, debounce: 5m", 'unknown field "debounce" of `when`: it goes with `each`'),
         (
             "every: 1h, cooldown: 5m",
-            'unknown field "cooldown" of `every`: it goes with `each`, `when`, `sequence`, `absence` and `anomaly`',
+            'unknown field "cooldown" of `every`: it goes with `each`, `when`, `sequence`, `absence`, `anomaly`, `any` and `all`',
         ),
         (
             "every: 1h, fire: arrival",

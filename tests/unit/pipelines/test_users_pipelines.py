@@ -30,8 +30,6 @@ ENVIRON = {
 
 IN_WORK = frozenset(
     {
-        "after",
-        "answer",  # of the run before, in templates: with `after`
         "kind: embedding",
         "late: correct",
         "semantic",
