@@ -10,7 +10,7 @@ A firing meets a label if its time lies in it, edges included, and the label is 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
@@ -89,14 +89,17 @@ def _holding(
         yield by_key[key][place - 1]
 
 
-def load_labels(path: Path, series: str | None) -> list[Label]:
-    """Labels of one key that overlap become one. `series` names one of several in a file of NAB's. Raises Rejected, Misused."""
+def load_labels(path: Path, series: str | None, recordings: Collection[str] = ()) -> list[Label]:
+    """Labels of one key that overlap become one. Raises Rejected, Misused.
+
+    `series` names one of several in a file of NAB's; without it the one is meant that is called as one of the `recordings`.
+    """
     lines = [(number, line) for number, line in recorded_lines(path)]
     if not lines:
         raise Rejected("holds no labels", where=str(path), remedy=REMEDY)
     whole = _json_or_none(b"\n".join(line for _, line in lines))
     if isinstance(whole, dict) and not {"from", "to"} & whole.keys():
-        return _merged(_nab(path, whole, series))
+        return _merged(_nab(path, whole, series, recordings))
     if isinstance(whole, list):
         return _merged([_pair(str(path), pair) for pair in whole])
     return _merged([_label(f"{path}:{number}", _json_or_none(line)) for number, line in lines])
@@ -109,8 +112,11 @@ def _json_or_none(text: bytes) -> Any:
         return None
 
 
-def _nab(path: Path, windows: Mapping[str, Any], series: str | None) -> list[Label]:
-    names = [name for name in windows if series is None or series in name]
+def _nab(path: Path, windows: Mapping[str, Any], series: str | None, recordings: Collection[str]) -> list[Label]:
+    if series is None:
+        names = [name for name in windows if Path(name).name in recordings] or list(windows)
+    else:
+        names = [name for name in windows if series in name]
     if len(names) != 1:
         some = ", ".join(list(windows)[:5])
         raise Misused(

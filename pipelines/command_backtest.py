@@ -135,7 +135,9 @@ class _Sides:
         self._options, self._plans = options, plans
         self._sizes = [_bytes(plan, options.inputs) for plan in plans]
         self.labels: list[Label] | None = (
-            None if options.labels is None else load_labels(options.labels, options.series)
+            None
+            if options.labels is None
+            else load_labels(options.labels, options.series, [Path(each).name for each in options.inputs])
         )
         self._answers: Answers | None = None if options.recorded is None else load_answers(options.recorded)
         if options.script is not None:

@@ -64,8 +64,9 @@ def test_one_series_of_windows_is_chosen_by_its_name(tmp_path: Path) -> None:
     file = written(tmp_path, text, "windows.json")
     assert load_labels(file, "one") == [Label(None, 1000, 2000)]
     assert load_labels(file, "two") == []
+    assert load_labels(file, None, ["one.csv", "other.csv"]) == [Label(None, 1000, 2000)]
     with pytest.raises(Misused, match=r"2 series.*one\.csv"):
-        load_labels(file, None)
+        load_labels(file, None, ["three.csv"])
     with pytest.raises(Misused, match="0 series with 'three'"):
         load_labels(file, "three")
 
