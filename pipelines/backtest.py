@@ -166,4 +166,4 @@ def _work(job: Job, share: Share, digest: str, connection: Connection) -> None:
     except PenstockError as error:
         connection.send((type(error).__name__, error.what, error.where, error.remedy))
     except (KeyboardInterrupt, BrokenPipeError):
-        pass
+        pass  # whoever wanted to know is gone, or was told the same and says so

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 from tests.oracle.product import PARTITION, TOPIC, Log, restored
 
 from penstock.operators.event import Answered, Arrived, Ask, Effect, Ended, Progress, Usage
@@ -15,6 +19,33 @@ from penstock.operators.task import Cut
 from penstock.state.delta import EntryKind
 
 LARGE = 10**9
+
+
+@dataclass(frozen=True)
+class Deed:
+    """So many records in one batch, so many answers, then perhaps a commit, with images, and the end of the process."""
+
+    records: int
+    answers: int
+    commits: bool
+    images: int
+    dies: bool
+
+
+AT_ONCE = Deed(1, LARGE, commits=True, images=0, dies=False)
+"""As it is where nothing is slow and nothing goes wrong."""
+
+
+def any_deeds(answers_max: int) -> SearchStrategy[list[Deed]]:
+    deed = st.builds(
+        Deed,
+        records=st.integers(0, 6),
+        answers=st.integers(0, answers_max),
+        commits=st.booleans(),
+        images=st.sampled_from([0, 0, 1, 2]),
+        dies=st.sampled_from([False, False, True]),
+    )
+    return st.lists(deed, max_size=12)
 
 
 class Deployment(ABC):
@@ -59,6 +90,22 @@ class Deployment(ABC):
         self._log.trim()
         self._outputs += cut.outputs
         return cut
+
+    def play(self, plan: Plan, deeds: Iterable[Deed]) -> None:
+        """From the first `open` to the end of the input."""
+        self.open(plan)
+        for deed in deeds:
+            self.feed(deed.records)
+            self.answer(deed.answers)
+            if deed.commits:
+                self.commit(deed.images)
+            if deed.dies:
+                self._die(committed=deed.commits)
+        self.finish()
+
+    def _die(self, *, committed: bool) -> None:
+        """Another process goes on; `committed`: nothing happened since the last commit."""
+        self.open(self._plan)
 
     def finish(self) -> None:
         """Everything is read and answered, and the input ends."""

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 from hypothesis import event, given
 from hypothesis import strategies as st
-from tests.oracle.deployment import LARGE, Deployment, records_of
+from tests.oracle.deployment import AT_ONCE, Deed, Deployment, any_deeds, records_of
 from tests.oracle.product import plan_of
 
 from penstock.operators.event import Ask
@@ -41,17 +40,6 @@ agents:
 """)
 
 
-@dataclass(frozen=True)
-class Deed:
-    """So many records in one batch, so many answers, then perhaps a commit, with images, and the end of the process."""
-
-    records: int
-    answers: int
-    commits: bool
-    images: int
-    dies: bool
-
-
 class Chained(Deployment):
     def _said(self, ask: Ask) -> dict[str, Any]:
         """What the prompt comes to: two prompts have the same answer only if they are the same."""
@@ -72,15 +60,7 @@ def _without_calls(result: dict[str, Any]) -> dict[str, Any]:
 
 def played(records: list[Record], deeds: list[Deed]) -> Chained:
     deployment = Chained(records)
-    deployment.open(PLAN)
-    for deed in deeds:
-        deployment.feed(deed.records)
-        deployment.answer(deed.answers)
-        if deed.commits:
-            deployment.commit(deed.images)
-        if deed.dies:
-            deployment.open(PLAN)
-    deployment.finish()
+    deployment.play(PLAN, deeds)
     return deployment
 
 
@@ -108,26 +88,14 @@ events = st.lists(
     min_size=4,
     max_size=25,
 )
-deeds = st.lists(
-    st.builds(
-        Deed,
-        records=st.integers(0, 6),
-        answers=st.integers(0, 3),
-        commits=st.booleans(),
-        images=st.sampled_from([0, 0, 1, 2]),
-        dies=st.sampled_from([False, False, True]),
-    ),
-    max_size=12,
-)
 
 
-@given(events, deeds)
+@given(events, any_deeds(answers_max=3))
 def test_neither_the_model_nor_commits_nor_restarts_change_what_follows(
     steps: list[tuple[str, int, str]], deeds: list[Deed]
 ) -> None:
     records = records_of(steps)
-    at_once = [Deed(1, LARGE, commits=True, images=0, dies=False)] * len(records)
-    deployment, undisturbed = played(records, deeds), played(records, at_once)
+    deployment, undisturbed = played(records, deeds), played(records, [AT_ONCE] * len(records))
     assert deployment.told == undisturbed.told
     results = [result for result in deployment.results if result["state"] != "resolved"]
     by_id = {f"{result['run']}/{result['rev']}": result for result in results}

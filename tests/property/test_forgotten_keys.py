@@ -6,13 +6,12 @@ e1 e2 ──── forget ────▶│ e3          first life │ second l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.oracle.deployment import LARGE, Deployment, records_of
+from tests.oracle.deployment import AT_ONCE, Deed, Deployment, any_deeds, records_of
 from tests.oracle.product import plan_of
 
 from penstock.operators.event import Ask, Message
@@ -37,22 +36,16 @@ agents:
 """`open` stays so until `z` comes, or until its key is forgotten."""
 
 
-@dataclass(frozen=True)
-class Deed:
-    """So many records in one batch, so many answers, then perhaps a commit, with images, and the end of the process."""
-
-    records: int
-    answers: int
-    commits: bool
-    images: int
-    dies: bool
-
-
 class Forgetful(Deployment):
     def _said(self, ask: Ask) -> dict[str, Any]:
         """What the prompt comes to: two prompts have the same answer only if they are the same."""
         said = "\n".join(message.content for message in ask.request.messages)
         return {"of": blake2b(said.encode(), digest_size=4).hexdigest()}
+
+    def _die(self, *, committed: bool) -> None:
+        before = self.remembered
+        super()._die(committed=committed)
+        assert not committed or self.remembered == before
 
     def _end(self) -> None:
         """Who is asked about at the very end stays: no time comes after it in which to go."""
@@ -78,17 +71,7 @@ def _without_calls(result: dict[str, Any]) -> dict[str, Any]:
 
 def played(records: list[Record], deeds: list[Deed]) -> Forgetful:
     deployment = Forgetful(records)
-    deployment.open(PLAN)
-    for deed in deeds:
-        deployment.feed(deed.records)
-        deployment.answer(deed.answers)
-        if deed.commits:
-            deployment.commit(deed.images)
-        if deed.dies:
-            before = deployment.remembered
-            deployment.open(PLAN)
-            assert not deed.commits or deployment.remembered == before
-    deployment.finish()
+    deployment.play(PLAN, deeds)
     return deployment
 
 
@@ -97,25 +80,13 @@ events = st.lists(
     min_size=4,
     max_size=30,
 )
-deeds = st.lists(
-    st.builds(
-        Deed,
-        records=st.integers(0, 6),
-        answers=st.integers(0, 2),
-        commits=st.booleans(),
-        images=st.sampled_from([0, 0, 1, 2]),
-        dies=st.sampled_from([False, False, True]),
-    ),
-    max_size=12,
-)
 
 
-@given(events, deeds)
+@given(events, any_deeds(answers_max=2))
 def test_neither_the_model_nor_commits_nor_restarts_change_what_is_forgotten(
     steps: list[tuple[str, int, str]], deeds: list[Deed]
 ) -> None:
     records = records_of(steps)
-    at_once = [Deed(1, LARGE, commits=True, images=0, dies=False)] * len(records)
-    deployment, undisturbed = played(records, deeds), played(records, at_once)
+    deployment, undisturbed = played(records, deeds), played(records, [AT_ONCE] * len(records))
     assert deployment.told == undisturbed.told
     assert deployment.remembered == undisturbed.remembered
