@@ -50,13 +50,13 @@ def moved(level: Level, deviation: float, fading: float, limit: float, cuts_max:
 
     Deviations beyond the limit are cut, `cuts_max` of them in a row.
     """
-    beyond = abs(deviation) > limit
-    pull = within(deviation, limit) if beyond and level.cut < cuts_max else deviation
-    weight = fading * level.weight + 1.0
+    weight, mean, variance, cut = level
+    beyond = not -limit <= deviation <= limit
+    pull = within(deviation, limit) if beyond and cut < cuts_max else deviation
+    weight = fading * weight + 1.0
     share = 1.0 / weight
-    mean = level.mean + share * pull
-    variance = (1.0 - share) * (level.variance + share * pull * pull)
-    return Level(weight, mean, variance, min(level.cut + 1, cuts_max) if beyond else 0)
+    variance = (1.0 - share) * (variance + share * pull * pull)
+    return Level(weight, mean + share * pull, variance, min(cut + 1, cuts_max) if beyond else 0)
 
 
 class Ewma:

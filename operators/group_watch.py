@@ -214,7 +214,8 @@ class GroupWatch:
             if glance is None:
                 continue
             glance.state.fresh = glance.fresh
-            if self._of_keys.look(glance.state, watchers, time, watermark, glance.due, glance.taken, raw):
+            watch = self._watches[place]
+            if watch.look(glance.state, watchers, time, watermark, glance.due, glance.taken, raw):
                 looked.add(place)
             glance.state.fresh = False
         for place, (group, *_) in glances.items():
@@ -301,7 +302,7 @@ class GroupWatch:
 
     def _strike(self, struck: Iterable[Struck], place: int | None, watchers: Iterable[Watcher]) -> None:
         """Those look whose turn it is, each at every state where it asked for it."""
-        turn = {planned.name for _, planned, _ in watchers}
+        turn = {watcher.planned.name for watcher in watchers}
         for grouping, state, instant, due in struck:
             if grouping == place:
                 self._watches[place].strike(state, [each for each in due if each[1].name in turn], instant)

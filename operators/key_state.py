@@ -52,7 +52,8 @@ class KeyState:
     `fresh`: no trigger has looked at it since it was made or restored. `resting`: none need look before an aggregate takes
     an event.
     `counters` are its task's.
-    `deadline` is the next N, `watermark_deadline` the next watermark, at which a trigger wants to look, be it at a group.
+    `deadline` is the next N, `watermark_deadline` the next watermark, at which a trigger wants to look, be it at a group; or one
+    before it, at which none does any more.
     """
 
     __slots__ = (
@@ -77,6 +78,14 @@ class KeyState:
         self.moment: Moment | None = None
         self.deadline: int | None = None
         self.watermark_deadline: int | None = None
+
+    def wait_until(self, at: int, *, by_watermark: bool) -> None:
+        """A trigger wants to look at this instant, at the latest."""
+        if by_watermark:
+            if self.watermark_deadline is None or at < self.watermark_deadline:
+                self.watermark_deadline = at
+        elif self.deadline is None or at < self.deadline:
+            self.deadline = at
 
 
 class Group(KeyState):

@@ -163,7 +163,7 @@ class Keys:
         if idle and self._sleeps:
             key.deadline = key.watermark_deadline = None
         elif looked:
-            self._rearm(key)
+            self._arm(key)
 
     def keep_late(
         self, name: str, time: int, event: Any, moment: Moment | None, line: bytes | None, raw: Raw, watermark: int
@@ -203,18 +203,20 @@ class Keys:
         assert groups is not None, "the plan has groupings"
         glances, everything = watch.take(key, groups, time, raw, values)
         self._unsaved.facts.append((key.name, time, key.now - time, line, everything))
-        if self._watchers and (values is not None or not key.resting):
-            glances[None] = Glance(key, due, () if values is None else values[::2], key.fresh)
-        elif not glances and groups.timers.next > key.now:
+        looks, taken = self._watchers and (values is not None or not key.resting), () if values is None else values[::2]
+        if not looks and not glances and groups.timers.next > key.now:
             return
-        looked = watch.look(key, groups, glances, time, watermark, raw)
+        key.deadline, key.watermark_deadline = groups.own_deadline, groups.own_watermark_deadline
+        if looks and not glances and groups.timers.next > key.now:
+            self._look(key, self._watchers, time, watermark, due, taken, raw)
+            key.fresh = False
+        else:
+            if looks:
+                glances[None] = Glance(key, due, taken, key.fresh)
+            watch.look(key, groups, glances, time, watermark, raw)
         if self.on_looked is not None:
             self.on_looked(key)
-        if looked:
-            self._find_deadlines(key)
-            groups.own_deadlines_found(key)
-        else:
-            groups.find_deadlines(key)
+        groups.own_deadlines_found(key)
         self._watch.rest(key)
         self._arm(key)
 
@@ -247,7 +249,7 @@ class Keys:
             self._watch.pass_instant(key, instant, now, by_watermark=by_watermark)
             if self.on_looked is not None:
                 self.on_looked(key)
-            self._find_deadlines(key)
+            self._watch.find_next(key, by_watermark=by_watermark)
             return
         if self._group_watch.in_turns:
             self._group_watch.pass_in_turns(key, groups, instant, by_watermark=by_watermark)
@@ -335,10 +337,6 @@ class Keys:
             anew.context = context
             if since is not None:
                 anew.now = anew.last = since
-
-    def _rearm(self, key: KeyState) -> None:
-        self._find_deadlines(key)
-        self._arm(key)
 
     def _arm(self, key: KeyState) -> None:
         for deadline in (key.deadline, key.watermark_deadline):

@@ -237,8 +237,13 @@ def template_scope(firing: Firing, steps: Steps = NO_STEPS, tables: Tables = NO_
     }
 
 
+_CARRIED_AS_THEY_ARE = frozenset({str, bool, float, type(None)})
+
+
 def carried(value: Any) -> Any:
     """The value as records and the log can carry it: whole numbers beyond 64 bits become floating point."""
+    if value.__class__ in _CARRIED_AS_THEY_ARE:
+        return value
     if isinstance(value, int) and not INTEGER_MIN <= value <= INTEGER_MAX:
         return float(value) if value.bit_length() < 1024 else str(value)
     if isinstance(value, Mapping):

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from penstock.operators.key_state import Moment
@@ -98,7 +100,7 @@ class Outcome(NamedTuple):
     dropped: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pattern:
     """`last` is a `not` at the end, which has a `within`. `lists`: partials keep every event of a step, not just the last."""
 
@@ -146,6 +148,20 @@ class Pattern:
         step = partial.step + 1
         values = seen.values if step == len(self.steps) else None
         return partial._replace(step=step, has=0, since=seen.at, upto=number, taken=taken, values=values)
+
+    @cached_property
+    def events(self) -> int:
+        """So many belong to a match."""
+        return sum(step.times for step in self.steps)
+
+    @cached_property
+    def _before(self) -> tuple[int, ...]:
+        """So many of them belong to earlier steps, by step."""
+        return (0, *accumulate(step.times for step in self.steps))
+
+    def progress(self, partials: Partials) -> int:
+        """The most events that one of them has, of those that lack some; 0: there are none."""
+        return max((self._before[partial.step] + partial.has for partial in partials if not self._waits(partial)), default=0)
 
     def due(self, partials: Partials) -> int | None:
         """The instant at which the `not` at the end lets the first partial fire."""

@@ -236,6 +236,11 @@ class Trigger(ABC):
     """A table: whatever key has a row in it is watched, too."""
     idle_unless: frozenset[int] | None = None
     """While its cell is None, an event changes nothing for it unless one of these aggregates took it; None: it always looks."""
+    deaf_unless: frozenset[int] | None = None
+    """The same for any other cell, but for an event that stands at an instant for which it asked."""
+    heeds: tuple[Condition, ...] = ()
+    """Conditions over one event: one of which all are false changes nothing for it, whatever its cell is, but for an event
+    that stands at an instant for which it asked. Empty: any event may."""
     sleeps: bool = True
     """While its cell is None, it asks for no deadline."""
     condition: str = ""

@@ -98,7 +98,7 @@ class Absence(EpisodicTrigger):
         """`expects`: the table whose rows say of what keys something is to come."""
         self.satisfies, self.silence, self.cooldown, self.expects = satisfies, silence, cooldown, expects
         self.condition = satisfies.text
-        self.conditions = (satisfies,)
+        self.conditions = self.heeds = (satisfies,)
 
     def expected(self, cell: AbsenceCell | None, time: int, watermark: int) -> AbsenceCell:
         """There is a row of the key: as if a satisfying event had come at `time`, where the key is not watched yet.

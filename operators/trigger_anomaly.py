@@ -118,6 +118,7 @@ class Anomaly(EpisodicTrigger):
         self.threshold, self.warmup, self.cooldown = threshold, warmup, cooldown
         self.condition = f"anomaly: {number.text}"
         self.conditions = (number,) if where is None else (number, where)
+        self.heeds = () if where is None else (where,)
 
     def fed(
         self, key: KeyState, cell: AnomalyCell | None, time: int, watermark: int, due: int | None
@@ -127,10 +128,10 @@ class Anomaly(EpisodicTrigger):
         observed = self._number(key)
         if observed is None:
             return cell, None
-        before = AnomalyCell(self.method.fresh()) if cell is None else cell
-        warm = before.seen >= self.warmup
-        state, reading = self.method.take(before.state, time, float(observed), warm)
-        after = before._replace(state=state, seen=min(before.seen + 1, self.warmup))
+        before, seen, run, quiet_until, held = AnomalyCell(self.method.fresh()) if cell is None else cell
+        warm = seen >= self.warmup
+        state, reading = self.method.take(before, time, float(observed), warm)
+        after = AnomalyCell(state, seen if warm else seen + 1, run, quiet_until, held)
         return self._judged(key, after, reading, observed) if warm and reading is not None else (after, None)
 
     def _number(self, key: KeyState) -> int | float | None:
@@ -144,7 +145,8 @@ class Anomaly(EpisodicTrigger):
     def _judged(
         self, key: KeyState, cell: AnomalyCell, reading: Reading, observed: float
     ) -> tuple[AnomalyCell, Transition | None]:
-        far, calm = abs(reading.score) >= self.threshold, abs(reading.score) < CALM * self.threshold
+        score = abs(reading.score)
+        far, calm = score >= self.threshold, score < CALM * self.threshold
         if cell.run is not None:
             return (cell._replace(run=None), Resolved(cell.run, key.now)) if calm else (cell, None)
         if far and cell.quiet_until is not None and key.now < cell.quiet_until:
@@ -153,7 +155,7 @@ class Anomaly(EpisodicTrigger):
             values = {SCORE: reading.score, EXPECTED: reading.expected, OBSERVED: observed}
             after = cell._replace(quiet_until=key.now + self.cooldown, held=False)
             return after, Fired(key.now, None, {**known_values(self.definitions, key), **values})
-        return (cell._replace(held=False), Suppressed()) if calm and cell.held else (cell, None)
+        return (cell._replace(held=False), Suppressed()) if cell.held and calm else (cell, None)
 
     def load(self, dumped: list[Any] | None) -> AnomalyCell | None:
         return AnomalyCell(self.method.load(dumped[0]), *dumped[1:]) if dumped else None

@@ -47,7 +47,7 @@ class Each(Trigger):
     def __init__(self, matches: Condition, cooldown: int) -> None:
         self.matches, self.cooldown = matches, cooldown
         self.condition = matches.text
-        self.conditions = (matches,)
+        self.conditions = self.heeds = (matches,)
 
     def fed(
         self, key: KeyState, cell: int | None, time: int, watermark: int, due: int | None
@@ -82,7 +82,7 @@ class Debounced(Trigger):
     def __init__(self, matches: Condition, cooldown: int, debounce: int) -> None:
         self.matches, self.cooldown, self.debounce = matches, cooldown, debounce
         self.condition = matches.text
-        self.conditions = (matches,)
+        self.conditions = self.heeds = (matches,)
 
     def fed(
         self, key: KeyState, cell: DebounceCell | None, time: int, watermark: int, due: int | None

@@ -145,32 +145,38 @@ class InOrder(Trigger):
 
     def fed(self, key: KeyState, cell: SequenceCell | None, time: int, watermark: int, due: int | None) -> Moved:
         """What means nothing to any step was taken, too, once W has passed it: nothing older is."""
-        cell = self._without_idle(cell or EMPTY, watermark)
-        passed = bisect_left(cell.passing, watermark)
-        last = max((cell.last, *cell.passing[passed - 1 : passed]))
+        cell = EMPTY if cell is None else self._caught_up(key, cell, watermark)
+        partials, taken, quiet_until, done, last, waiting, passing, begins = cell
+        if passing and passing[0] < watermark:
+            passed = bisect_left(passing, watermark)
+            last, passing = max(last, passing[passed - 1]), passing[passed:]
         if time < last:
             key.counters["late_for_trigger", self.name] += 1
             return cell, None
-        waiting, passing = cell.waiting, cell.passing[passed:]
         seen = self._seen(key, time, time)
         if seen is None:
-            place = bisect_right(passing, time)
-            passing = (*passing[:place], time, *passing[place:])
+            passing = (*passing, time) if not passing or passing[-1] <= time else tuple(sorted((*passing, time)))
+        elif not waiting or waiting[-1].time <= time:
+            waiting, begins = (*waiting, seen), begins + self._may_begin(seen)
         else:
             place = bisect_right(waiting, time, key=_time_of)
-            waiting = (*waiting[:place], seen, *waiting[place:])
-        begins = cell.begins + self._may_begin(seen)
-        return cell._replace(last=last, waiting=waiting, passing=passing, begins=begins), None
+            waiting, begins = (*waiting[:place], seen, *waiting[place:]), begins + self._may_begin(seen)
+        return SequenceCell(partials, taken, quiet_until, done, last, waiting, passing, begins), None
 
-    def _may_begin(self, seen: Seen | None) -> bool:
-        return seen is not None and bool(seen.holds & self._begins)
+    def _may_begin(self, seen: Seen) -> bool:
+        return bool(seen.holds & self._begins)
 
-    def _without_idle(self, cell: SequenceCell, watermark: int) -> SequenceCell:
-        """Where there is nothing that they could go on with, events that W has passed were taken without a look."""
-        if not cell.waiting or cell.waiting[0].time >= watermark or cell.partials or cell.begins:
+    def _caught_up(self, key: KeyState, cell: SequenceCell, watermark: int) -> SequenceCell:
+        """Events that W has passed are taken, where no match can come of them: nothing waited for that instant."""
+        waiting = cell.waiting
+        if not waiting or waiting[0].time >= watermark or self._is_awaited(cell):
             return cell
-        passed = bisect_left(cell.waiting, watermark, key=_time_of)
-        return cell._replace(waiting=cell.waiting[passed:], last=max(cell.last, cell.waiting[passed - 1].time))
+        passed = bisect_left(waiting, watermark, key=_time_of)
+        if not cell.partials and not cell.begins:
+            return cell._replace(waiting=waiting[passed:], last=max(cell.last, waiting[passed - 1].time))
+        for _ in range(passed):
+            cell, _ = self._take_first(key, cell)
+        return cell
 
     def _seen(self, key: KeyState, at: int, time: int) -> Seen | None:
         """What is kept of the event just fed; None: it means nothing to any step."""
@@ -223,13 +229,16 @@ class InOrder(Trigger):
             if instant is None or instant > deadline - self.known_after:
                 break
             if cell.waiting and cell.waiting[0].time == instant:
-                first = cell.waiting[0]
-                begins, last = cell.begins - self._may_begin(first), max(cell.last, first.time)
-                cell = cell._replace(waiting=cell.waiting[1:], last=last, begins=begins)
-                cell, transition = self._take(key, cell, first)
+                cell, transition = self._take_first(key, cell)
             else:
                 cell, transition = self._settle(cell, instant)
         return self._rested(cell, deadline), transition
+
+    def _take_first(self, key: KeyState, cell: SequenceCell) -> tuple[SequenceCell, Transition | None]:
+        """Of the events that wait."""
+        first = cell.waiting[0]
+        begins, last = cell.begins - self._may_begin(first), max(cell.last, first.time)
+        return self._take(key, cell._replace(waiting=cell.waiting[1:], last=last, begins=begins), first)
 
     def _settle(self, cell: SequenceCell, due: int) -> tuple[SequenceCell, Transition | None]:
         """What is due at one instant is one firing, even if some of it became known after the rest had fired."""
@@ -260,31 +269,39 @@ class InOrder(Trigger):
     def deadline(self, key: KeyState, cell: SequenceCell | None) -> int | None:
         if cell is None:
             return None
-        instant = self._next_instant(cell)
-        return self._rests_at(cell) if instant is None else instant + self.known_after
+        due = self._pattern.due(cell.partials) if cell.partials else None
+        first = cell.waiting[0].time if self._is_awaited(cell) else None
+        instants = [instant + self.known_after for instant in (due, first) if instant is not None]
+        return min(instants) if instants else self._rests_at(cell)
+
+    def _is_awaited(self, cell: SequenceCell) -> bool:
+        """Those that wait may complete a match: the first of them is to be taken when W passes it. Else that can be done later."""
+        most = self._pattern.progress(cell.partials) if cell.partials else 0 if cell.begins else None
+        return most is not None and most + len(cell.waiting) >= self._pattern.events
 
     def _next_instant(self, cell: SequenceCell) -> int | None:
-        """When an event is taken or something is due; None: nothing is known to come, but for events that cannot matter.
-
-        Without partials, and unless one of those that wait may begin one, they are not worth a timer.
-        """
+        """When an event is to be taken or something is due; None: nothing is known to come."""
         due = self._pattern.due(cell.partials)
-        if not cell.waiting or not (cell.partials or cell.begins):
+        if not cell.waiting:
             return due
         first = cell.waiting[0].time
         return first if due is None else min(first, due)
 
     def _rested(self, cell: SequenceCell | None, deadline: int) -> SequenceCell | None:
         """None where the cell means nothing any more."""
-        if cell is None or self._next_instant(cell) is not None or self._rests_at(cell) > deadline:
-            return cell
-        return None
+        waits = cell is not None and (cell.waiting or self._pattern.due(cell.partials) is not None)
+        return cell if cell is None or waits or self._rests_at(cell) > deadline else None
 
     def _rests_at(self, cell: SequenceCell) -> int:
         """The deadline at which whatever comes is later than all that a cell knows to which nothing is to come."""
-        waiting = map(_time_of, cell.waiting[-1:])
-        known = (self._pattern.open_until(cell.partials), cell.last, cell.quiet_until, *cell.passing[-1:], *waiting)
-        return min(max(known) + self.disorder + 1, END_OF_TIME)
+        known = max(cell.last, cell.quiet_until)
+        if cell.waiting:
+            known = max(known, cell.waiting[-1].time)
+        if cell.passing:
+            known = max(known, cell.passing[-1])
+        if cell.partials:
+            known = max(known, self._pattern.open_until(cell.partials))
+        return min(known + self.disorder + 1, END_OF_TIME)
 
     def dump(self, cell: SequenceCell | None) -> Any:
         return None if cell is None else self._kept.dump(cell)

@@ -95,10 +95,12 @@ class When(EpisodicTrigger):
     def __init__(self, when: Condition, until: Condition | None, cooldown: int, *, rising: bool) -> None:
         self.when, self.until, self.cooldown, self.rising = when, until, cooldown, rising
         self.sleeps = rising
-        if rising and not when.compiled.own_fields and not when.compiled.uses_moment:
-            self.idle_unless = frozenset(when.slots)
         self.condition = when.text
         self.conditions = (when,) if until is None else (when, until)
+        if rising and _asks_spans_only(when):
+            self.idle_unless = frozenset(when.slots)
+        if all(map(_asks_spans_only, self.conditions)):
+            self.deaf_unless = frozenset(slot for condition in self.conditions for slot in condition.slots)
 
     def fed(
         self, key: KeyState, cell: WhenCell | None, time: int, watermark: int, due: int | None
@@ -222,6 +224,10 @@ class DelayedWhen(When):
 
     def dump(self, cell: WhenCell | None) -> Any:
         return cell
+
+
+def _asks_spans_only(condition: Condition) -> bool:
+    return not condition.compiled.own_fields and not condition.compiled.uses_moment
 
 
 def build(settings: WhenSettings, bind: Bind) -> When:

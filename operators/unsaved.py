@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from penstock.operators.record import Output
@@ -20,7 +21,7 @@ class Unsaved:
         """Forget everything: it is in a delta now."""
         self.facts: list[Fact] = []
         self.forgotten: list[Forgotten] = []
-        self.cells: dict[str, set[tuple[str, str]]] = {}
+        self.cells: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
         """By key: (identity of a trigger, the group that it looked at or none)."""
         self.heard: dict[str, set[tuple[str, int]]] = {}
         """By key: groups that have another last event, where that is saved."""
@@ -51,7 +52,7 @@ class Unsaved:
 
     def change(self, name: str, identity: str, group: str | None) -> None:
         """A trigger remembers something else of the key, or of a group of it."""
-        self.cells.setdefault(name, set()).add((identity, group or ""))
+        self.cells[name].add((identity, group or ""))
 
     def forget(self, name: str, since: int | None) -> None:
         """A key ends here, with the changes of its cells."""

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from penstock.operators.key_state import KeyState
 from penstock.operators.plan import PlannedTrigger
 from penstock.operators.record import Raw
-from penstock.operators.trigger import Transition
+from penstock.operators.trigger import Transition, Trigger
 from penstock.operators.unsaved import Unsaved
 
 NOTHING: frozenset[int] = frozenset()
 
 OnTransition = Callable[[KeyState, PlannedTrigger, int, Transition, Raw | None, Any], None]
 """(key or group, trigger, its place there, what happened, the record that did it or None if time did, the cell before)."""
-Watcher = tuple[int, PlannedTrigger, frozenset[int] | None]
-"""(place among the cells, trigger, its `idle_unless`)."""
+
+
+class Watcher(NamedTuple):
+    """A trigger, ready for the loop: its place among the cells, and what it says of itself. `heeds`: bits of its conditions."""
+
+    place: int
+    planned: PlannedTrigger
+    trigger: Trigger
+    idle_unless: frozenset[int] | None
+    deaf_unless: frozenset[int] | None
+    heeds: int
+    by_watermark: bool
+    waits: bool
+    """It may ask for deadlines."""
 
 
 class Watch:
@@ -26,10 +38,15 @@ class Watch:
         self, triggers: Iterable[tuple[int, PlannedTrigger]], unsaved: Unsaved, on_transition: OnTransition
     ) -> None:
         self.triggers = tuple(triggers)
-        self.watchers: tuple[Watcher, ...] = tuple(
-            (place, planned, planned.trigger.idle_unless) for place, planned in self.triggers
-        )
-        self.may_rest = all(idle_unless is not None for _, _, idle_unless in self.watchers)
+        heeded = {condition.text: condition for _, planned in self.triggers for condition in planned.trigger.heeds}
+        bits = {text: 1 << number for number, text in enumerate(heeded)}
+        self._heeded = tuple((bits[text], condition.evaluate) for text, condition in heeded.items())
+        self.watchers: tuple[Watcher, ...] = tuple(_watcher(place, planned, bits) for place, planned in self.triggers)
+        self._waiting = {
+            kind: tuple((each.place, each.planned) for each in self.watchers if each.waits and each.by_watermark is kind)
+            for kind in (False, True)
+        }
+        self.may_rest = all(planned.trigger.idle_unless is not None for _, planned in self.triggers)
         self.sleepless = not all(planned.trigger.sleeps for _, planned in self.triggers)
         self._unsaved, self._on_transition = unsaved, on_transition
 
@@ -43,17 +60,35 @@ class Watch:
         taken: Sequence[int],
         raw: Raw,
     ) -> bool:
-        """These triggers look at the event just added, each unless it cannot matter to it. Returns whether any did."""
-        looked, fresh = False, state.fresh
-        for place, planned, idle_unless in watchers:
-            cell = state.cells[place]
-            if cell is None and idle_unless is not None and not fresh and idle_unless.isdisjoint(taken):
+        """These triggers look at the event just added, each unless it cannot matter to it. Returns whether any did.
+
+        Deadlines of those that looked are noted; the state may wait for an earlier one that is no more: it finds nobody then.
+        """
+        looked, now, cells = False, state.now, state.cells
+        must = state.fresh or (state.deadline is not None and state.deadline <= now)
+        heard = self._heard(state)
+        for place, planned, trigger, idle_unless, deaf_unless, heeds, by_watermark, waits in watchers:
+            cell = cells[place]
+            unless = idle_unless if cell is None else deaf_unless
+            if not must and ((heeds and not heeds & heard) or (unless is not None and unless.isdisjoint(taken))):
                 continue
             looked = True
-            after, transition = planned.trigger.fed(state, cell, time, watermark, state.now if place in due else None)
+            after, transition = trigger.fed(state, cell, time, watermark, now if place in due else None)
             if after is not cell or transition is not None:
                 self.replace(state, place, planned, after, transition, raw)
+            elif by_watermark:  # the cell says what it waits for, and N does not matter to it
+                continue
+            if waits and (at := trigger.deadline(state, cells[place])) is not None:
+                state.wait_until(at, by_watermark=by_watermark)
         return looked
+
+    def _heard(self, state: KeyState) -> int:
+        """Bits of what is true of the state's last event, or may be."""
+        heard, event, moment = 0, state.event, state.moment
+        for bit, evaluate in self._heeded:
+            if evaluate(event, (), moment) is not False:
+                heard |= bit
+        return heard
 
     def rest(self, state: KeyState) -> None:
         """After all of them looked: need none look again before an aggregate takes an event?"""
@@ -87,16 +122,21 @@ class Watch:
                 self.replace(state, place, planned, cell, transition, None)
 
     def find_deadlines(self, state: KeyState) -> None:
-        state.deadline = state.watermark_deadline = None
-        for place, planned in self.triggers:
-            trigger = planned.trigger
-            at = trigger.deadline(state, state.cells[place])
-            if at is None:
-                continue
-            if trigger.by_watermark:
-                state.watermark_deadline = at if state.watermark_deadline is None else min(at, state.watermark_deadline)
-            else:
-                state.deadline = at if state.deadline is None else min(at, state.deadline)
+        """All of them are asked. O(triggers)."""
+        state.deadline = self._earliest(state, by_watermark=False)
+        state.watermark_deadline = self._earliest(state, by_watermark=True)
+
+    def find_next(self, state: KeyState, *, by_watermark: bool) -> None:
+        """After an instant of that kind: those that wait for the other kind wait for what they waited for."""
+        if by_watermark:
+            state.watermark_deadline = self._earliest(state, by_watermark=True)
+        else:
+            state.deadline = self._earliest(state, by_watermark=False)
+
+    def _earliest(self, state: KeyState, *, by_watermark: bool) -> int | None:
+        cells = state.cells
+        instants = [planned.trigger.deadline(state, cells[place]) for place, planned in self._waiting[by_watermark]]
+        return min((instant for instant in instants if instant is not None), default=None)
 
     def forgets(self, state: KeyState) -> int | None:
         """The N from which on none of its cells says anything, if nothing happens before; None: time alone will not do."""
@@ -114,9 +154,8 @@ class Watch:
         """Triggers that asked for `instant`. Ask before N moves there: a span that has changed names its next change."""
         return [
             (place, planned)
-            for place, planned in self.triggers
-            if planned.trigger.by_watermark is by_watermark
-            and planned.trigger.deadline(state, state.cells[place]) == instant
+            for place, planned in self._waiting[by_watermark]
+            if planned.trigger.deadline(state, state.cells[place]) == instant
         ]
 
     def replace(
@@ -135,3 +174,17 @@ class Watch:
             self._unsaved.change(state.name, planned.identity, state.group)
         if transition is not None:
             self._on_transition(state, planned, place, transition, raw, before)
+
+
+def _watcher(place: int, planned: PlannedTrigger, bits: Mapping[str, int]) -> Watcher:
+    trigger = planned.trigger
+    return Watcher(
+        place,
+        planned,
+        trigger,
+        trigger.idle_unless,
+        trigger.deaf_unless,
+        sum(bits[text] for text in {condition.text for condition in trigger.heeds}),
+        trigger.by_watermark,
+        waits=type(trigger).deadline is not Trigger.deadline,
+    )
