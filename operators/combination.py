@@ -68,7 +68,7 @@ class Combination(Trigger):
 
     def __init__(self, members: Members, cooldown: int) -> None:
         self.members, self.cooldown = members, cooldown
-        self.idle_unless = frozenset()
+        self.idle_unless = self.deaf_unless = frozenset()
 
     def fed(
         self, key: KeyState, cell: Any, time: int, watermark: int, due: int | None

@@ -161,7 +161,9 @@ class Pattern:
 
     def progress(self, partials: Partials) -> int:
         """The most events that one of them has, of those that lack some; 0: there are none."""
-        return max((self._before[partial.step] + partial.has for partial in partials if not self._waits(partial)), default=0)
+        return max(
+            (self._before[partial.step] + partial.has for partial in partials if not self._waits(partial)), default=0
+        )
 
     def due(self, partials: Partials) -> int | None:
         """The instant at which the `not` at the end lets the first partial fire."""

@@ -61,7 +61,7 @@ class After(Trigger):
 
     def __init__(self, agent: str, where: Compiled | None) -> None:
         self.agent, self.where = agent, where
-        self.idle_unless = frozenset()
+        self.idle_unless = self.deaf_unless = frozenset()
         self.condition = f"after: {agent}" if where is None else f"after: {agent}, where: {where.text}"
 
     def fed(

@@ -276,8 +276,9 @@ class InOrder(Trigger):
 
     def _is_awaited(self, cell: SequenceCell) -> bool:
         """Those that wait may complete a match: the first of them is to be taken when W passes it. Else that can be done later."""
-        most = self._pattern.progress(cell.partials) if cell.partials else 0 if cell.begins else None
-        return most is not None and most + len(cell.waiting) >= self._pattern.events
+        if not cell.waiting or not (cell.partials or cell.begins):
+            return False
+        return self._pattern.progress(cell.partials) + len(cell.waiting) >= self._pattern.events
 
     def _next_instant(self, cell: SequenceCell) -> int | None:
         """When an event is to be taken or something is due; None: nothing is known to come."""

@@ -43,7 +43,9 @@ class Watch:
         self._heeded = tuple((bits[text], condition.evaluate) for text, condition in heeded.items())
         self.watchers: tuple[Watcher, ...] = tuple(_watcher(place, planned, bits) for place, planned in self.triggers)
         self._waiting = {
-            kind: tuple((each.place, each.planned) for each in self.watchers if each.waits and each.by_watermark is kind)
+            kind: tuple(
+                (each.place, each.planned) for each in self.watchers if each.waits and each.by_watermark is kind
+            )
             for kind in (False, True)
         }
         self.may_rest = all(planned.trigger.idle_unless is not None for _, planned in self.triggers)
