@@ -275,7 +275,7 @@ class InOrder(Trigger):
         return min(instants) if instants else self._rests_at(cell)
 
     def _is_awaited(self, cell: SequenceCell) -> bool:
-        """Those that wait may complete a match: the first of them is to be taken when W passes it. Else that can be done later."""
+        """Those that wait may complete a match: the first is to be taken when W passes it. Else that can be done later."""
         if not cell.waiting or not (cell.partials or cell.begins):
             return False
         return self._pattern.progress(cell.partials) + len(cell.waiting) >= self._pattern.events
