@@ -42,6 +42,8 @@ class Condition:
         """
         if self._reads_last and (key.event is None or (self._own_moment and key.moment is None)):
             return UNKNOWN
+        if not self.slots:
+            return self.evaluate(key.event, (), key.moment)
         now, slots = key.now, key.slots
         if self._only is not None:
             return self.evaluate(key.event, (slots[self._only].value(now),), key.moment)
@@ -62,5 +64,4 @@ class Condition:
 
 def known_values(definitions: Definitions, key: KeyState) -> dict[str, Any]:
     """What they are for this key at its present instant; those that are unknown are left out."""
-    values = ((name, condition.value(key)) for name, condition in definitions)
-    return {name: value for name, value in values if value.__class__ is not Unknown}
+    return {name: value for name, condition in definitions if (value := condition.value(key)).__class__ is not Unknown}

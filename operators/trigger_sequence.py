@@ -180,17 +180,19 @@ class InOrder(Trigger):
 
     def _seen(self, key: KeyState, at: int, time: int) -> Seen | None:
         """What is kept of the event just fed; None: it means nothing to any step."""
-        holds = self._untold
+        holds, event, moment = self._untold, key.event, key.moment
         for bit, condition in self._told:
-            if condition.asked(key) is True:
+            value = condition.evaluate(event, (), moment)
+            if value is True:
                 holds |= bit
+            elif value.__class__ is Unknown:
+                count_doubt(key.counters, condition.text, value)
         if not holds and not self.strict:
             return None
-        moment = key.moment
         assert moment is not None  # `reads_record`
         values = carried(known_values(self.definitions, key)) if holds & self._ends else None
         kept = bare(moment) if self._keeps_moment else None
-        return Seen(at, time, self._kept.of(key.event), holds, cause_of(moment), values, kept)
+        return Seen(at, time, self._kept.of(event), holds, cause_of(moment), values, kept)
 
     def _take(self, key: KeyState, cell: SequenceCell, seen: Seen) -> tuple[SequenceCell, Transition | None]:
         number = cell.taken + 1
