@@ -23,7 +23,7 @@ from penstock.operators.key_state import Counts, Group, KeyState
 from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.record import Raw
 from penstock.operators.unsaved import Unsaved
-from penstock.operators.watch import NOTHING, OnTransition, Watch, Watcher
+from penstock.operators.watch import NOTHING, OnTransition, Turn, Watch, turn_of
 
 GROUPS_AT_ONCE = 1_000
 """So many are armed in a few milliseconds."""
@@ -92,10 +92,10 @@ class GroupWatch:
             shape.skips = shape.watch.may_rest and not self._fires_empty(plan, shape)
         self._late_shapes = tuple(shape for shape in self._shapes if shape.late)
         self._watches: dict[int | None, Watch] = {None: of_keys, **{each.place: each.watch for each in self._shapes}}
-        watchers = {place: iter(watch.watchers) for place, watch in self._watches.items()}
+        watchers = {place: iter(watch.turn.watchers) for place, watch in self._watches.items()}
         in_order = [(planned.grouping, next(watchers[planned.grouping])) for planned in plan.triggers]
         self._stretches = tuple(
-            (place, tuple(watcher for _, watcher in stretch))
+            (place, turn_of(watcher for _, watcher in stretch))
             for place, stretch in groupby(in_order, lambda each: each[0])
         )
         seen_by = {planned.name: planned.grouping for planned in plan.triggers}
@@ -207,15 +207,15 @@ class GroupWatch:
         others: list[Struck] = []
         struck = self._pass_others(key, groups, glances, others) if groups.timers.next <= key.now else ()
         looked: set[int | None] = set()
-        for place, watchers in self._stretches if glances or others else ():
+        for place, turn in self._stretches if glances or others else ():
             if others:
-                self._strike(others, place, watchers)
+                self._strike(others, place, turn)
             glance = glances.get(place)
             if glance is None:
                 continue
             glance.state.fresh = glance.fresh
             watch = self._watches[place]
-            if watch.look(glance.state, watchers, time, watermark, glance.due, glance.taken, raw):
+            if watch.look(glance.state, turn, time, watermark, glance.due, glance.taken, raw):
                 looked.add(place)
             glance.state.fresh = False
         for place, (group, *_) in glances.items():
@@ -282,8 +282,8 @@ class GroupWatch:
         timers = groups.watermark_timers if by_watermark else groups.timers
         while (timer := timers.take(instant)) is not None:
             struck.extend(self._struck(key, groups, timer[1], instant, by_watermark=by_watermark))
-        for place, watchers in self._stretches:
-            self._strike(struck, place, watchers)
+        for place, turn in self._stretches:
+            self._strike(struck, place, turn)
         self._of_keys.find_deadlines(key)
         groups.own_deadlines_found(key)
         self._arm_struck(groups, struck)
@@ -300,12 +300,12 @@ class GroupWatch:
         group.now = key.now
         yield Struck(group.grouping, group, instant if at is None else at, due)
 
-    def _strike(self, struck: Iterable[Struck], place: int | None, watchers: Iterable[Watcher]) -> None:
+    def _strike(self, struck: Iterable[Struck], place: int | None, turn: Turn) -> None:
         """Those look whose turn it is, each at every state where it asked for it."""
-        turn = {watcher.planned.name for watcher in watchers}
+        names = {watcher.planned.name for watcher in turn.watchers}
         for grouping, state, instant, due in struck:
             if grouping == place:
-                self._watches[place].strike(state, [each for each in due if each[1].name in turn], instant)
+                self._watches[place].strike(state, [each for each in due if each[1].name in names], instant)
 
     def _arm_struck(self, groups: Groups, struck: Iterable[Struck]) -> None:
         for each in struck:

@@ -61,7 +61,7 @@ class Keys:
         self.on_looked: OnLooked | None = None
         self._watch = Watch(plan.triggers_of(None), unsaved, on_transition)
         self._look, self._find_deadlines = self._watch.look, self._watch.find_deadlines
-        self._watchers, self._may_rest = self._watch.watchers, self._watch.may_rest
+        self._turn, self._may_rest = self._watch.turn, self._watch.may_rest
         self._sleeps = not self._watch.sleepless
         grouped = bool(plan.groupings)
         self._group_watch = GroupWatch(plan, self._watch, unsaved, on_transition, counters) if grouped else None
@@ -155,7 +155,7 @@ class Keys:
             key.event, key.moment = event, moment
         if resting:
             return
-        looked = self._look(key, self._watchers, time, watermark, due, () if values is None else values[::2], raw)
+        looked = self._look(key, self._turn, time, watermark, due, () if values is None else values[::2], raw)
         if looked and self.on_looked is not None:
             self.on_looked(key)
         idle = key.cells.count(None) == len(key.cells)
@@ -203,12 +203,15 @@ class Keys:
         assert groups is not None, "the plan has groupings"
         glances, everything = watch.take(key, groups, time, raw, values)
         self._unsaved.facts.append((key.name, time, key.now - time, line, everything))
-        looks, taken = self._watchers and (values is not None or not key.resting), () if values is None else values[::2]
+        looks, taken = (
+            self._turn.watchers and (values is not None or not key.resting),
+            () if values is None else values[::2],
+        )
         if not looks and not glances and groups.timers.next > key.now:
             return
         key.deadline, key.watermark_deadline = groups.own_deadline, groups.own_watermark_deadline
         if looks and not glances and groups.timers.next > key.now:
-            self._look(key, self._watchers, time, watermark, due, taken, raw)
+            self._look(key, self._turn, time, watermark, due, taken, raw)
             key.fresh = False
         else:
             if looks:

@@ -97,10 +97,10 @@ class When(EpisodicTrigger):
         self.sleeps = rising
         self.condition = when.text
         self.conditions = (when,) if until is None else (when, until)
-        if rising and _asks_spans_only(when):
-            self.idle_unless = frozenset(when.slots)
-        if all(map(_asks_spans_only, self.conditions)):
-            self.deaf_unless = frozenset(slot for condition in self.conditions for slot in condition.slots)
+        if not when.compiled.own_fields and not when.compiled.uses_moment:
+            self.idle_unless = frozenset(when.slots) if rising else None
+            # Where `until` and `when` can both be true, every look goes from on to off or back.
+            self.deaf_unless = frozenset(when.slots) if until is None else None
 
     def fed(
         self, key: KeyState, cell: WhenCell | None, time: int, watermark: int, due: int | None
@@ -224,10 +224,6 @@ class DelayedWhen(When):
 
     def dump(self, cell: WhenCell | None) -> Any:
         return cell
-
-
-def _asks_spans_only(condition: Condition) -> bool:
-    return not condition.compiled.own_fields and not condition.compiled.uses_moment
 
 
 def build(settings: WhenSettings, bind: Bind) -> When:

@@ -31,6 +31,23 @@ class Watcher(NamedTuple):
     """It may ask for deadlines."""
 
 
+class Turn(NamedTuple):
+    """Triggers that look one after the other. `uncalled`: those for which also such an event may matter as none of their
+    conditions heeds and no aggregate took."""
+
+    watchers: tuple[Watcher, ...]
+    uncalled: tuple[Watcher, ...]
+
+
+def turn_of(watchers: Iterable[Watcher]) -> Turn:
+    every = tuple(watchers)
+    return Turn(every, tuple(each for each in every if not (each.heeds or _only_counts(each))))
+
+
+def _only_counts(watcher: Watcher) -> bool:
+    return watcher.idle_unless is not None and watcher.deaf_unless is not None
+
+
 class Watch:
     """What the triggers of one kind of state have in common: `state` is a key or a group, with a cell for each of them."""
 
@@ -41,10 +58,10 @@ class Watch:
         heeded = {condition.text: condition for _, planned in self.triggers for condition in planned.trigger.heeds}
         bits = {text: 1 << number for number, text in enumerate(heeded)}
         self._heeded = tuple((bits[text], condition.evaluate) for text, condition in heeded.items())
-        self.watchers: tuple[Watcher, ...] = tuple(_watcher(place, planned, bits) for place, planned in self.triggers)
+        self.turn = turn_of(_watcher(place, planned, bits) for place, planned in self.triggers)
         self._waiting = {
             kind: tuple(
-                (each.place, each.planned) for each in self.watchers if each.waits and each.by_watermark is kind
+                (each.place, each.planned) for each in self.turn.watchers if each.waits and each.by_watermark is kind
             )
             for kind in (False, True)
         }
@@ -55,7 +72,7 @@ class Watch:
     def look(
         self,
         state: KeyState,
-        watchers: Sequence[Watcher],
+        turn: Turn,
         time: int,
         watermark: int,
         due: frozenset[int],
@@ -69,6 +86,7 @@ class Watch:
         looked, now, cells = False, state.now, state.cells
         must = state.fresh or (state.deadline is not None and state.deadline <= now)
         heard = self._heard(state)
+        watchers = turn.watchers if heard or taken or must else turn.uncalled
         for place, planned, trigger, idle_unless, deaf_unless, heeds, by_watermark, waits in watchers:
             cell = cells[place]
             unless = idle_unless if cell is None else deaf_unless

@@ -74,6 +74,12 @@ def test_it_may_fire_again_without_having_been_false_in_between() -> None:
     assert play("when: 'count(true, 9s) >= 1', until: 'count(true, 9s) >= 1', cooldown: 0s", "aaaa").marks == "FRFR"
 
 
+def test_where_both_hold_every_event_ends_the_episode_or_begins_the_next() -> None:
+    """Also one that no span takes."""
+    settings = "when: 'count(event.x == \"a\", 9s) >= 0', until: 'count(event.x == \"a\", 9s) < 5', cooldown: 0s"
+    assert play(settings, "bbbb").marks == "FRFR"
+
+
 def test_a_span_of_the_condition_is_looked_at_while_the_episode_is_open() -> None:
     """Of `until` alone nothing changes; it was true from the start, and 5 is the next instant at which anything is looked at."""
     played = play(
