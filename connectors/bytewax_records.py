@@ -26,7 +26,7 @@ ITEMS = "bytes, str, a mapping, (name of a source, one of these), or a message o
 
 
 class Message(Protocol):
-    """What is looked at of a message of Kafka. `KafkaSourceMessage` is one: its timestamp is a pair, of a kind and milliseconds."""
+    """What is looked at of a message of Kafka. `KafkaSourceMessage` is one: its timestamp is a pair, a kind and milliseconds."""
 
     @property
     def topic(self) -> str | None: ...
