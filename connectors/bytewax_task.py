@@ -18,7 +18,7 @@ from operator import attrgetter
 import msgspec
 from msgspec.structs import replace as with_fields
 
-from penstock.operators.error import ModelError, Superseded
+from penstock.operators.error import Damaged, ModelError, Superseded
 from penstock.operators.event import (
     Answered,
     Arrived,
@@ -78,11 +78,12 @@ def begun(setting: Setting, partition: int, now: int) -> FlowTask:
 
 
 def resumed(setting: Setting, data: bytes, now: int) -> FlowTask:
-    """The task that `save` put away. Raises Superseded where state cannot follow what the file or the flow says now.
+    """The task that `save` put away. Raises Superseded where state cannot follow what the file or the flow says now, Damaged
+    and TooNew where it cannot be read.
 
     While the flow stood still nobody knows what waited: that time is no silence of an input.
     """
-    saved = _DECODER.decode(data)
+    saved = _read(data, setting.plan.name)
     where = f"task {saved.partition} of {setting.plan.name}"
     if saved.partitions != setting.partitions:
         raise Superseded(
@@ -97,6 +98,14 @@ def resumed(setting: Setting, data: bytes, now: int) -> FlowTask:
     task.apply(with_fields(delta, header=with_fields(delta.header, clocks=clocks)))
     task.apply(decode(saved.bucket, where))
     return FlowTask(setting, task, now, saved.outputs)
+
+
+def _read(data: bytes, pipeline: str) -> Saved:
+    try:
+        return _DECODER.decode(data)
+    except (msgspec.MsgspecError, TypeError) as error:
+        remedy = "restore the flow's recovery store from a copy, or begin afresh with another step id"
+        raise Damaged(f"a snapshot is none of a task ({error})", where=pipeline, remedy=remedy) from error
 
 
 def _of_one_topic(records: Iterable[Record]) -> Iterable[list[Record]]:

@@ -20,7 +20,8 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def block(language: str, number: int = 0) -> str:
-    return [text for tongue, text in BLOCK.findall(PAGE) if tongue == language][number]
+    found: list[str] = [text for tongue, text in BLOCK.findall(PAGE) if tongue == language]
+    return found[number]
 
 
 def test_the_flow_tells_what_the_page_says(tmp_path: Path) -> None:

@@ -55,8 +55,8 @@ class Told:
 
 def flow_of(items: Sequence[Any], file: Path, told: Told, batch: int = 10, **options: Any) -> Dataflow:
     flow = Dataflow("theirs")
-    items = op.input("in", flow, TestingSource(items, batch))
-    out = penstock("watch", items, file, now_getter=lambda: NOW, **options)
+    stream = op.input("in", flow, TestingSource(items, batch))
+    out = penstock("watch", stream, file, now_getter=lambda: NOW, **options)
     op.output("results", out.results, TestingSink(told.results))
     op.output("dead", out.dead, TestingSink(told.dead))
     op.output("outputs", out.outputs, TestingSink(told.outputs))

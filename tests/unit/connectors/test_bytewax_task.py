@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 from tests.flows import BEGINNING_MS, EVENTS, TWO_SOURCES, essence, plan_of, record, records, setting_of
 
 from penstock.connectors.bytewax_task import FlowTask, Setting, begun, resumed
-from penstock.operators.error import CallFailed, Superseded
+from penstock.operators.error import CallFailed, Damaged, Superseded
 from penstock.operators.event import ChatRequest
 from penstock.operators.plan import Plan
 from penstock.operators.record import Output, Record
@@ -115,6 +116,12 @@ def test_another_number_of_tasks_is_refused(plan: Plan) -> None:
     with pytest.raises(Superseded, match="were shared among 2 tasks and are among 3 now") as refused:
         resumed(setting_of(plan, 3), saved, NOW)
     assert refused.value.where == "task 1 of flow"
+
+
+@pytest.mark.parametrize("data", [b"", b"\x93\x01", {"sum": 1}])
+def test_a_snapshot_of_something_else_is_refused(plan: Plan, data: Any) -> None:
+    with pytest.raises(Damaged, match=r"flow: a snapshot is none of a task .* begin afresh with another step id"):
+        resumed(setting_of(plan), data, NOW)
 
 
 def test_a_file_whose_keys_are_others_is_refused(plan: Plan, tmp_path: Path) -> None:
