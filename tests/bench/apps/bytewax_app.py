@@ -8,7 +8,7 @@ from typing import Any
 import bytewax.operators as op
 import bytewax.operators.windowing as windowing
 import orjson
-from bytewax.connectors.kafka import KafkaSink, KafkaSinkMessage, KafkaSource, KafkaSourceMessage
+from bytewax.connectors.kafka import KafkaSink, KafkaSinkMessage, KafkaSource
 from bytewax.dataflow import Dataflow
 from bytewax.testing import run_main
 from meter import BOOTSTRAP, COUNT, OUTPUT, TOPIC, WINDOW_SECONDS, WORK, Meter
@@ -17,7 +17,7 @@ meter = Meter()
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-def parsed(message: KafkaSourceMessage) -> tuple[str, Any]:
+def parsed(message: Any) -> tuple[str, Any]:
     meter.see()
     event = orjson.loads(message.value)
     return event["key"], event
@@ -28,7 +28,7 @@ def counted(state: int | None, event: Any) -> tuple[int, int]:
     return total, total
 
 
-def told(item: tuple[str, Any]) -> KafkaSinkMessage:
+def told(item: tuple[str, Any]) -> KafkaSinkMessage[bytes, bytes]:
     key, total = item
     if WORK == "sum":
         meter.told += 1
@@ -41,9 +41,11 @@ def main() -> None:
     events = op.map("parse", op.input("in", flow, source), parsed)
     if WORK == "count":
         totals = op.stateful_map("count", events, counted)
-        results = op.filter("at", totals, lambda item: meter.tells(item[1]))
+        results: op.KeyedStream[Any] = op.filter("at", totals, lambda item: meter.tells(item[1]))
     else:
-        clock = windowing.EventClock(lambda event: EPOCH + timedelta(milliseconds=event["ts"]), timedelta(0))
+        clock: windowing.EventClock[Any] = windowing.EventClock(
+            lambda event: EPOCH + timedelta(milliseconds=event["ts"]), timedelta(0)
+        )
         windows = windowing.TumblingWindower(timedelta(seconds=WINDOW_SECONDS), EPOCH)
         added = windowing.fold_window(
             "sum",
