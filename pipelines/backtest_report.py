@@ -23,7 +23,8 @@ def report(console: Console, figures: Figures, name: str | None = None) -> None:
         console.rule(f"[bold]{escape(name)}", align="left")
     events = sum(figures["events"].values())
     span = "" if figures["from"] is None else f", {_short(figures['from'])} to {_short(figures['to'])}"
-    console.print(f"[bold]{escape(figures['pipeline'])}[/]: {events:,} events of {figures['keys']:,} keys{span}")
+    keys = "1 key" if figures["keys"] == 1 else f"{figures['keys']:,} keys"
+    console.print(f"[bold]{escape(figures['pipeline'])}[/]: {events:,} events of {keys}{span}")
     console.print(_speed(events, figures["seconds"]), style="dim")
     _lost(console, figures)
     console.print()
@@ -55,7 +56,7 @@ def _triggers(figures: Figures) -> Table:
     for name, trigger in figures["triggers"].items():
         counts = [f"{trigger[what]:,}" for what in ("firings", "resolved", "keys")]
         times = [_short(trigger["first"]), _short(trigger["last"])]
-        table.add_row(escape(name), *counts, _number(trigger["per_day"]), *times, *_scores(trigger.get("labels")))
+        table.add_row(escape(name), *counts, number_text(trigger["per_day"]), *times, *_scores(trigger.get("labels")))
     if labelled and len(figures["triggers"]) > 1:
         table.add_row("together", f"{figures['firings']:,}", *[""] * 5, *_scores(figures["labels"]), style="bold")
     return table
@@ -66,7 +67,12 @@ def _scores(score: Mapping[str, Any] | None) -> list[str]:
         return []
     delay = score["delay_seconds"]["median"]
     told = "·" if delay is None else shortly(delay)
-    return [_percent(score["precision"]), _percent(score["recall"]), told, _number(score["false_alarms_per_day"])]
+    return [
+        percent_text(score["precision"]),
+        percent_text(score["recall"]),
+        told,
+        number_text(score["false_alarms_per_day"]),
+    ]
 
 
 def _agents(figures: Figures) -> Table:
@@ -116,11 +122,11 @@ def _short(time: str | None) -> str:
     return "·" if time is None else time[:19].replace("T", " ")
 
 
-def _number(value: float | None) -> str:
+def number_text(value: float | None) -> str:
     return "·" if value is None else f"{value:,.1f}" if value >= 10 else f"{value:.3g}"
 
 
-def _percent(value: float | None) -> str:
+def percent_text(value: float | None) -> str:
     return "·" if value is None else f"{value:.0%}"
 
 
