@@ -37,9 +37,10 @@ def render(loaded: Loaded, *, sample: Path, at: int | None, source: str | None, 
 
 
 def _prompts(plan: Any, sample: Path, source_name: str | None) -> list[Ask]:
-    source, fed = source_of(plan, source_name), SampleTask(plan)
+    source = source_of(plan, source_name)
+    fed = SampleTask(plan, source)
     for raw in sample_records(source, sample):
-        fed.feed(source, raw)
+        fed.feed(raw)
     fed.end()
     return fed.asked
 
