@@ -23,8 +23,8 @@ def report(console: Console, figures: Figures, name: str | None = None) -> None:
         console.rule(f"[bold]{escape(name)}", align="left")
     events = sum(figures["events"].values())
     span = "" if figures["from"] is None else f", {_short(figures['from'])} to {_short(figures['to'])}"
-    keys = "1 key" if figures["keys"] == 1 else f"{figures['keys']:,} keys"
-    console.print(f"[bold]{escape(figures['pipeline'])}[/]: {events:,} events of {keys}{span}")
+    counts = f"{_counted(events, 'event')} of {_counted(figures['keys'], 'key')}"
+    console.print(f"[bold]{escape(figures['pipeline'])}[/]: {counts}{span}")
     console.print(_speed(events, figures["seconds"]), style="dim")
     _lost(console, figures)
     console.print()
@@ -43,9 +43,9 @@ def _speed(events: int, seconds: float) -> str:
 def _lost(console: Console, figures: Figures) -> None:
     for what in ("late", "ignored"):
         for source, count in figures[what].items():
-            console.print(f"{count:,} events of {escape(source)} {what}", style="dim")
+            console.print(f"{_counted(count, 'event')} of {escape(source)} {what}", style="dim")
     for reason, count in figures["dead"].items():
-        console.print(f"{count:,} dead letters: {escape(reason)}", style="yellow")
+        console.print(f"{_counted(count, 'dead letter')}: {escape(reason)}", style="yellow")
 
 
 def _triggers(figures: Figures) -> Table:
@@ -116,6 +116,10 @@ def _table(names: list[str], numbers: set[int]) -> Table:
     for place, name in enumerate(names):
         table.add_column(name, justify="right" if place in numbers else "left")
     return table
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _short(time: str | None) -> str:
