@@ -1,9 +1,9 @@
 # syntax=docker/dockerfile:1
 FROM python:3.12-slim AS build
 WORKDIR /src
-COPY requirements.lock ./
+COPY requirements-image.lock ./
 RUN python -m venv /opt/penstock \
- && /opt/penstock/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+ && /opt/penstock/bin/pip install --no-cache-dir --require-hashes -r requirements-image.lock
 COPY . .
 RUN /opt/penstock/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
  && /opt/penstock/bin/pip uninstall --yes setuptools pip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 
@@ -24,6 +25,7 @@ class FilesInput:
         self._from_end = settings.read_from == "end"
         self._clock = clock
         self.quiet_since: float | None = None
+        self.counts: Counter[tuple[str, ...]] = Counter()
 
     async def run(self, log: InputLog) -> None:
         follower = Follower(self._patterns, log.marks, from_end=self._from_end)

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -25,6 +26,7 @@ from penstock.operators.record import DeadLetter, Raw
 WAITING_MAX = 1_000
 WAITING_BYTES_MAX = 64 << 20
 """More requests, or more of their bodies, do not wait for the disk: they are asked to come again."""
+TAKEN = 202
 AGAIN = {"Retry_After": "1"}
 
 Refuse = Callable[[Raw], DeadLetter | None]
@@ -45,6 +47,7 @@ class PostsInput:
     def __init__(self, settings: HttpInput, listener: Listener, refuse: Refuse, clock: WallClock) -> None:
         self._settings, self._listener, self._refuse, self._clock = settings, listener, refuse, clock
         self.quiet_since: float | None = None
+        self.counts = Counter[tuple[str, ...]]({("duplicates",): 0})
         self._log: InputLog | None = None
         self._waiting: list[_Waiting] = []
         self._news = asyncio.Event()
@@ -87,11 +90,18 @@ class PostsInput:
                 each.written.cancel()
             raise
         for each, arrivals in zip(batch, new, strict=True):
+            self.counts["duplicates",] += len(each.post.records) - len(arrivals)
             if not each.written.done():  # its sender may have gone
                 each.written.set_result(len(arrivals))
         self.quiet_since = self._clock.monotonic()
 
     async def _answer(self, request: web.Request) -> web.Response:
+        answer = await self._taken(request)
+        if answer.status != TAKEN:
+            self.counts["refused", str(answer.status)] += 1
+        return answer
+
+    async def _taken(self, request: web.Request) -> web.Response:
         log = self._log
         if (refusal := self._refusal(request)) is not None:
             return refusal
@@ -144,7 +154,7 @@ class PostsInput:
         if waiting.written.cancelled():
             return said(503, "it may not have been written: send it again", **AGAIN)
         count = waiting.written.result()
-        return web.json_response({"records": count, "duplicates": len(post.records) - count}, status=202)
+        return web.json_response({"records": count, "duplicates": len(post.records) - count}, status=TAKEN)
 
 
 def _unknown(post: Post, seen: Seen, ids: dict[str, None]) -> list[Arrival]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Protocol
 
 from penstock.connectors.embedded_input import InputLog
@@ -12,6 +13,9 @@ class Input(Protocol):
 
     quiet_since: float | None
     """Since when nothing has come, in monotonic seconds; None: something is about to be written, or nobody has looked yet."""
+
+    counts: Counter[tuple[str, ...]]
+    """What it has met beside the records that it wrote, by (what, which): exported as metrics."""
 
     async def run(self, log: InputLog) -> None:
         """Until it is cancelled, or nothing can come any more. Raises Lost, Unreachable: open the log again; StateRefused."""

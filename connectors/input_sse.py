@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+from collections import Counter
 from random import Random
 
 import aiohttp
@@ -50,6 +51,7 @@ class EventsInput:
         self._settings, self._clock, self._random = settings, clock, random
         self._tls = True if tls is None else tls
         self.quiet_since: float | None = None
+        self.counts = Counter[tuple[str, ...]]({("reconnects",): 0})
         self._failures = 0
         self._retry = RETRY_SECONDS
 
@@ -73,6 +75,7 @@ class EventsInput:
         told = _log.info if self._failures == 0 else _log.warning
         told("%s: %s; trying again in %.1f s", self._settings.url, cut, wait)
         self._failures += 1
+        self.counts["reconnects",] += 1
         if self.quiet_since is None:
             self.quiet_since = self._clock.monotonic()
         await self._clock.sleep(wait)

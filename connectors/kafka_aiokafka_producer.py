@@ -68,6 +68,15 @@ class AiokafkaProducer(AIOKafkaProducer):
     def resent(self) -> int:
         return self._requests.resent
 
+    @property
+    def ended_by(self) -> BaseException | None:
+        """Every record gets a copy of what ended the sender, and copies of errors have no cause."""
+        sender = self._sender.sender_task
+        if sender is None or not sender.done() or sender.cancelled():
+            return None
+        error: BaseException | None = sender.exception()
+        return None if error is None else error.__cause__ or error
+
     async def begin_transaction(self) -> None:
         await super().begin_transaction()  # type: ignore[no-untyped-call]  # as above
         self._requests.begin()

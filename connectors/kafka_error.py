@@ -12,6 +12,7 @@ from aiokafka.errors import (
     AuthenticationMethodNotSupported,
     GroupAuthorizationFailedError,
     IllegalSaslStateError,
+    InvalidProducerIdMapping,
     KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
@@ -30,6 +31,11 @@ from penstock.operators.error import Unanswered, Unreachable
 REACH_SECONDS = 30.0
 """A predecessor's transaction may have to be aborted, or a coordinator found, before the fence stands."""
 
+FORGOTTEN = (
+    "the brokers have forgotten the transactional id of this task: it was not used for `transactional.id.expiration.ms`, "
+    "a week by default"
+)
+
 _T = TypeVar("_T")
 _DENIED = (GroupAuthorizationFailedError, TopicAuthorizationFailedError, TransactionalIdAuthorizationFailed)
 _BAD_CREDENTIALS = (AuthenticationFailedError, SaslAuthenticationFailed)
@@ -42,6 +48,11 @@ class Stalled(TimeoutError):
 
     def __init__(self, where: str, position: int, end: int) -> None:
         super().__init__(f"{where} stands still at {position} of {end}")
+
+
+def cause(error: BaseException) -> str:
+    """What has ended a transaction, in brackets behind what that means."""
+    return FORGOTTEN if isinstance(error, InvalidProducerIdMapping) else repr(error)
 
 
 async def reached(clients: Clients, doing: Awaitable[_T], what: str) -> _T:

@@ -151,6 +151,11 @@ class TransactionalProducer(Protocol):
         """
         ...
 
+    @property
+    def ended_by(self) -> BaseException | None:
+        """What the cluster said that ended it for good, where that is known: its errors may say less."""
+        ...
+
     async def start(self) -> None:
         """InitProducerId: once it returns, every producer that was started before with this id is fenced.
 

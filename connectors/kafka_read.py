@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from penstock.connectors.kafka_inputs import read
-from penstock.connectors.kafka_port import Admin, Clients
+from penstock.connectors.kafka_port import Admin, Clients, Reader
 from penstock.connectors.kafka_stop import stop_within
 from penstock.connectors.kafka_topics import absent
 from penstock.operators.error import Unreachable
@@ -23,24 +24,19 @@ async def read_range(
     *, committed: bool,
 ) -> AsyncIterator[Raw]:  # fmt: skip
     """As `Broker.read`. Of records that are not there any more the first that is; raises Unreachable."""
-    reader, each = clients.reader(committed=committed), TopicPartition(topic, partition)
-    try:
+    each = TopicPartition(topic, partition)
+    async with _reader(clients, f"reading {topic}/{partition}", committed=committed) as reader:
         await partitions_of(clients, admin, topic)
         await reader.start()
         first = max(start, (await reader.beginning_offsets([each]))[each])
         seen = (await reader.end_offsets([each]))[each]
         async for raw in read(reader, each, first, seen if end is None else min(end, seen)):
             yield raw
-    except (KafkaError, TimeoutError, OSError) as error:
-        raise clients.unreachable(error, f"reading {topic}/{partition}") from error
-    finally:
-        await stop_within(STOP_SECONDS, reader.stop)
 
 
 async def follow(clients: Clients, admin: Admin, topic: str) -> AsyncIterator[Raw]:
     """As `Broker.follow`; raises Unreachable."""
-    reader = clients.reader()
-    try:
+    async with _reader(clients, f"following {topic}") as reader:
         partitions = [TopicPartition(topic, each) for each in await partitions_of(clients, admin, topic)]
         await reader.start()
         starts = await reader.beginning_offsets(partitions)
@@ -51,8 +47,16 @@ async def follow(clients: Clients, admin: Admin, topic: str) -> AsyncIterator[Ra
             for records in (await reader.getmany(timeout_ms=FOLLOW_MS)).values():
                 for raw in records:
                     yield raw
+
+
+@asynccontextmanager
+async def _reader(clients: Clients, doing: str, *, committed: bool = True) -> AsyncIterator[Reader]:
+    """One that is yet to be started, and is stopped in the end; what goes wrong meanwhile becomes Unreachable."""
+    reader = clients.reader(committed=committed)
+    try:
+        yield reader
     except (KafkaError, TimeoutError, OSError) as error:
-        raise clients.unreachable(error, f"following {topic}") from error
+        raise clients.unreachable(error, doing) from error
     finally:
         await stop_within(STOP_SECONDS, reader.stop)
 

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, ProducerFenced
 
 from penstock.connectors.failpoint import failpoint
+from penstock.connectors.kafka_error import cause
 from penstock.connectors.kafka_fence import Fence
 from penstock.connectors.kafka_port import Sending, TransactionalProducer
 from penstock.operators.error import Fenced, Indefinite, Refused
@@ -133,7 +134,11 @@ class Writer:
         """A fence that shows at the end of a transaction says nothing: the end may have been sent twice."""
         if isinstance(error, _FENCED) and not self._deciding:
             return Fenced("somebody opened the task after us", where=self._where)
-        reason = f"no end after {self._seconds:g} s" if isinstance(error, TimeoutError) else repr(error)
+        reason = (
+            f"no end after {self._seconds:g} s"
+            if isinstance(error, TimeoutError)
+            else cause(self._producer.ended_by or error)
+        )
         return Indefinite(f"it is not known whether a commit went through ({reason})", where=self._where)
 
     @property

@@ -120,28 +120,28 @@ BinaryFilePath = Annotated[Text, FileMark(binary=True), Field(min_length=1)]
 """A file of bytes, relative to the pipeline's."""
 
 
-def _parsed(parse: Any) -> Any:
+def _parsed(parse: Any, example: str) -> Any:
     def read(value: Any) -> Any:
         if not isinstance(value, str):
-            raise ValueError(f"{value!r} has no unit; write text such as 90s, 512KiB or 25%")
+            raise ValueError(f"{value!r} has no unit; write it with one, such as {example}")
         return parse(value)
 
     return BeforeValidator(read)
 
 
 Duration = Annotated[
-    int, _parsed(length_ms), PlainSerializer(duration_text, when_used="json"),
+    int, _parsed(length_ms, "90s"), PlainSerializer(duration_text, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": r"^(\d+(ms|s|m|h|d|w))+$", "examples": ["90s", "1h30m"]}),
 ]  # fmt: skip
 """Milliseconds; written with a unit."""
 Wait = Annotated[
-    int, Field(gt=0), _parsed(length_ms), PlainSerializer(duration_text, when_used="json"),
+    int, Field(gt=0), _parsed(length_ms, "90s"), PlainSerializer(duration_text, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": r"^(\d+(ms|s|m|h|d|w))+$", "examples": ["90s", "1h30m"]}),
 ]  # fmt: skip
 """A duration of more than nothing."""
 Size = Annotated[
-    int, _parsed(size_bytes), WithJsonSchema({"type": "string", "pattern": r"^\d+(B|KB|MB|GB|KiB|MiB|GiB)$"}),
+    int, _parsed(size_bytes, "512KiB"), WithJsonSchema({"type": "string", "pattern": r"^\d+(B|KB|MB|GB|KiB|MiB|GiB)$"}),
 ]  # fmt: skip
 """Bytes; written with a unit."""
-Share = Annotated[float, _parsed(share), WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?%$"})]
+Share = Annotated[float, _parsed(share, "25%"), WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?%$"})]
 """A fraction in (0, 1]; written as a percentage."""

@@ -15,7 +15,7 @@ from penstock.pipelines.backtest import History
 from penstock.pipelines.backtest_against import Changed, Difference
 from penstock.pipelines.backtest_labels import Label
 from penstock.pipelines.backtest_plot import Bar, Lane, bars, timeline
-from penstock.pipelines.backtest_report import shortly
+from penstock.pipelines.backtest_report import number_text, percent_text, shortly
 from penstock.pipelines.backtest_row import Row
 from penstock.pipelines.backtest_style import STYLE
 from penstock.pipelines.backtest_summary import Figures
@@ -79,7 +79,7 @@ def _tiles(figures: Figures) -> str:
     }
     if "labels" in figures:
         score = figures["labels"]
-        told |= {"precision": _percent(score["precision"]), "recall": _percent(score["recall"])}
+        told |= {"precision": percent_text(score["precision"]), "recall": percent_text(score["recall"])}
     tiles = "".join(f"<div><b>{escape(value)}</b><span>{name}</span></div>" for name, value in told.items())
     return f"<section class=tiles>{tiles}</section>"
 
@@ -113,14 +113,14 @@ def _triggers(figures: Figures, colours: Mapping[str, int]) -> str:
 
 
 def _firings_told(one: Mapping[str, Any]) -> str:
-    per_day = "" if one["per_day"] is None else f" · {one['per_day']:.3g}/day"
+    per_day = "" if one["per_day"] is None else f" · {number_text(one['per_day'])}/day"
     return f"{one['firings']:,}{per_day}"
 
 
 def _score(name: str, score: Mapping[str, Any]) -> list[str]:
     delay, false = score["delay_seconds"]["median"], score["false_alarms_per_day"]
-    told = ("·" if delay is None else shortly(delay), "·" if false is None else f"{false:.3g}")
-    return [name, _percent(score["precision"]), _percent(score["recall"]), *told]
+    told = ("·" if delay is None else shortly(delay), number_text(false))
+    return [name, percent_text(score["precision"]), percent_text(score["recall"]), *told]
 
 
 def _agents(figures: Figures) -> str:
@@ -218,7 +218,3 @@ def _time(text: str) -> str:
 
 def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
-
-
-def _percent(value: float | None) -> str:
-    return "·" if value is None else f"{value:.0%}"

@@ -22,6 +22,7 @@ from penstock.pipelines.backtest_feed import WHOLE, Reader, Recorded, Share, sha
 from penstock.pipelines.backtest_input import BLOCK_BYTES, Block, Inputs, blocks
 from penstock.pipelines.backtest_row import ASKED, Row, Used, row_of, time_of
 from penstock.pipelines.backtest_tokens import TokenEstimate
+from penstock.pipelines.samples import keys_of
 
 OVER = Progress(0, 0, 2**60)
 """Of an input that has ended: it was silent for ever, so it holds no other back."""
@@ -165,7 +166,7 @@ class _Player:
         minutes = sum((span.minutes for span in spans), Counter[int]())
         first = min((span.first for span in spans if span.first is not None), default=None)
         last = max((span.last for span in spans if span.last is not None), default=None)
-        return Part(list(self._rows.values()), dict(+counters), self._task.keys, minutes, first, last)
+        return Part(list(self._rows.values()), dict(+counters), keys_of(self._task), minutes, first, last)
 
 
 def _without_fallbacks(plan: Plan) -> Plan:

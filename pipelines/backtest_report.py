@@ -23,7 +23,8 @@ def report(console: Console, figures: Figures, name: str | None = None) -> None:
         console.rule(f"[bold]{escape(name)}", align="left")
     events = sum(figures["events"].values())
     span = "" if figures["from"] is None else f", {_short(figures['from'])} to {_short(figures['to'])}"
-    console.print(f"[bold]{escape(figures['pipeline'])}[/]: {events:,} events of {figures['keys']:,} keys{span}")
+    counts = f"{_counted(events, 'event')} of {_counted(figures['keys'], 'key')}"
+    console.print(f"[bold]{escape(figures['pipeline'])}[/]: {counts}{span}")
     console.print(_speed(events, figures["seconds"]), style="dim")
     _lost(console, figures)
     console.print()
@@ -42,9 +43,9 @@ def _speed(events: int, seconds: float) -> str:
 def _lost(console: Console, figures: Figures) -> None:
     for what in ("late", "ignored"):
         for source, count in figures[what].items():
-            console.print(f"{count:,} events of {escape(source)} {what}", style="dim")
+            console.print(f"{_counted(count, 'event')} of {escape(source)} {what}", style="dim")
     for reason, count in figures["dead"].items():
-        console.print(f"{count:,} dead letters: {escape(reason)}", style="yellow")
+        console.print(f"{_counted(count, 'dead letter')}: {escape(reason)}", style="yellow")
 
 
 def _triggers(figures: Figures) -> Table:
@@ -55,7 +56,7 @@ def _triggers(figures: Figures) -> Table:
     for name, trigger in figures["triggers"].items():
         counts = [f"{trigger[what]:,}" for what in ("firings", "resolved", "keys")]
         times = [_short(trigger["first"]), _short(trigger["last"])]
-        table.add_row(escape(name), *counts, _number(trigger["per_day"]), *times, *_scores(trigger.get("labels")))
+        table.add_row(escape(name), *counts, number_text(trigger["per_day"]), *times, *_scores(trigger.get("labels")))
     if labelled and len(figures["triggers"]) > 1:
         table.add_row("together", f"{figures['firings']:,}", *[""] * 5, *_scores(figures["labels"]), style="bold")
     return table
@@ -66,7 +67,12 @@ def _scores(score: Mapping[str, Any] | None) -> list[str]:
         return []
     delay = score["delay_seconds"]["median"]
     told = "·" if delay is None else shortly(delay)
-    return [_percent(score["precision"]), _percent(score["recall"]), told, _number(score["false_alarms_per_day"])]
+    return [
+        percent_text(score["precision"]),
+        percent_text(score["recall"]),
+        told,
+        number_text(score["false_alarms_per_day"]),
+    ]
 
 
 def _agents(figures: Figures) -> Table:
@@ -112,15 +118,19 @@ def _table(names: list[str], numbers: set[int]) -> Table:
     return table
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def _short(time: str | None) -> str:
     return "·" if time is None else time[:19].replace("T", " ")
 
 
-def _number(value: float | None) -> str:
+def number_text(value: float | None) -> str:
     return "·" if value is None else f"{value:,.1f}" if value >= 10 else f"{value:.3g}"
 
 
-def _percent(value: float | None) -> str:
+def percent_text(value: float | None) -> str:
     return "·" if value is None else f"{value:.0%}"
 
 

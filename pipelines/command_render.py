@@ -22,12 +22,12 @@ def render(loaded: Loaded, *, sample: Path, at: int | None, source: str | None, 
     """Print the `at`-th prompt (from 1; None: the last). Raises Rejected where the sample leads to no such prompt."""
     _, pipeline = usable(loaded)
     asked = _prompts(pipeline.plan, sample, source)
-    if not asked or (at or 1) > len(asked):
-        raise Rejected(
-            f"the sample leads to {len(asked)} prompts",
-            where=str(sample),
-            remedy="choose a smaller --at, or another sample",
-        )
+    if not asked:
+        remedy = "choose another sample, or give a trigger an agent: one with `agent: none` asks nobody"
+        raise Rejected("the sample leads to no prompt", where=str(sample), remedy=remedy)
+    if (at or 1) > len(asked):
+        number = "1 prompt" if len(asked) == 1 else f"{len(asked)} prompts"
+        raise Rejected(f"the sample leads to {number}", where=str(sample), remedy="choose a smaller --at")
     place = at or len(asked)
     shown = _described(asked, place)
     if json:
@@ -37,9 +37,10 @@ def render(loaded: Loaded, *, sample: Path, at: int | None, source: str | None, 
 
 
 def _prompts(plan: Any, sample: Path, source_name: str | None) -> list[Ask]:
-    source, fed = source_of(plan, source_name), SampleTask(plan)
+    source = source_of(plan, source_name)
+    fed = SampleTask(plan, source)
     for raw in sample_records(source, sample):
-        fed.feed(source, raw)
+        fed.feed(raw)
     fed.end()
     return fed.asked
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -45,7 +46,10 @@ AGAIN_SECONDS_MAX = 30.0
 
 @dataclass(slots=True)
 class Feed:
-    """One source and its input. `trouble` is what holds it up at the moment, `log` what it writes into."""
+    """One source and its input. `trouble` is what holds it up at the moment, `log` what it writes into.
+
+    `reopened` and `written` count over all of them: how often there was a next one, and the records in those before it.
+    """
 
     source: Source
     input: Input
@@ -53,6 +57,14 @@ class Feed:
     """Every process has its own."""
     log: InputLog | None = None
     trouble: str = ""
+    reopened: int = 0
+    written: int = 0
+
+    @property
+    def counts(self) -> Counter[tuple[str, ...]]:
+        """By (what, which)."""
+        records = self.written + (0 if self.log is None else self.log.written)
+        return Counter({("records",): records, ("reopened",): self.reopened, **self.input.counts})
 
 
 class Inputs:
@@ -135,6 +147,7 @@ class Inputs:
                 return
             except (Lost, Unreachable) as error:
                 feed.trouble = str(error)
+                feed.reopened += 1
                 log.warning("the input of source %s is opened again: %s", feed.source.name, error)
             except Exception as error:  # noqa: BLE001 - whatever it is, the process has to end with a sentence
                 fail(error)
@@ -144,7 +157,7 @@ class Inputs:
             await self._clock.sleep(AGAIN_SECONDS + backoff.draw())
 
     async def _run(self, feed: Feed) -> None:
-        feed.log = None
+        feed.written, feed.log = feed.counts["records",], None
         source = feed.source
         feed.log = await self._broker.open_input(source.name, source.topic, arrival_key(source), shared=feed.own)
         feed.trouble = ""

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from penstock.operators.error import Misused, Unreachable
 from penstock.pipelines.endpoint import Endpoint
 from penstock.pipelines.keeper import Keeper
+from penstock.pipelines.observe_inputs import input_counters
 from penstock.pipelines.run import Session
 from penstock.pipelines.worker import Worker
 
@@ -66,6 +67,7 @@ class WorkerCollector(Collector):
         yield from self._counted()
         yield from self._tasks()
         yield from self._inputs()
+        yield from input_counters(self._worker.inputs)
         yield from self._endpoints()
         yield from self._registry()
 

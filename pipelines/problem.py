@@ -16,6 +16,8 @@ from typing import Any, Literal
 Severity = Literal["error", "warning"]
 LINE_BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 """Line breaks as the YAML parser counts them."""
+SHOWN_CHARACTERS = 120
+"""So much of a line is shown below a problem."""
 _IGNORE = re.compile(r"#\s*penstock:\s*ignore\s+((?:PS\d{3}[,\s]*)+)")
 
 
@@ -109,14 +111,23 @@ class Problem:
         if not self.source.strip():
             return head
         number = str(place.line)
-        indent = "".join("\t" if character == "\t" else " " for character in self.source[: place.column - 1])
-        return f"{head}\n  {number} | {self.source}\n  {' ' * len(number)} | {indent}^"
+        shown, column = _around(self.source, place.column - 1)
+        indent = "".join("\t" if character == "\t" else " " for character in shown[:column])
+        return f"{head}\n  {number} | {shown}\n  {' ' * len(number)} | {indent}^"
 
     def to_github(self) -> str:
         """A workflow command that GitHub shows at the line."""
         place = self.place
         where = f"file={_property(place.file)},line={place.line},col={place.column},title={self.code.value}"
         return f"::{self.severity} {where}::{_data(self.sentence())}"
+
+
+def _around(line: str, column: int) -> tuple[str, int]:
+    """The part of a long line that holds this column, and where in it the column is."""
+    begin = max(0, min(column - SHOWN_CHARACTERS // 2, len(line) - SHOWN_CHARACTERS))
+    end = begin + SHOWN_CHARACTERS
+    before, after = "…" if begin else "", "…" if end < len(line) else ""
+    return f"{before}{line[begin:end]}{after}", column - begin + len(before)
 
 
 def _data(text: str) -> str:

@@ -47,7 +47,7 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
             yield (cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file), file
     except (OSError, EOFError, zlib.error) as error:
         why = getattr(error, "strerror", None) or error
-        raise Rejected(f"cannot be read: {why}", where=str(path), remedy="name a recording") from error
+        raise Rejected(f"cannot be read: {why}", where=str(path), remedy="name a file that can be read") from error
 
 
 def recorded_at(source: Source, path: Path) -> int:
@@ -59,7 +59,9 @@ def recorded_at(source: Source, path: Path) -> int:
     try:
         changed_at = int(path.stat().st_mtime * 1000)
     except OSError as error:
-        raise Rejected(f"cannot be read: {error.strerror}", where=str(path), remedy="name a recording") from error
+        raise Rejected(
+            f"cannot be read: {error.strerror}", where=str(path), remedy="name a file that can be read"
+        ) from error
     last = _last_line(path)
     for months in range(13):
         timestamp = changed_at - months * MONTH_MS

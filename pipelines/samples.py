@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from penstock.operators.error import Misused, Rejected
@@ -42,19 +43,28 @@ def sample_records(source: Source, path: Path) -> Iterator[Raw]:
     return as_records(source, recorded_values(path), recorded_at(source, path))
 
 
-class SampleTask:
-    """One task fed record by record. No model is asked: `asked` collects the first question of every run, which then fails."""
+def keys_of(task: Task) -> int:
+    """How many there were: where the file has a `forget`, the end of a recording takes them all away."""
+    return task.keys + sum(count for name, count in task.counters.items() if name[0] == "forgotten")
 
-    def __init__(self, plan: Plan) -> None:
-        self.task = Task(plan, 0)
+
+class SampleTask:
+    """One task fed record by record, as if its source were the only one: events would wait for those of the others.
+
+    No model is asked: `asked` collects the first question of every run, which then fails.
+    """
+
+    def __init__(self, plan: Plan, source: Source) -> None:
+        self._source = source
+        self.task = Task(replace(plan, sources=(source,)), 0)
         self.asked: list[Ask] = []
         self._seen: set[str] = set()
         self._now = 0
 
-    def feed(self, source: Source, raw: Raw) -> None:
+    def feed(self, raw: Raw) -> None:
         self._now = max(self._now, raw.timestamp)
-        progress = {source.topic: Progress(raw.offset + 1, raw.offset + 1, self._now)}
-        self._collect(self.task.feed(Arrived({source.topic: [raw]}, progress, self._now)))
+        progress = {self._source.topic: Progress(raw.offset + 1, raw.offset + 1, self._now)}
+        self._collect(self.task.feed(Arrived({self._source.topic: [raw]}, progress, self._now)))
 
     def end(self) -> None:
         """The recording is over: the watermark passes everything."""

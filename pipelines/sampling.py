@@ -15,7 +15,7 @@ from penstock.operators.instant import iso_text
 from penstock.operators.key_state import KeyState
 from penstock.operators.plan import Plan
 from penstock.operators.record import DeadLetter
-from penstock.pipelines.samples import SampleTask, sample_records, source_of
+from penstock.pipelines.samples import SampleTask, keys_of, sample_records, source_of
 
 ValueOf = Callable[[KeyState], Any]
 NOT_ASKED = object()
@@ -54,13 +54,14 @@ class Tally:
 
 def tally_sample(plan: Plan, sample: Path, source_name: str | None) -> Tally:
     """Feeds the recording and looks at every expression of every trigger after every event that a key kept."""
-    source, fed = source_of(plan, source_name), SampleTask(plan)
+    source = source_of(plan, source_name)
+    fed = SampleTask(plan, source)
     watched = {**_conditions(plan, source.topic), **_parts_of_aggregates(plan)}
     expressions: dict[str, Counter[Any]] = {place: Counter() for place in watched}
     events, times = 0, tuple[int, ...]()
     for raw in sample_records(source, sample):
         events += 1
-        fed.feed(source, raw)
+        fed.feed(raw)
         read = source.decode(raw)
         if isinstance(read, DeadLetter):
             continue
@@ -73,7 +74,7 @@ def tally_sample(plan: Plan, sample: Path, source_name: str | None) -> Tally:
                     expressions[place][_kind(value)] += 1
     fed.end()
     counters = Counter({name: count for name, count in fed.task.counters.items() if name[0] not in NOT_TOLD})
-    return Tally(events, fed.task.keys, expressions, counters, *times)
+    return Tally(events, keys_of(fed.task), expressions, counters, *times)
 
 
 def _conditions(plan: Plan, topic: str) -> dict[str, ValueOf]:

@@ -39,7 +39,10 @@ View = dict[str, Any]
 
 @dataclass
 class Played:
-    """All that happened. `dead` says why, letter by letter; `unanswered` counts questions that the scenario has no answer for."""
+    """All that happened. `dead` says why, letter by letter; `unanswered` counts questions that the scenario has no answer for.
+
+    `reached` is how far event time had come at the end: None where it had not begun. It says nothing once the input is `over`.
+    """
 
     results: list[View] = field(default_factory=list)
     resolved: list[View] = field(default_factory=list)
@@ -47,6 +50,8 @@ class Played:
     dead: list[str] = field(default_factory=list)
     counters: Counter[tuple[str, ...]] = field(default_factory=Counter)
     unanswered: Counter[str] = field(default_factory=Counter)
+    reached: Moment | None = None
+    over: bool = False
 
     @property
     def firings(self) -> list[View]:
@@ -70,6 +75,7 @@ class _Player:
         names = {source.topic: source.topic for source in plan.sources}
         self._names = names | {table.topic: table.input(0) for table in plan.tables}
         self._offsets = dict.fromkeys(self._names, 0)
+        self._heard = {source.topic: start for source in plan.sources}
         self._runs: dict[str, Run] = {}
         self._played = Played(unanswered=script.unanswered)
         self._seq = 0
@@ -84,23 +90,30 @@ class _Player:
                 self._pass_until(self._now + deed.ms)
             case End():
                 self._feed(Ended(self._now))
+                self._played.over = True
             case _:
                 assert_never(deed)
 
     def finished(self) -> Played:
         self._cut()
         self._played.counters = self._task.counters
+        watermark = self._task.watermark
+        self._played.reached = None if watermark is None else Moment(watermark, self._start)
         return self._played
 
     def _pass_until(self, time: int) -> None:
-        """Processing time goes on to `time`, never back; silence is noticed."""
-        if time > self._now:
-            self._now = time
-            self._feed(Ticked(time, self._progress()))
+        """Processing time goes on to `time`, never back. Silence is noticed where it begins to count, as it is live: the first
+        instant of event time is one from which `expect` counts."""
+        silent = {self._heard[source.topic] + source.idle for source in self._plan.sources if source.idle is not None}
+        for moment in sorted({*silent, time}):
+            if self._now < moment <= time:
+                self._now = moment
+                self._feed(Ticked(moment, self._progress()))
 
     def _arrive(self, come: Come) -> None:
         offset = self._offsets[come.topic]
         self._offsets[come.topic] += 1
+        self._heard[come.topic] = self._now
         record = Record(come.topic, 0, offset, come.at, come.key, come.value, come.headers)
         self._feed(Arrived({self._names[come.topic]: [record]}, self._progress(), self._now))
 

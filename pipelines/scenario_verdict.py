@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -25,6 +25,9 @@ from penstock.pipelines.scenario_play import Played, play
 DEAD_TOLD = 3
 """So many kinds of dead letters are quoted."""
 _TOLD = {"late": "came later than `watermark.lateness` allows", "ignored": "fell under `ignore`"}
+
+TIME = "event time had come to {} at the end of the scenario; `advance`, or `{{end: true}}`, takes it further"
+NO_TIME = "event time had not begun: an input without an event holds it for `watermark.idle`; `advance` lets that pass"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +56,10 @@ def verdict(file: Path, line: int, checked: Checked, scenario: Scenario) -> Verd
         played = play(checked.plan, happening, checked.answers_of(scenario), start)
     except Rejected as error:
         return Verdict(file, line, scenario.name, complaints=(str(error),))
-    return Verdict(
-        file,
-        line,
-        scenario.name,
-        tuple(compared(scenario.expect, played)),
-        tuple(_complaints(scenario, played, checked.plan)),
-        tuple(_notes(scenario, played)),
-    )
+    differences = tuple(compared(scenario.expect, played))
+    complaints = tuple(_complaints(scenario, played, checked.plan))
+    notes = tuple(chain(_notes(scenario, played), _time_notes(differences, played)))
+    return Verdict(file, line, scenario.name, differences, complaints, notes)
 
 
 def _complaints(scenario: Scenario, played: Played, plan: Plan) -> Iterator[str]:
@@ -79,6 +78,13 @@ def _notes(scenario: Scenario, played: Played) -> Iterator[str]:
         count = counted(played.counters, what)
         if count and what not in scenario.expect.counts:
             yield f"{count} {'event' if count == 1 else 'events'} {why}"
+
+
+def _time_notes(differences: Iterable[Difference], played: Played) -> Iterator[str]:
+    """What did not happen may be waiting for time."""
+    if played.over or all(difference.kind != "missing" for difference in differences):
+        return
+    yield NO_TIME if played.reached is None else TIME.format(played.reached)
 
 
 def _dead(played: Played) -> Iterator[str]:

@@ -8,6 +8,7 @@ rule. Here the line is looked at again; the mended text lets the reader find the
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ruamel.yaml.error import MarkedYAMLError
@@ -161,13 +162,9 @@ def _goes_on_behind_bracket(value: str) -> bool:
 
 def _behind_bracket(value: str) -> int:
     """Where the text goes on behind the bracket that opens it: behind all of it if that one is not closed."""
-    depth, quote = 0, ""
-    for at, character in enumerate(value):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        elif character in "([{":
+    depth = 0
+    for at, character in _unquoted(value):
+        if character in "([{":
             depth += 1
         elif character in ")]}":
             depth -= 1
@@ -178,20 +175,28 @@ def _behind_bracket(value: str) -> int:
 
 def _end_in_braces(line: str, begin: int) -> int:
     """Where the value ends that begins here: at a comma or brace that closes nothing of its own."""
-    depth, quote = 0, ""
-    for at in range(begin, len(line)):
-        character = line[at]
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        elif character in "([{":
+    depth = 0
+    for at, character in _unquoted(line, begin):
+        if character in "([{":
             depth += 1
         elif character in ")]}" and depth > 0:
             depth -= 1
         elif character in ",)]}":
             return len(line[:at].rstrip())
     return len(line.rstrip())
+
+
+def _unquoted(text: str, begin: int = 0) -> Iterator[tuple[int, str]]:
+    """What stands outside of quotes, with its places."""
+    quote = ""
+    for at in range(begin, len(text)):
+        character = text[at]
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        else:
+            yield at, character
 
 
 def _expression_problem(file: str, lines: list[str], spot: _Spot) -> Problem:

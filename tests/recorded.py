@@ -41,9 +41,9 @@ def marked(name: str) -> list[tuple[int, int]]:
 
 def fired_at(plan: Plan, records: Iterable[Raw]) -> dict[str, list[int]]:
     """When (ms) each trigger fired on records of the plan's first source, whose last one is the end of its input."""
-    sample = SampleTask(plan)
+    sample = SampleTask(plan, plan.sources[0])
     for raw in records:
-        sample.feed(plan.sources[0], raw)
+        sample.feed(raw)
     sample.end()
     cut = sample.task.cut(seq=1, incarnation=1, owner="test", build="test", sent={})
     times = defaultdict(list)

@@ -23,6 +23,7 @@ class Acknowledged(AIOKafkaProducer):
 
     resent = 0
     batch_bytes = staticmethod(AiokafkaProducer.batch_bytes)
+    ended_by = None
 
     async def begin_transaction(self) -> None:
         pass

@@ -15,6 +15,7 @@ from tests.command_line import commands
 
 from penstock.pipelines import meters, observe
 from penstock.pipelines.load import load_pipeline
+from penstock.pipelines.observe_inputs import INPUT_COUNTED
 from penstock.pipelines.problem import Code
 from penstock.pipelines.spec import Spec
 
@@ -124,6 +125,7 @@ def metric_names() -> set[str]:
     }
     tables = {f"penstock_{counted.name}_total" for counted in observe.COUNTED.values()}
     tables |= {f"penstock_{name}" for name, *_ in (*observe.TASK_GAUGES, *observe.ENDPOINT_GAUGES)}
+    tables |= {f"penstock_input_{name}_total" for name in INPUT_COUNTED}
     return tables | {name + suffixes[kind] for kind, name in written} | {"penstock_task_open"}
 
 

@@ -14,6 +14,8 @@ from tests.e2e.transport import KafkaTransport
 from tests.e2e.trial import LOG_CHARACTERS_MAX, Trial
 from tests.kafka_cluster import kafka_with
 
+from penstock.connectors.kafka_error import FORGOTTEN
+
 pytestmark = pytest.mark.timeout(120)
 
 FORGETFUL = {
@@ -41,4 +43,5 @@ def test_a_task_whose_transactional_id_has_expired_is_opened_again_and_goes_on(
             trial.stop(group)
             trial.check(group)
             log = group.log()
-    assert log.count("it is not known whether a commit went through") >= PARTITIONS, log[-LOG_CHARACTERS_MAX:]
+    lost = f"it is not known whether a commit went through ({FORGOTTEN})"
+    assert log.count(lost) >= PARTITIONS, log[-LOG_CHARACTERS_MAX:]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import cache
 
 import pytest
+from tests.fault.life import live_on
 from tests.stage import WATCH, Stage, Told, logins
 from tests.virtual_time import run_virtually
 
-from penstock.connectors.fault import CommitFault, CrashAfter, CrashBefore, FaultyBroker, LostAfter, LostBefore
+from penstock.connectors.fault import CommitFault, CrashAfter, CrashBefore, LostAfter, LostBefore
 
 CHAIN = WATCH.replace(
     "models:",
@@ -24,25 +25,13 @@ models:""",
 """  # fmt: skip
 EVENTS = logins(seed=3, count=40)
 FAULTS: list[CommitFault] = [CrashBefore(), CrashAfter(), LostBefore(), LostAfter()]
-TAKEN_OVER_SECONDS = 11.0
 
 
-def told_after(faults: list[CommitFault | None]) -> Told:
-    async def live_on(stage: Stage) -> None:
-        met: Iterator[CommitFault | None] = iter(faults)
-        for _ in range(50):
-            broker = FaultyBroker(stage.broker(), commits=met)
-            await broker.start()
-            summary = await stage.worker(broker, until_idle=TAKEN_OVER_SECONDS).run()
-            if summary.exit_code == 0:
-                await broker.close()
-                return
-            assert "Crash" in summary.problem, summary.problem
-
+def told_after(faults: Sequence[CommitFault | None]) -> Told:
     async def run() -> Told:
         stage = await Stage(CHAIN).open()
         await stage.produce(EVENTS[:20])
-        await asyncio.gather(stage.produce(EVENTS[20:], seconds_apart=0.05), live_on(stage))
+        await asyncio.gather(stage.produce(EVENTS[20:], seconds_apart=0.05), live_on(stage, commits=faults))
         return await stage.told()
 
     told = run_virtually(run())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cache
-from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.fault.life import live_on
 from tests.stage import Stage, Told, judge, logins
 from tests.virtual_time import run_virtually
 
@@ -18,7 +18,6 @@ from penstock.connectors.fault import (
     CommitFault,
     CrashAfter,
     CrashBefore,
-    FaultyBroker,
     FencedBefore,
     FetchFault,
     LostAfter,
@@ -27,29 +26,12 @@ from penstock.connectors.fault import (
     Silent,
 )
 from penstock.connectors.memory import CommitStep, Late, Undecided
-from penstock.connectors.port import Model
 from penstock.connectors.scripted import CutAfter, Overloaded, ScriptedModel, Step
 from penstock.pipelines.poison import SUSPICIOUS_DEATHS
 
 EVENTS = logins(seed=3, count=60)
 COMMITS = 26
 """About as many as an undisturbed run makes."""
-TAKEN_OVER_SECONDS = 11.0
-"""By then the tasks of a dead process have come to the others."""
-
-
-async def live_on(stage: Stage, model: Model | None = None, **faults: Iterable[Any]) -> None:
-    """One process after the other: each that crashes is followed by the next, until one comes to its end."""
-    met: dict[str, Iterator[Any]] = {name: iter(steps) for name, steps in faults.items()}
-    for _ in range(50):
-        broker = FaultyBroker(stage.broker(), **met)
-        await broker.start()
-        summary = await stage.worker(broker, model, until_idle=TAKEN_OVER_SECONDS).run()
-        if summary.exit_code == 0:
-            await broker.close()
-            return
-        assert "Crash" in summary.problem, summary.problem
-    raise AssertionError("fifty processes did not come to an end")
 
 
 def told_after(

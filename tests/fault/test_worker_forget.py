@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from functools import cache
 
 import pytest
+from tests.fault.life import TAKEN_OVER_SECONDS, live_on
 from tests.stage import WATCH, Stage, Told
 from tests.virtual_time import run_virtually
 
-from penstock.connectors.fault import CommitFault, CrashAfter, CrashBefore, FaultyBroker, LostAfter, LostBefore
+from penstock.connectors.fault import CommitFault, CrashAfter, CrashBefore, LostAfter, LostBefore
 from penstock.operators.task import FORGOTTEN
 
 TEXT = (
@@ -26,24 +27,11 @@ AND_TIME_GOES_ON = [("clock", "ok")] * 130
 """A host that a model was still asked about when its time was over goes a minute later."""
 
 
-async def live_on(stage: Stage, commits: Sequence[CommitFault | None]) -> None:
-    """One process after the other, each of which dies of the next fault."""
-    faults = iter(commits)
-    for _ in range(20):
-        broker = FaultyBroker(stage.broker(), commits=faults)
-        await broker.start()
-        worker = stage.worker(broker, until_idle=11.0)
-        if (await worker.run()).exit_code == 0:
-            await broker.close()
-            return
-    raise AssertionError("twenty processes did not come to an end")
-
-
 async def remembered(stage: Stage) -> int:
     """How many keys a process knows that does nothing but read the log."""
     broker = stage.broker()
     await broker.start()
-    worker = stage.worker(broker, until_idle=11.0)
+    worker = stage.worker(broker, until_idle=TAKEN_OVER_SECONDS)
     working = asyncio.create_task(worker.run())
     await asyncio.sleep(10)
     session = worker.keepers[0].session
@@ -57,9 +45,9 @@ async def remembered(stage: Stage) -> int:
 def told_after(commits: Sequence[CommitFault | None]) -> Told:
     async def run() -> Told:
         stage = await Stage(TEXT).open()
-        await asyncio.gather(stage.produce(EVENTS, seconds_apart=0.05), live_on(stage, commits))
+        await asyncio.gather(stage.produce(EVENTS, seconds_apart=0.05), live_on(stage, commits=commits))
         await stage.produce(AND_TIME_GOES_ON)
-        await live_on(stage, [])
+        await live_on(stage)
         assert await remembered(stage) == 1
         return await stage.told()
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
 from random import Random
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.fault.life import live_on
 from tests.stage import Stage, compiled
 from tests.virtual_time import BEGINNING_MS, run_virtually
 
@@ -17,7 +17,6 @@ from penstock.connectors.fault import (
     Away,
     CrashAfter,
     CrashBefore,
-    FaultyBroker,
     FencedBefore,
     LostAfter,
     LostBefore,
@@ -53,25 +52,15 @@ async def produce(stage: Stage, random: Random, silences: bool) -> None:
         await stage.clock.sleep(random.choice([0.0, 0.1, 1.5]))
 
 
-async def live_on(stage: Stage, **met: Iterable[Any]) -> None:
-    given = {name: iter(each) for name, each in met.items()}
-    for _ in range(50):
-        broker = FaultyBroker(stage.broker(), **given)
-        await broker.start()
-        summary = await stage.worker(broker, until_idle=30.0).run()
-        if summary.exit_code == 0:
-            return
-        assert "Crash" in summary.problem, summary.problem
-    raise AssertionError("fifty processes did not come to an end")
-
-
 @given(st.integers(0, 1000), st.booleans(), st.lists(faults, max_size=30), blindness, steps)
 def test_every_event_of_two_sources_has_one_result_and_every_minute_one_at_most(
     seed: int, silences: bool, commits: list[Any], fetches: list[Any], steps: list[CommitStep]
 ) -> None:
     async def run() -> None:
         stage = await Stage(TWO, steps=steps).open()
-        await asyncio.gather(produce(stage, Random(seed), silences), live_on(stage, commits=commits, fetches=fetches))
+        await asyncio.gather(
+            produce(stage, Random(seed), silences), live_on(stage, until_idle=30.0, commits=commits, fetches=fetches)
+        )
         told = await stage.told()
         told.check()
         causes = [record["why"]["fired_by"] for record in told.results if record["triggers"] == ["seen"]]

@@ -154,15 +154,34 @@ def test_the_command_works_in_what_the_image_holds(arguments: list[str], said: s
     assert done.stdout.startswith(said)
 
 
-def test_the_lock_pins_what_the_package_needs() -> None:
-    """The image installs the lock and then the package without its dependencies."""
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").lower()
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    wanted = re.search(r"^dependencies = \[\n(.*?)^\]", project, re.MULTILINE | re.DOTALL)
+LOCKS = ("requirements.lock", "requirements-image.lock", "requirements-dev.lock")
+
+
+def names_in(project: str, table: str) -> list[str]:
+    """Of the distributions that a list or a table of lists of pyproject.toml asks for."""
+    wanted = re.search(table, project, re.MULTILINE | re.DOTALL)
     assert wanted is not None
-    names = [re.sub(r"[._]", "-", name) for name in re.findall(r'^    "([\w.-]+)', wanted[1], re.MULTILINE)]
+    names = [re.sub(r"[._]", "-", name) for name in re.findall(r'[\[ ]"([\w.-]+)[^"]*"', wanted[1])]
     assert names
-    assert [name for name in [*names, "setuptools"] if f"\n{name}==" not in f"\n{lock}"] == []
+    return names
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-image.lock"])
+def test_the_lock_pins_what_the_package_needs(lock: str) -> None:
+    """The image installs the lock and then the package without its dependencies; every format can be read there."""
+    text = (ROOT / lock).read_text(encoding="utf-8").lower()
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    names = names_in(project, r"^dependencies = \[\n(.*?)^\]")
+    if f"-r {lock}" in (ROOT / "Dockerfile").read_text(encoding="utf-8"):
+        names += names_in(project, r"^\[project.optional-dependencies\]\n(.*?)^\[")
+    assert [name for name in [*names, "setuptools"] if f"\n{name}==" not in f"\n{text}"] == []
+
+
+def test_the_locks_agree() -> None:
+    """What is tested is what is shipped."""
+    pins = {lock: dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / lock).read_text(), re.MULTILINE)) for lock in LOCKS}
+    for name, version in pins["requirements-image.lock"].items():
+        assert {pins[lock].get(name, version) for lock in LOCKS} == {version}, name
 
 
 def docker(*arguments: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:

@@ -48,6 +48,7 @@ class Producer:
         self._works: dict[Work, None] = {}
         self._turning: asyncio.Handle | None = None
         self._failed: Exception | None = None
+        self.ended_by: Exception | None = None
         self._is_renewing = self._closed = False
         self._transactional_id: str | None = None
         self._producer = self._epoch = m.NO_PRODUCER
@@ -147,8 +148,8 @@ class Producer:
     def _fail(self, error: Exception) -> None:
         if not isinstance(error, KafkaError):
             raise error
-        lasting = isinstance(error, _LASTING)
-        self._failed = error if lasting else KafkaError(f"Unexpected error during batch delivery: {error!r}")
+        self.ended_by = error
+        self._failed = error if isinstance(error, _LASTING) else KafkaError("Unexpected error during batch delivery")
         self._batches.fail_all(self._failed)
 
     async def _produce(self, leader: int, batches: list[OutBatch]) -> None:

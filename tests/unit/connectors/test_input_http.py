@@ -111,6 +111,7 @@ async def test_an_id_that_was_sent_before_is_written_once_also_after_a_restart()
         assert await here.post(b"2", **event) == taken(1)
         assert await here.post(b"2", **event) == taken(0, 1)
         assert await here.post(b"2", **{**event, "ce_source": "/other"}) == taken(1)
+        assert here.input.counts["duplicates",] == 3
         assert len(await values(here.cluster)) == 3
 
 
@@ -147,6 +148,7 @@ async def test_what_is_not_taken_is_told_why_and_nothing_of_it_is_written(
         assert found == status
         assert said in answer["error"]
         assert await values(here.cluster) == []
+        assert here.input.counts["refused", str(status)] == 1
 
 
 async def test_other_paths_and_methods_are_told_what_there_is() -> None:

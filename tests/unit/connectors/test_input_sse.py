@@ -67,7 +67,8 @@ class Topic:
     async def run(self) -> None:
         await self.cluster.create_topic("in", 1)
         log = await broker_on(self.cluster).open_input("s", "in", of_sender)
-        await EventsInput(self._settings, CLOCK, Random(1)).run(log)
+        self.input = EventsInput(self._settings, CLOCK, Random(1))
+        await self.input.run(log)
 
     async def values(self) -> list[bytes | None]:
         return [record.value for record in (await self.cluster.read("in", 0, 0, 1_000)).records]
@@ -124,6 +125,7 @@ async def test_what_is_no_stream_is_told_and_asked_for_again(
         topic = Topic(url, "Bearer abc")
         await topic.run()
         assert await topic.values() == events(1, 1)
+    assert topic.input.counts["reconnects",] == 2
     assert server.headers[0] == "Bearer abc"
     with caplog.at_level("INFO"):
         assert len(server.asked) == 3

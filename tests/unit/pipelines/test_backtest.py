@@ -15,7 +15,7 @@ from tests.virtual_time import BEGINNING_MS
 from penstock.connectors.scripted import ScriptedModel
 from penstock.operators.event import ChatRequest
 from penstock.operators.instant import iso_text
-from penstock.pipelines.backtest import Job, backtest
+from penstock.pipelines.backtest import History, Job, backtest
 from penstock.pipelines.backtest_recorded import UNUSABLE, answered, load_answers
 from penstock.pipelines.backtest_row import ASKED, Row
 from penstock.pipelines.compile import compile_pipeline
@@ -58,9 +58,13 @@ def job(tmp_path: Path) -> Job:
     return Job(written(tmp_path, PIPELINE), (), (), None, [str(written(tmp_path, lines, "auth.jsonl"))])
 
 
-def rows_of(job: Job, workers: int = 1) -> list[Row]:
+def history_of(job: Job, workers: int = 1) -> History:
     plan = compile_pipeline(load(job.file, (), (), None)).plan
-    return backtest(job, plan, workers).rows
+    return backtest(job, plan, workers)
+
+
+def rows_of(job: Job, workers: int = 1) -> list[Row]:
+    return history_of(job, workers).rows
 
 
 def scripted(request: ChatRequest) -> str:
@@ -103,6 +107,11 @@ async def test_a_live_worker_and_a_backtest_tell_the_same_firings_and_answers(jo
 
 def test_processes_share_the_work_and_say_the_same(job: Job) -> None:
     assert rows_of(job, workers=2) == rows_of(job)
+
+
+def test_keys_that_were_forgotten_by_the_end_were_there(job: Job) -> None:
+    job.file.write_text(f"{PIPELINE}context: {{forget: 1h}}\n")
+    assert history_of(job).keys == history_of(job, workers=2).keys == 4
 
 
 def test_what_follows_an_answer_does_not_fire_where_nobody_answers_though_there_is_a_fallback(job: Job) -> None:

@@ -342,7 +342,9 @@ def test_render_shows_the_prompt_that_a_recording_leads_to(tmp_path: Path) -> No
     told = penstock("render", file, "--sample", sample, "--json").json
     assert (told["key"], told["cached_tokens"], told["tokens"] > 100) == ("web-1", 0, True)
     beyond = penstock("render", file, "--sample", sample, "--at", "2")
-    assert (beyond.code, "leads to 1 prompts" in beyond.err) == (1, True)
+    assert (beyond.code, "leads to 1 prompt (choose a smaller --at)" in beyond.err) == (1, True)
+    nobody = penstock("render", file, "--sample", sample, "--set", "triggers.brute_force.agent=none")
+    assert (nobody.code, "`agent: none` asks nobody" in nobody.err) == (1, True)
 
 
 def test_the_demo_counts_the_same_whenever_it_runs() -> None:

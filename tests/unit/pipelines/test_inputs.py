@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from random import Random
 
 import pytest
@@ -15,6 +16,7 @@ from penstock.operators.expression import Scope
 from penstock.operators.record import Record
 from penstock.operators.source import SourceSettings, build_source
 from penstock.pipelines.inputs import Feed, Inputs, arrival_key, refusal_of, running
+from penstock.pipelines.observe_inputs import input_counters
 
 SOURCE = build_source("s", SourceSettings(topic="in", key="event.host"), frozenset(), Scope())
 
@@ -25,6 +27,7 @@ class ScriptedInput:
     def __init__(self, *problems: Exception) -> None:
         self._problems = list(problems)
         self.quiet_since: float | None = None
+        self.counts: Counter[tuple[str, ...]] = Counter()
         self.runs = 0
         self.wrote = asyncio.Event()
 
@@ -64,6 +67,35 @@ async def test_an_input_that_lost_its_log_is_opened_again_and_says_meanwhile_wha
         await input.wrote.wait()
         assert inputs.troubles() == []
         assert inputs.quiet_since is not None
+        assert inputs.feeds[0].counts == {("records",): 1, ("reopened",): 1}
+
+
+@pytest.mark.timeout(30)
+async def test_records_are_counted_on_over_a_log_that_was_lost() -> None:
+    cluster, input = await cluster_with_topic(), ScriptedInput()
+    inputs = inputs_on(cluster, "a", input)
+    for _ in range(2):
+        async with running(inputs, unexpected):
+            await input.wrote.wait()
+            input.wrote.clear()
+    assert inputs.feeds[0].counts["records",] == 2
+
+
+def test_what_an_input_counts_is_exported_by_its_source() -> None:
+    input = ScriptedInput()
+    input.counts["refused", "400"] = 3
+    inputs = inputs_on(MemoryCluster(CLOCK), "a", input)
+    told = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in input_counters(inputs)
+        for sample in family.samples
+    }
+    assert told == {
+        ("penstock_input_records_total", "s"): 0,
+        ("penstock_input_reopened_total", "s"): 0,
+        ("penstock_input_refused_total", "s", "400"): 3,
+    }
+    assert list(input_counters(None)) == []
 
 
 @pytest.mark.parametrize("problem", [StateRefused("the disk is full"), ValueError("a bug")])

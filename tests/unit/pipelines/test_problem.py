@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from penstock.pipelines.problem import Code, Place, Problem, problems_to_json, settled
+import pytest
+
+from penstock.pipelines.problem import SHOWN_CHARACTERS, Code, Place, Problem, problems_to_json, settled
 
 PROBLEM = Problem(
     Code.UNKNOWN_FIELD,
@@ -22,6 +25,16 @@ def test_text_has_the_line_and_a_caret() -> None:
         "  2 | \t  windw: 1\n"
         "    | \t  ^"
     )
+
+
+@pytest.mark.parametrize("column", [4, 120, 250, 499, 500])
+def test_of_a_long_line_the_part_around_the_caret_is_shown(column: int) -> None:
+    line = " " * (column - 1) + "#" + "x" * (500 - column)
+    (problem,) = settled([replace(PROBLEM, place=Place("a.yaml", 1, column))], {"a.yaml": f"{line}\n"})
+    _, source, below = problem.to_text().splitlines()
+    assert len(source) <= SHOWN_CHARACTERS + len("  1 | ……")
+    assert source[below.index("^")] == "#"
+    assert "…" in source
 
 
 def test_json_has_all_parts_and_no_line() -> None:

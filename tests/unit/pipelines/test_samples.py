@@ -43,9 +43,9 @@ def test_a_source_whose_records_are_no_lines_cannot_be_of_a_recording(tmp_path: 
 
 def test_every_run_asks_once_and_its_failure_is_the_end_of_it(tmp_path: Path) -> None:
     plan, sample = plan_of(tmp_path, WATCH), recording(tmp_path, failures(3))
-    fed = SampleTask(plan)
+    fed = SampleTask(plan, plan.sources[0])
     for raw in sample_records(plan.sources[0], sample):
-        fed.feed(plan.sources[0], raw)
+        fed.feed(raw)
     fed.end()
     assert len({ask.run for ask in fed.asked}) == len(fed.asked) == 4
     assert fed.task.open_runs == 0
@@ -77,6 +77,19 @@ def test_an_expression_is_asked_of_the_part_of_the_key_that_its_trigger_sees(tmp
 def test_that_no_model_is_asked_is_nothing_that_a_sample_tells(tmp_path: Path) -> None:
     tally = tally_sample(plan_of(tmp_path, WATCH), recording(tmp_path, failures(3)), None)
     assert {what for what, _ in tally.counters} == {"events", "fired", "resolved"}
+
+
+def test_expressions_are_counted_for_the_source_that_is_named_whatever_the_others_would_bring(tmp_path: Path) -> None:
+    second = RULES.replace("triggers:", "  web: {topic: web, key: event.host}\ntriggers:")
+    tally = tally_sample(plan_of(tmp_path, second), recording(tmp_path, failures(4)), "auth")
+    assert tally.expressions['triggers.many: count(event.outcome == "failed", 60s) >= 3'] == Counter(
+        {False: 2, True: 2}
+    )
+
+
+def test_keys_that_are_forgotten_were_there(tmp_path: Path) -> None:
+    tally = tally_sample(plan_of(tmp_path, RULES + "context: {forget: 1h}\n"), recording(tmp_path, failures(4)), None)
+    assert tally.keys == 1
 
 
 def test_an_expression_over_a_missing_field_is_unknown(tmp_path: Path) -> None:

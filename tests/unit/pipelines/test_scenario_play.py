@@ -9,6 +9,7 @@ import pytest
 from tests.scenarios import FAILED, LOGINS, told, verdict_of, verdicts_of
 
 from penstock.pipelines.scenario_report import Report, json_text
+from penstock.pipelines.scenario_verdict import NO_TIME, TIME
 
 SESSIONS = """
 penstock: v1
@@ -19,6 +20,16 @@ sources:
 triggers:
   many: {when: 'count(event.x == 1, 60s) >= 3', agent: none}
   often: {every: 10m, agent: none}
+"""
+EXPECTED = """
+penstock: v1
+name: expected
+sources:
+  a: {topic: a, key: event.k, watermark: {delay: 0s, idle: 30s}}
+  b: {topic: b, key: event.k, watermark: {delay: 0s, idle: 1m}}
+tables: {all: {topic: all}}
+triggers:
+  quiet: {absence: source == "b", for: 1m, expect: tables.all, agent: none}
 """
 
 
@@ -179,6 +190,29 @@ def test_events_that_were_not_seen_are_noted(tmp_path: Path) -> None:
     assert found.notes == (
         "1 event came later than `watermark.lateness` allows",
         "1 event fell under `ignore`",
+    )
+
+
+def test_what_did_not_happen_may_wait_for_time_and_is_told_how_far_time_had_come(tmp_path: Path) -> None:
+    missing = "{resolved: [{trigger: many}]}"
+    assert verdict_of(tmp_path, f"[{FAILED}]", missing).notes == (TIME.format("2s"),)
+    never = "{firings: [{trigger: root}]}"
+    assert verdict_of(tmp_path, f"[{FAILED}, {{end: true}}]", never).notes == ()
+    assert verdict_of(tmp_path, f"[{FAILED}, {{advance: 1h}}]", "{none: true}").notes == ()
+
+
+def test_an_input_without_an_event_holds_time_and_that_is_told(tmp_path: Path) -> None:
+    events = "{source: a, event: {k: x, x: 1}, repeat: {times: 3, every: 1s}}, {advance: 30s}"
+    found = verdict_of(tmp_path, f"[{events}]", "{resolved: [{trigger: many}]}", pipeline=SESSIONS)
+    assert found.notes == (NO_TIME,)
+
+
+def test_whoever_is_expected_and_never_spoke_is_missed_from_the_first_instant_of_time(tmp_path: Path) -> None:
+    """The second input is left out after a minute, when the first one has been idle for 30s: event time begins there."""
+    events = "[{source: a, event: {k: x}}, {advance: 10m}]"
+    expect = "{firings: [{trigger: quiet, key: y, at: 1m30s}]}"
+    assert (
+        told(verdict_of(tmp_path, f"[{{row: {{}}, table: all, key: y}}, {events[1:]}", expect, pipeline=EXPECTED)) == []
     )
 
 

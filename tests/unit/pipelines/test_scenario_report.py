@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 from tests.scenarios import FAILED, suite_of, verdict_of, verdicts_of
 
 from penstock.pipelines.scenario_report import Report, as_json, explanation, json_text, junit, lines
+from penstock.pipelines.scenario_verdict import TIME
 
 
 def why(folder: Path, events: str, expect: str, answers: str = "{judge: {verdict: attack, why: x}}") -> list[str]:
@@ -28,6 +29,7 @@ def test_what_did_not_happen_and_what_was_not_expected_are_named(tmp_path: Path)
         "firing 1 did not happen: root at 1s",
         'not expected: firing many on web-1 at 2s  {"failures":3}',
         'end 1 did not happen: "forgotten"',
+        f"note: {TIME.format('2s')}",
     ]
     assert why(tmp_path, f"[{FAILED}]", "{none: true}") == ['not expected: firing many on web-1 at 2s  {"failures":3}']
 
@@ -36,6 +38,7 @@ def test_what_was_looked_for_is_told_where_there_is_nothing_to_compare_it_with(t
     assert why(tmp_path, "[{event: {host: a}}]", "{prompts: [{contains: attack}], results: [{triggers: many}]}") == [
         'prompt 1 did not happen: "attack"',
         "result 1 did not happen: many",
+        f"note: {TIME.format('0s')}",
     ]
 
 
@@ -70,6 +73,7 @@ def test_what_explains_the_rest_comes_first_and_notes_come_last(tmp_path: Path) 
     assert [line.split(":")[0].split(",")[0] for line in told] == [
         "not expected",
         "firing 1 did not happen",
+        "note",
         "note",
     ]
 

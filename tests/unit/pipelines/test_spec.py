@@ -151,7 +151,7 @@ def test_a_modifier_of_another_kind_says_which_kind_has_it(tmp_path: Path, trigg
     ("trigger", "column", "sentence"),
     [
         ("when: event.a == 1, for: 0s", 32, "`for` is '0s'; expected more than 0"),
-        ("when: event.a == 1, for: 5", 32, "`for`: 5 has no unit; write text such as 90s, 512KiB or 25%"),
+        ("when: event.a == 1, for: 5", 32, "`for`: 5 has no unit; write it with one, such as 90s"),
         ("when: event.a == 1, keep_firing_for: 0s", 44, "`keep_firing_for` is '0s'; expected more than 0"),
         ("each: event.a == 1, debounce: 0s", 37, "`debounce` is '0s'; expected more than 0"),
         ("absence: event.a == 1, for: 0s", 35, "`for` is '0s'; expected more than 0"),

@@ -1,6 +1,6 @@
 """A log that has a little of everything, and the files in which the logs of former formats are kept.
 
-    python -m tests.unit.state.golden_log      writes the file of the present format, once, when there is a new one
+    python -m tests.unit.state.golden_log      writes the files of the present format that are not there yet
 
 A file holds the records of a log, one a line. What is there stays as it is: logs like it exist.
 """
@@ -20,6 +20,7 @@ from penstock.state.delta import FORMAT, Entry
 
 FOLDER = Path(__file__).with_name("golden")
 PIPELINE = (FOLDER / "pipeline.yaml").read_text(encoding="utf-8")
+GATES = (FOLDER / "gates.yaml").read_text(encoding="utf-8")
 EVENTS = [(1, "a", 3), (2, "a", 4), (3, "b", 5), (4, "a", 6)]
 
 
@@ -34,6 +35,18 @@ def stand_with_log() -> Stand:
     effects = stand.feed(*[stand.event(time, x=x, v=v) for time, x, v in EVENTS[2:]])
     [ask] = [effect for effect in effects if isinstance(effect, Ask)]
     stand.task.feed(Streamed(ask.call_id, '{"verdict": "attack", "why": "be'))
+    stand.cut()
+    return stand
+
+
+def stand_with_gates() -> Stand:
+    """What a limit has counted and who is inhibited, each in an image and in a delta after it."""
+    stand = Stand(GATES)
+    stand.cut("opened")
+    stand.feed(stand.event(1, x="t"), stand.event(8, x="f"))
+    stand.cut()
+    stand.snapshot(0, 1)
+    stand.feed(stand.event(9, x="f"), stand.event(10, x="t"), stand.event(11, x="f"))
     stand.cut()
     return stand
 
@@ -56,9 +69,11 @@ def _line(record: LogRecord) -> str:
 
 
 def write() -> None:
-    records = [record for data in stand_with_log().log for record in records_of(decode(data), incarnation=1)]
-    path = FOLDER / f"format_{FORMAT}.jsonl"
-    path.write_text("".join(f"{_line(record)}\n" for record in records), encoding="utf-8")
+    for name, stand in (("format", stand_with_log), ("gates", stand_with_gates)):
+        path = FOLDER / f"{name}_{FORMAT}.jsonl"
+        if not path.exists():
+            records = [record for data in stand().log for record in records_of(decode(data), incarnation=1)]
+            path.write_text("".join(f"{_line(record)}\n" for record in records), encoding="utf-8")
 
 
 if __name__ == "__main__":

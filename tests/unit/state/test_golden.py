@@ -7,19 +7,21 @@ from typing import Any
 
 import pytest
 from tests.oracle.stand import Stand
-from tests.unit.state.golden_log import EVENTS, FOLDER, golden_entries, stand_with_log
+from tests.unit.state.golden_log import EVENTS, FOLDER, golden_entries, stand_with_gates, stand_with_log
 
 from penstock.operators.event import Answered, Ask, Effect, Usage
 from penstock.state.codec import encode
 from penstock.state.delta import FORMAT
 
 FILES = sorted(FOLDER.glob("format_*.jsonl"))
+GATES = sorted(FOLDER.glob("gates_*.jsonl"))
+FIRST_WITH_GATES = 4
 VERDICT = '{"verdict": "attack", "why": "because"}'
 
 
-def reopened(path: Path) -> tuple[Stand, list[Effect]]:
+def reopened(path: Path, stand: Stand | None = None) -> tuple[Stand, list[Effect]]:
     """A task on the log in a file, where the one that wrote it was killed."""
-    stand = stand_with_log()
+    stand = stand or stand_with_log()
     stand.log = [encode(entry) for entry in golden_entries(path)]
     return stand, stand.reopen()
 
@@ -47,6 +49,27 @@ def test_its_run_is_asked_again_and_its_episode_its_cooldown_and_its_digest_go_o
     told = [_short(result) for result in stand.results(stand.cut())]
     assert told == ["many final attack", "many resolved attack", "often final None"]
     assert stand.task.counters["suppressed", "seen"] == 1
+
+
+def test_there_is_a_log_of_every_format_that_has_gates() -> None:
+    assert [path.stem for path in GATES] == [f"gates_{number}" for number in range(FIRST_WITH_GATES, FORMAT + 1)]
+
+
+@pytest.mark.parametrize("path", GATES, ids=lambda path: path.stem)
+def test_what_its_limit_has_counted_and_who_is_inhibited_go_on(path: Path) -> None:
+    """Two of three firings are counted, one in the image; the takeover at 10s inhibits until 16s."""
+    stand, _ = reopened(path, stand_with_gates())
+    stand.feed(*[stand.event(time, x="f") for time in (12, 17, 18)])
+    told = [(result["state"], result.get("reason")) for result in stand.results(stand.cut())]
+    assert told == [("skipped", "inhibited"), ("final", None), ("skipped", "limit")]
+
+
+@pytest.mark.parametrize("path", GATES, ids=lambda path: path.stem)
+def test_the_log_in_the_file_has_counts_and_inhibitions_in_its_image_and_in_its_last_delta(path: Path) -> None:
+    *_, image, delta = golden_entries(path)
+    assert image.counted
+    assert delta.counted
+    assert all("/inhibits" in str(entry) for entry in (image, delta))
 
 
 def _short(result: dict[str, Any]) -> str:
