@@ -52,10 +52,12 @@ def judge(samples: Mapping[str, Sequence[Sample]], partitions: int) -> list[str]
                 raise Unreachable(
                     f"{topic} is partitioned by {_one(names)}, but {other} by {_one(others)}: "
                     "one key would be torn over two tasks",
-                    remedy="write both with one partitioner (librdkafka: partitioner=murmur2_random)",
+                    remedy="write both with one partitioner (librdkafka: partitioner=murmur2_random), or set `rekey: true` for "
+                    "the source of one",
                 )
     return [
-        f"the keys of {topic} are partitioned neither by murmur2 nor by CRC32; make sure that all inputs are partitioned alike"
+        f"the keys of {topic} are partitioned neither by murmur2 nor by CRC32; make sure that "
+        "all inputs are partitioned alike, or set `rekey: true` for its source"
         for topic, names in fits.items()
         if not names
     ]

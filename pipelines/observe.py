@@ -195,6 +195,7 @@ def unready(worker: Worker) -> list[str]:
     return [
         *([schemas.trouble] if schemas is not None and schemas.trouble else []),
         *_not_open(worker),
+        *(f"bringing together by key: {reason}" for first in worker.before for reason in unready(first)),
         *([] if worker.inputs is None else worker.inputs.troubles()),
         *_loading(worker),
     ]

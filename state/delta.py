@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from penstock.operators.moved import Mark
 from penstock.operators.record import Output
 
 FORMAT = 4
@@ -58,6 +59,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
     `trial`: what the task does next, so that its successor knows what it died of. `again`, of an `opened`: the process that
     wrote the delta before lives, and has opened the task once more. `started`: when the process was (ms since the epoch).
+    `origins`: of rekeyed sources how far each partition has come, as their first stage told.
     """
 
     seq: int
@@ -68,6 +70,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     definition: str = ""
     positions: dict[str, Position] = {}
     clocks: dict[str, Clock] = {}
+    origins: dict[str, list[Mark]] = {}
     tick: int = 0
     sent: dict[str, int] = {}
     trial: Trial | None = None
