@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from random import Random
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from penstock.connectors.embedded_store import Write
 from penstock.connectors.memory import CommitStep, MemoryBroker, MemoryCluster
 from penstock.connectors.partition import partition_of
 from penstock.connectors.port import Layout
+from penstock.operators.record import Raw
 from penstock.pipelines.rekeying import Stage, run_all, staged
 from penstock.pipelines.worker import Summary, Worker, WorkerOptions
 
@@ -44,6 +45,8 @@ triggers:
 KEYED = REKEYED.replace("rekey: true", "rekey: false")
 
 
+Story = list[tuple[Any, ...]]
+
 NEVER_IDLE = {"until_idle": None}
 
 
@@ -66,6 +69,14 @@ def logins(seed: int, number: int, hosts: int = 5) -> list[Login]:
         Login(f"host-{random.randrange(hosts)}", outcome, BEGINNING_MS + 7000 * index + random.randrange(5000))
         for index, outcome in enumerate(outcomes)
     ]
+
+
+async def keyed_story(events: Sequence[Login], partitions: int = 3) -> Story:
+    """What the same events make happen in a topic that is partitioned as it should be."""
+    keyed = await RekeyedStage(KEYED, partitions=partitions).open()
+    await keyed.produce(events, seed=None)
+    await keyed.play()
+    return await keyed.story()
 
 
 class RekeyedStage:
@@ -93,11 +104,8 @@ class RekeyedStage:
         await self.close_time(events[-1].time)
 
     async def close_time(self, time: int) -> None:
-        """One more event in every partition, an hour after the last one: what was due until then is due, and nothing else."""
-        hosts = (f"closer-{number}" for number in count())
-        for place in range(self._partitions):
-            host = next(host for host in hosts if partition_of(host.encode(), self._partitions) == place)
-            await self.put(Login(host, "ok", time + 3_600_000), place)
+        for place, event in enumerate(closing(time, self._partitions)):
+            await self.put(event, place)
 
     async def put(self, event: Login, partition: int) -> None:
         await self.cluster.append(Write("auth", partition, None, event.value, (("x", b"y"),), event.time))
@@ -131,12 +139,25 @@ class RekeyedStage:
         raws = await self.records(self.stages.main.plan.results.results)
         return [json.loads(raw.value) for raw in raws]
 
-    async def story(self) -> list[tuple[Any, ...]]:
-        """What happened and which record made it happen, by its content: it lies elsewhere in another topic."""
-        value_of = {f"auth/{raw.partition}@{raw.offset}": raw.value.decode() for raw in await self.records("auth")}
-        found = []
-        for each in await self.results():
-            cause, episode = each["why"]["fired_by"], each["episode"] or {}
-            told = value_of[cause] if cause.startswith("auth") else cause
-            found.append((*each["triggers"], each["key"], each["state"], told, str(episode.get("ends_at"))))
-        return sorted(found)
+    async def story(self) -> Story:
+        return story_of(await self.results(), await self.records("auth"))
+
+
+def closing(time: int, partitions: int) -> Iterator[Login]:
+    """One more event for every partition, an hour later: what was due until then is due, and nothing else. The host of each
+    belongs into its partition."""
+    for place in range(partitions):
+        hosts = (f"closer-{number}" for number in count())
+        host = next(host for host in hosts if partition_of(host.encode(), partitions) == place)
+        yield Login(host, "ok", time + 3_600_000)
+
+
+def story_of(results: Iterable[dict[str, Any]], source: Iterable[Raw]) -> Story:
+    """What happened and which record made it happen, by its content: it lies elsewhere in another topic."""
+    value_of = {f"auth/{raw.partition}@{raw.offset}": (raw.value or b"").decode() for raw in source}
+    found = []
+    for each in results:
+        cause, episode = each["why"]["fired_by"], each["episode"] or {}
+        told = value_of[cause] if cause.startswith("auth") else cause
+        found.append((*each["triggers"], each["key"], each["state"], told, str(episode.get("ends_at"))))
+    return sorted(found)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from random import Random
-from typing import Any
 
 import pytest
-from tests.rekeyed import KEYED, REKEYED, RekeyedStage, logins
+from tests.rekeyed import KEYED, REKEYED, RekeyedStage, keyed_story, logins
 from tests.stage import compiled
 from tests.virtual_time import BEGINNING_MS
 
@@ -18,22 +17,13 @@ from penstock.pipelines.rekeying import staged
 VIRTUAL_TIME = True
 EVENTS = logins(1, 200)
 
-Story = list[tuple[Any, ...]]
-
-
-async def keyed_story() -> Story:
-    keyed = await RekeyedStage(KEYED).open()
-    await keyed.produce(EVENTS, seed=None)
-    await keyed.play()
-    return await keyed.story()
-
 
 async def test_what_a_scattered_topic_says_is_what_a_topic_of_the_right_keys_says() -> None:
     stage = await RekeyedStage().open()
     await stage.produce(EVENTS)
     summary = await stage.play()
     assert (summary.exit_code, summary.problem) == (0, "")
-    assert await stage.story() == await keyed_story()
+    assert await stage.story() == await keyed_story(EVENTS)
     assert {told[0] for told in await stage.story()} == {"failed", "twice", "silent", "often"}
     pings = sum(event.outcome == "ping" for event in EVENTS)
     counts = summary.counts
@@ -48,7 +38,7 @@ async def test_commits_that_die_are_late_or_are_not_answered_in_any_stage_change
     stage = await RekeyedStage(steps=steps).open()
     await stage.produce(EVENTS, seed)
     assert (await stage.play(until_idle=40.0)).exit_code == 0
-    assert await stage.story() == await keyed_story()
+    assert await stage.story() == await keyed_story(EVENTS)
 
 
 async def test_a_topic_may_have_another_number_of_partitions_than_the_pipeline() -> None:
@@ -57,7 +47,7 @@ async def test_a_topic_may_have_another_number_of_partitions_than_the_pipeline()
     await stage.produce(EVENTS)
     assert (await stage.play()).exit_code == 0
     assert await stage.cluster.partitions("dev.watch.rekey.auth") == 2
-    assert await stage.story() == await keyed_story()
+    assert await stage.story() == await keyed_story(EVENTS)
 
 
 async def test_a_constant_key_is_one_context_of_all_partitions() -> None:
@@ -89,7 +79,7 @@ async def test_two_processes_share_the_tasks_of_all_stages() -> None:
     summaries = await asyncio.gather(stage.play(), stage.play())
     assert [summary.exit_code for summary in summaries] == [0, 0]
     assert all(summary.counts["moved", "auth"] for summary in summaries)
-    assert await stage.story() == await keyed_story()
+    assert await stage.story() == await keyed_story(EVENTS)
 
 
 async def test_the_rekeyed_topic_is_trimmed_behind_what_was_read() -> None:
