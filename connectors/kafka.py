@@ -130,12 +130,11 @@ class KafkaBroker:
     async def _look_for_doubts(self, topics: Mapping[str, Found]) -> None:
         """What does not keep us from working goes to `warnings`. Raises Unreachable for what does."""
         inputs = sorted({*self._layout.partitioned_alike, *self._layout.partitioned})
-        is_first = bool(self._layout.spread)
-        doubts = (
-            []
-            if is_first or not inputs
-            else await check_keys(self._clients, self._clock, inputs, topics[inputs[0]].partitions)
-        )
+        if inputs and not self._layout.spread:  # a first stage takes keys as they come
+            partitions = topics[inputs[0]].partitions
+            doubts = await check_keys(self._clients, self._clock, inputs, partitions, self._layout.rekeyed)
+        else:
+            doubts = []
         self.warnings = [*self._clients.warnings, *doubts, *not_compacted(self._layout, topics)]
 
     def _tell(self) -> None:

@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 from penstock.operators.decode import Read
 from penstock.operators.event import Progress
-from penstock.operators.moved import Mark, arrived
+from penstock.operators.moved import arrived
 from penstock.operators.record import DeadLetter, Raw
 from penstock.operators.source_decode import Decode
 from penstock.operators.watermark import NEVER
-from penstock.state.delta import Clock
+from penstock.state.delta import Clock, Mark
 
 STRANGER = DeadLetter("undecodable", "it was not written by stage 1, and nobody else may write to this topic")
 

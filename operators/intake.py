@@ -13,10 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from penstock.operators.decode import Read
 from penstock.operators.event import Progress
-from penstock.operators.moved import Mark, place_of
+from penstock.operators.moved import place_of
 from penstock.operators.record import DeadLetter, Raw
 from penstock.operators.source import Source
 from penstock.operators.source_decode import Decode
+from penstock.state.delta import Mark
 
 MERGE_WAIT_MS = 2_000
 """How long a merge waits for an input that lags behind."""

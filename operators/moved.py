@@ -12,11 +12,11 @@ header of its own, so that ids and dead letters name the record that you wrote. 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
 
 import msgspec
 
 from penstock.operators.record import Headers, Output, Raw, coordinates
+from penstock.state.delta import Mark
 
 ORIGIN = "penstock-origin"
 """[partition, offset, timestamp in ms] of a record on its way: its first header."""
@@ -24,21 +24,6 @@ ORIGIN_KEY = "penstock-origin-key"
 """The key that it had, if it had one: its second."""
 MARK = "penstock-mark"
 """The only header of a mark."""
-
-
-@final
-class Mark(msgspec.Struct, frozen=True, array_like=True):
-    """How far stage 1 has read partition `partition` of a source that has `of` of them.
-
-    What lies before offset `position` was written before the mark. `watermark` (ms) is None before the first event;
-    `silent`: it never had one, and need not be waited for.
-    """
-
-    partition: int
-    of: int
-    position: int
-    watermark: int | None
-    silent: bool
 
 
 @dataclass(frozen=True, slots=True)

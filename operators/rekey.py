@@ -14,12 +14,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from penstock.operators.decode import Read
-from penstock.operators.moved import Mark, mark_for_all, on_its_way
+from penstock.operators.moved import mark_for_all, on_its_way
 from penstock.operators.plan import Plan
 from penstock.operators.record import DeadLetter, Raw
 from penstock.operators.source import Source
 from penstock.operators.task import Cut, Task
 from penstock.operators.watermark import END_OF_TIME, NEVER
+from penstock.state.delta import Mark
 
 RECORD_OVERHEAD_BYTES = 150
 """Of a record in a delta, beside its value."""

@@ -35,7 +35,7 @@ from penstock.operators.intake import Merge
 from penstock.operators.key_state import Counts, KeyState, Moment
 from penstock.operators.latest import Latest
 from penstock.operators.limit import Limits
-from penstock.operators.moved import Mark, Moved, place_of
+from penstock.operators.moved import Moved, place_of
 from penstock.operators.occasion import Occasions
 from penstock.operators.outlet import Outlet
 from penstock.operators.passage import Passage
@@ -48,7 +48,7 @@ from penstock.operators.tables import TaskTables
 from penstock.operators.transitions import Transitions
 from penstock.operators.unsaved import Unsaved
 from penstock.operators.watermark import END_OF_TIME, NEVER, Origin, least, reached
-from penstock.state.delta import Bucket, Delta, Entry, EntryKind, Header, Position, Trial
+from penstock.state.delta import Bucket, Delta, Entry, EntryKind, Header, Mark, Position, Trial
 
 FORGOTTEN = "forgotten"
 """The reason that results give where an episode ended because its key was forgotten."""

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from penstock.operators.moved import Mark
 from penstock.operators.record import Output
 
 FORMAT = 4
@@ -48,6 +47,20 @@ class Clock(msgspec.Struct, frozen=True, array_like=True):
     event_time: int | None = None
     heard_at: int = 0
     watermark: int | None = None
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """How far stage 1 has read partition `partition` of a source that has `of` of them.
+
+    What lies before offset `position` was written before the mark. `watermark` (ms) is None before the first event;
+    `silent`: it never had one, and need not be waited for.
+    """
+
+    partition: int
+    of: int
+    position: int
+    watermark: int | None
+    silent: bool
 
 
 Trial = tuple[str, int]
