@@ -139,8 +139,8 @@ class RekeyedStage:
         raws = await self.records(self.stages.main.plan.results.results)
         return [json.loads(raw.value) for raw in raws]
 
-    async def story(self) -> Story:
-        return story_of(await self.results(), await self.records("auth"))
+    async def story(self, *topics: str) -> Story:
+        return story_of(await self.results(), [raw for each in topics or ["auth"] for raw in await self.records(each)])
 
 
 def closing(time: int, partitions: int) -> Iterator[Login]:
@@ -154,10 +154,10 @@ def closing(time: int, partitions: int) -> Iterator[Login]:
 
 def story_of(results: Iterable[dict[str, Any]], source: Iterable[Raw]) -> Story:
     """What happened and which record made it happen, by its content: it lies elsewhere in another topic."""
-    value_of = {f"auth/{raw.partition}@{raw.offset}": (raw.value or b"").decode() for raw in source}
+    value_of = {f"{raw.topic}/{raw.partition}@{raw.offset}": (raw.value or b"").decode() for raw in source}
     found = []
     for each in results:
         cause, episode = each["why"]["fired_by"], each["episode"] or {}
-        told = value_of[cause] if cause.startswith("auth") else cause
+        told = cause if cause.startswith("timer") else value_of[cause]
         found.append((*each["triggers"], each["key"], each["state"], told, str(episode.get("ends_at"))))
     return sorted(found)

@@ -6,16 +6,28 @@ import asyncio
 from random import Random
 
 import pytest
-from tests.rekeyed import KEYED, REKEYED, RekeyedStage, keyed_story, logins
+from tests.rekeyed import KEYED, REKEYED, RekeyedStage, closing, keyed_story, logins
 from tests.stage import compiled
 from tests.virtual_time import BEGINNING_MS
 
 from penstock.connectors.embedded_store import Write
 from penstock.connectors.memory import CommitStep, Late, Undecided
+from penstock.connectors.partition import partition_of
 from penstock.pipelines.rekeying import staged
 
 VIRTUAL_TIME = True
 EVENTS = logins(1, 200)
+OTHERS = logins(2, 150)
+FLOW = """
+  flow:
+    topic: flow
+    key: event.host
+    time: {at: event.t, unit: ms}
+    watermark: {delay: 1m, idle: never, lateness: 1h, ahead: 100d}
+triggers:
+"""
+BESIDE = REKEYED.replace("\ntriggers:\n", FLOW)
+"""A second source, whose topic has the right keys."""
 
 
 async def test_what_a_scattered_topic_says_is_what_a_topic_of_the_right_keys_says() -> None:
@@ -71,6 +83,21 @@ async def test_what_cannot_be_read_leaves_from_the_first_stage_once_and_with_its
     headers = dict(letter.headers)
     place = (headers["penstock-dead-topic"], headers["penstock-dead-partition"], headers["penstock-dead-offset"])
     assert (letter.key, letter.value, place) == (b"k", b"{", (b"auth", b"1", str(offset).encode()))
+
+
+async def test_a_rekeyed_source_is_merged_with_one_that_is_read_as_it_is() -> None:
+    stories = []
+    for text in (BESIDE, BESIDE.replace("rekey: true", "rekey: false")):
+        stage = await RekeyedStage(text).open()
+        await stage.cluster.create_topic("flow", 3)
+        for number, each in enumerate([*OTHERS, *closing(EVENTS[-1].time, 3)]):
+            place = partition_of(each.host.encode(), 3)
+            await stage.cluster.append(Write("flow", place, None, each.value, (("n", b"%d" % number),), each.time))
+        await stage.produce(EVENTS, 1 if text is BESIDE else None)
+        assert (await stage.play()).exit_code == 0
+        stories.append(await stage.story("auth", "flow"))
+    assert stories[0] == stories[1]
+    assert len([told for told in stories[0] if told[0] == "failed"]) == 49 + sum(e.outcome == "failed" for e in OTHERS)
 
 
 async def test_two_processes_share_the_tasks_of_all_stages() -> None:
