@@ -56,13 +56,20 @@ class EmbeddedBroker:
 
     async def start(self) -> None:
         counts = {topic: await self._existing(topic) for topic in self._layout.inputs}
-        partitions = self._common(counts)
+        partitions = await self._wanted(counts)
         await self._store.create_topic(self._layout.log, partitions)
         for topic in self._layout.own:
-            if await self._store.partitions(topic) is None:
+            if topic in self._layout.rekeyed.values() or await self._store.partitions(topic) is None:
                 await self._store.create_topic(topic, partitions)
             counts[topic] = await self._existing(topic)
         self._counts = counts | await self._tables(partitions)
+
+    async def _wanted(self, counts: Mapping[str, int]) -> int:
+        """How many tasks there are to be. Where all sources are rekeyed, that is free as long as there is no log."""
+        alike = {topic: counts[topic] for topic in self._layout.partitioned_alike}
+        if alike:
+            return self._common(alike)
+        return await self._store.partitions(self._layout.log) or max(counts.values())
 
     async def _tables(self, partitions: int) -> dict[str, int]:
         """How many partitions they have. Raises Unreachable for one that must have as many as the sources."""
@@ -84,7 +91,7 @@ class EmbeddedBroker:
         """Sources among them: nobody else makes topics here, and those that are made get one partition."""
         topics = (*sorted(self._layout.read), *self._layout.own)
         found = {topic: await self._store.partitions(topic) for topic in topics}
-        partitions = self._common({topic: found[topic] or 1 for topic in self._layout.inputs})
+        partitions = await self._wanted({topic: found[topic] or 1 for topic in self._layout.inputs})
         self._check_partitioned(found, partitions)
         log = found[self._layout.log] or partitions
         if log != partitions:

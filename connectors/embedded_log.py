@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
 from penstock.connectors.embedded_store import Bounds, Fence, Page, Store, Trim, Write
+from penstock.connectors.partition import places_of
 from penstock.connectors.port import Batch, Committed, Layout, Limits, Start, Stored, TaskId, WallClock
+from penstock.connectors.read_behind import ReadBehind
 from penstock.operators.error import Damaged, Indefinite, Lost, Refused, Unreachable
 from penstock.operators.event import Progress
 from penstock.operators.record import Output, Record
@@ -63,6 +65,7 @@ class EmbeddedLog:
         self._ground, self._store, self._layout = ground, ground.store, ground.layout
         self._fence, self._bounds, self._on_close = fence, bounds, on_close
         self._journal = Journal(ground.layout.log, task.partition)
+        self._read_behind = ReadBehind(ground.layout, task.partition)
         self._sent: dict[str, int] = {}
         self._positions: dict[str, int] = {}
         self._places: dict[str, tuple[str, int]] = {}
@@ -92,7 +95,8 @@ class EmbeddedLog:
 
     async def begin(self, positions: Mapping[str, Position]) -> dict[str, Position]:
         begun: dict[str, Position] = {}
-        self._places = {topic: (topic, self.task.partition) for topic in self._layout.inputs} | self._tables()
+        places = {topic: self._layout.place(topic, self.task.partition) for topic in self._layout.inputs}
+        self._places = places | self._tables()
         for name, place in self._places.items():
             start = self._layout.inputs.get(name)
             bounds = await (bounds_of(self._store, *place) if start is None else self._bounds_of_input(name))
@@ -112,7 +116,8 @@ class EmbeddedLog:
         tables, counts = self._layout.tables, self._ground.counts
         return {f"{each}/{p}": (topic, p) for each, topic in tables.items() for p in range(counts[topic])}
 
-    async def _bounds_of_input(self, topic: str) -> Bounds:
+    async def _bounds_of_input(self, name: str) -> Bounds:
+        topic, partition = self._places[name]
         partitions, expected = await self._store.partitions(topic), self._ground.counts[self._layout.log]
         if partitions != expected:
             found = "is missing" if partitions is None else f"has {partitions} partitions"
@@ -121,16 +126,16 @@ class EmbeddedLog:
                 where=topic,
                 remedy="every source needs as many partitions as the log: bring the topic back as it was",
             )
-        return await bounds_of(self._store, topic, self.task.partition)
+        return await bounds_of(self._store, topic, partition)
 
-    async def _resolve(self, topic: str, start: Start, bounds: Bounds) -> int:
+    async def _resolve(self, name: str, start: Start, bounds: Bounds) -> int:
         match start:
             case "earliest":
                 return bounds.start
             case "latest":
                 return bounds.stable
             case _:
-                return await self._store.first_since(topic, self.task.partition, start)
+                return await self._store.first_since(*self._places[name], start)
 
     async def _check(self, place: tuple[str, int], known: Position, bounds: Bounds) -> None:
         """Protocol rule 7: a position that does not fit its input is refused, never reset."""
@@ -207,9 +212,10 @@ class EmbeddedLog:
         records = [records_of(entry, self.incarnation) for entry in entries]
         writes = [self._log_write(record, now) for each in records for record in each]
         own = len(writes)
-        writes += [self._output_write(output, now) for output in outputs]
+        writes += [write for output in outputs for write in self._output_writes(output, now)]
         offsets = await self._decide(writes)
         self._journal.confirmed(delta, offsets[0], buckets)
+        self._read_behind.confirmed(delta.header)
         self.seq = delta.header.seq
         for write, offset in zip(writes[own:], offsets[own:], strict=True):
             self._sent[write.topic] = offset
@@ -217,8 +223,7 @@ class EmbeddedLog:
 
     async def _decide(self, writes: list[Write]) -> list[int]:
         """Whatever goes wrong here ends this log, also being cancelled: what came of it is not known (protocol rule 3)."""
-        before = self._journal.trim_to()
-        trim = None if before is None else Trim(self._layout.log, self.task.partition, before)
+        trim = self._trim()
         self._over = Indefinite("a commit was given up while it was under way", where=self._layout.log)
         try:
             offsets = await self._store.commit(self._fence, writes, trim)
@@ -227,6 +232,14 @@ class EmbeddedLog:
             raise
         self._over = None
         return offsets
+
+    def _trim(self) -> Trim | None:
+        """What is not needed any more of the log, or else of a topic that only we read: one of them with each commit."""
+        before = self._journal.trim_to()
+        if before is not None:
+            return Trim(self._layout.log, self.task.partition, before)
+        behind = self._read_behind.trim_to()
+        return None if behind is None else Trim(*behind)
 
     def _refuse_if_too_large(self, output: Output) -> None:
         headers = sum(len(name) + len(value) for name, value in output.headers)
@@ -237,9 +250,9 @@ class EmbeddedLog:
     def _log_write(self, record: LogRecord, now: int) -> Write:
         return Write(self._layout.log, self.task.partition, record.key, record.value, record.headers, now)
 
-    def _output_write(self, output: Output, now: int) -> Write:
-        partition = self.task.partition % self._ground.counts[output.topic]
-        return Write(output.topic, partition, output.key, output.value, output.headers, now)
+    def _output_writes(self, output: Output, now: int) -> Iterator[Write]:
+        for partition in places_of(output, self.task.partition, self._ground.counts[output.topic]):
+            yield Write(output.topic, partition, output.key, output.value, output.headers, now)
 
     async def close(self) -> None:
         self._over = self._over or Indefinite("this log was closed", where=self._layout.log)

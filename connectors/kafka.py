@@ -79,6 +79,7 @@ class KafkaBroker:
         self._plain: PlainProducer | None = None
         self._logs: dict[KafkaTaskLog, None] = {}  # in the order of opening, so that a simulated run can be repeated
         self._limits: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
         self._partitions = self._preview_partitions = 1
         self._previews_under_way = 0
         self.created: list[str] = []
@@ -99,6 +100,7 @@ class KafkaBroker:
             topic: min(topics[topic].message_bytes_max, REQUEST_BYTES_MAX) for topic in self._layout.outputs
         }
         self._partitions = topics[self._layout.log].partitions
+        self._counts = {topic: topics[topic].partitions for topic in self._layout.outputs}
         if self._layout.previews is not None:
             self._preview_partitions = topics[self._layout.previews].partitions
         await self._look_for_doubts(topics)
@@ -127,8 +129,12 @@ class KafkaBroker:
 
     async def _look_for_doubts(self, topics: Mapping[str, Found]) -> None:
         """What does not keep us from working goes to `warnings`. Raises Unreachable for what does."""
-        inputs = sorted({*self._layout.inputs, *self._layout.partitioned})
-        doubts = await check_keys(self._clients, self._clock, inputs, topics[inputs[0]].partitions)
+        inputs = sorted({*self._layout.partitioned_alike, *self._layout.partitioned})
+        if inputs and not self._layout.spread:  # a first stage takes keys as they come
+            partitions = topics[inputs[0]].partitions
+            doubts = await check_keys(self._clients, self._clock, inputs, partitions, self._layout.rekeyed)
+        else:
+            doubts = []
         self.warnings = [*self._clients.warnings, *doubts, *not_compacted(self._layout, topics)]
 
     def _tell(self) -> None:
@@ -182,7 +188,12 @@ class KafkaBroker:
         fence, reader, careless = self._fence_of(task), self._clients.reader(), None
         partition = TopicPartition(self._layout.log, task.partition)
         writer = Writer(
-            fence, self._layout.log, task.partition, self._limits, self._settings.transaction_timeout / 1_000
+            fence,
+            self._layout.log,
+            task.partition,
+            self._limits,
+            self._counts,
+            self._settings.transaction_timeout / 1_000,
         )
         try:
             await reached(self._clients, reader.start(), "connecting")
@@ -198,7 +209,7 @@ class KafkaBroker:
         log = KafkaTaskLog(
             task, self._layout, self._clients, self._clock, self._membership,
             reader=reader, ends=self._ends, admin=self._admin, writer=writer,
-            partitions=self._partitions, spans=spans, trim_seconds=self._trim_seconds,
+            partitions=self._partitions, counts=self._counts, spans=spans, trim_seconds=self._trim_seconds,
             before_fence=careless, on_closed=self._forget,
         )  # fmt: skip
         self._logs[log] = None
@@ -224,7 +235,8 @@ class KafkaBroker:
         assert self._ends is not None, "start the broker first"
         ends, doing = self._ends, "looking for the log"
         log = TopicPartition(self._layout.log, partition)
-        outputs = [TopicPartition(topic, partition) for topic in sorted(self._layout.outputs)]
+        own = sorted(self._layout.outputs - self._layout.spread)
+        outputs = [TopicPartition(topic, partition % self._counts[topic]) for topic in own]
         starts = await reached(self._clients, ends.beginning_offsets([log, *outputs]), doing)
         following = await reached(self._clients, ends.end_offsets(outputs), doing) if outputs else {}
         following = {**following, **await reached(self._clients, ends.end_offsets([log]), doing)}

@@ -38,7 +38,7 @@ class Inputs:
         self._inputs: Mapping[str, Start] = layout.inputs
         self._layout = layout
         self._log = layout.log
-        self._partitions = {topic: TopicPartition(topic, partition) for topic in layout.inputs}
+        self._partitions = {topic: TopicPartition(*layout.place(topic, partition)) for topic in layout.inputs}
         """By the names of the inputs; those of tables are known when their partitions have been counted."""
         self._progress: dict[str, Progress] = {}
         self._came_at: dict[str, int] = {}
@@ -70,13 +70,14 @@ class Inputs:
         return resolved
 
     async def _check_partitions(self, admin: Admin) -> None:
-        found = {topic: len(each) for topic, each in (await admin.leaders([self._log, *self._layout.read])).items()}
-        missing = [topic for topic in self._layout.read if topic not in found]
+        read = [*self._layout.read, *self._layout.rekeyed.values()]
+        found = {topic: len(each) for topic, each in (await admin.leaders([self._log, *read])).items()}
+        missing = [topic for topic in read if topic not in found]
         if missing:
             raise Unreachable(f"{absent(missing)} any more", where=self._where)
         changed = [
             f"{topic} has {found[topic]}"
-            for topic in (*self._inputs, *sorted(self._layout.partitioned))
+            for topic in (*(each.topic for each in self._partitions.values()), *sorted(self._layout.partitioned))
             if found[topic] != found.get(self._log)
         ]
         if changed:

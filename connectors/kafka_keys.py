@@ -6,7 +6,7 @@ tasks, and everything seems to work. So the first keys of every input are looked
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from zlib import crc32
 
 from aiokafka.errors import KafkaError
@@ -42,20 +42,26 @@ def fitting(samples: Sequence[Sample], partitions: int) -> frozenset[str]:
     )
 
 
-def judge(samples: Mapping[str, Sequence[Sample]], partitions: int) -> list[str]:
-    """Warnings, one per input whose keys fit neither. Raises Unreachable for two inputs that disagree."""
+def judge(samples: Mapping[str, Sequence[Sample]], partitions: int, rekeyed: Iterable[str] = ()) -> list[str]:
+    """Warnings, one per input whose keys fit neither. Raises Unreachable for two inputs that disagree.
+
+    What comes from the topics `rekeyed` is partitioned by us, as Java's clients do it.
+    """
     fits = {topic: fitting(keys, partitions) for topic, keys in sorted(samples.items())}
     known = [(topic, names) for topic, names in fits.items() if names]
+    known += [(f"{topic}, which is rekeyed,", frozenset({"murmur2"})) for topic in rekeyed]
     for topic, names in known:
         for other, others in known:
             if not names & others:
                 raise Unreachable(
                     f"{topic} is partitioned by {_one(names)}, but {other} by {_one(others)}: "
                     "one key would be torn over two tasks",
-                    remedy="write both with one partitioner (librdkafka: partitioner=murmur2_random)",
+                    remedy="write both with one partitioner (librdkafka: partitioner=murmur2_random), or set `rekey: true` for "
+                    "the source of one",
                 )
     return [
-        f"the keys of {topic} are partitioned neither by murmur2 nor by CRC32; make sure that all inputs are partitioned alike"
+        f"the keys of {topic} are partitioned neither by murmur2 nor by CRC32; make sure that "
+        "all inputs are partitioned alike, or set `rekey: true` for its source"
         for topic, names in fits.items()
         if not names
     ]
@@ -65,7 +71,9 @@ def _one(names: frozenset[str]) -> str:
     return "/".join(sorted(names))
 
 
-async def check_keys(clients: Clients, clock: WallClock, topics: Sequence[str], partitions: int) -> list[str]:
+async def check_keys(
+    clients: Clients, clock: WallClock, topics: Sequence[str], partitions: int, rekeyed: Iterable[str] = ()
+) -> list[str]:
     """Looks at the first records of every input. Returns warnings; raises Unreachable."""
     if partitions == 1:
         return []
@@ -79,7 +87,7 @@ async def check_keys(clients: Clients, clock: WallClock, topics: Sequence[str], 
         raise clients.unreachable(error, "looking at the keys of the inputs") from error
     finally:
         await stop_within(2, reader.stop)
-    return judge(samples, partitions)
+    return judge(samples, partitions, rekeyed)
 
 
 async def _sample(reader: Reader, clock: WallClock, wanted: Sequence[TopicPartition]) -> dict[str, list[Sample]]:

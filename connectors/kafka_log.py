@@ -21,6 +21,7 @@ from penstock.connectors.kafka_repair import Span, Stock
 from penstock.connectors.kafka_stop import stop_within
 from penstock.connectors.kafka_writer import Writer
 from penstock.connectors.port import Batch, Committed, Layout, Limits, Stored, TaskId, WallClock
+from penstock.connectors.read_behind import ReadBehind
 from penstock.operators.error import Indefinite
 from penstock.operators.record import Output, Raw
 from penstock.state.codec import Joiner, records_of, size_of
@@ -36,14 +37,15 @@ _log = logging.getLogger(__name__)
 class KafkaTaskLog:
     """A task that was opened; `KafkaBroker.open` makes it. `reader` and `writer` are this task's own.
 
-    `spans` is what there was of the log and of the output topics when the fence stood. `before_fence` is what a careless
-    reader would have read: only the tests of the protocol give it.
+    `counts`: partitions of the output topics. `spans` is what there was of the log and of the output topics when the fence
+    stood. `before_fence` is what a careless reader would have read: only the tests of the protocol give it.
     """
 
     def __init__(
         self, task: TaskId, layout: Layout, clients: Clients, clock: WallClock, membership: Membership,
         *, reader: Reader, ends: Reader, admin: Admin, writer: Writer,
-        partitions: int, spans: Mapping[str, Span], trim_seconds: float, on_closed: Callable[[KafkaTaskLog], None],
+        partitions: int, counts: Mapping[str, int], spans: Mapping[str, Span], trim_seconds: float,
+        on_closed: Callable[[KafkaTaskLog], None],
         before_fence: Sequence[Raw] | None = None,
     ) -> None:  # fmt: skip
         self.task, self.partitions, self.incarnation, self.seq = task, partitions, 0, -1
@@ -51,12 +53,13 @@ class KafkaTaskLog:
         self._reader, self._ends, self._admin, self._writer = reader, ends, admin, writer
         self._inputs = Inputs(clients, reader, ends, layout, task.partition)
         self._partition = TopicPartition(layout.log, task.partition)
-        self._spans, self._before_fence = spans, before_fence
+        self._spans, self._counts, self._before_fence = spans, counts, before_fence
         self._journal = Journal(layout.log, task.partition)
         self._sent: dict[str, int] = {}
         self._missing: list[Output] = []
         self._opened, self._on_closed = False, on_closed
         self._trim_seconds, self._trimmed_at = trim_seconds, float("-inf")
+        self._read_behind = ReadBehind(layout, task.partition)
         self._trim_to: int | None = None
         self._trimming: asyncio.Task[None] | None = None
 
@@ -85,12 +88,13 @@ class KafkaTaskLog:
 
     async def _take_stock(self, last: Delta | None) -> None:
         """Protocol rule 6: whether the outputs that the log implies are there, and no others. Raises Damaged, Unreachable."""
-        outputs = {topic: self._spans[topic] for topic in sorted(self._layout.outputs)}
+        outputs = {topic: self._spans[topic] for topic in sorted(self._layout.outputs - self._layout.spread)}
         stock = Stock(self._layout, self.task.partition, last, outputs)
         self._sent = stock.sent
         if self._before_fence is not None:
             return  # what was read carelessly explains nothing
-        to_read = {TopicPartition(topic, self.task.partition): span for topic, span in stock.to_read().items()}
+        own, counts = self.task.partition, self._counts
+        to_read = {TopicPartition(topic, own % counts[topic]): span for topic, span in stock.to_read().items()}
         try:
             async for raw in read_all(self._reader, to_read):
                 stock.saw(raw)
@@ -99,7 +103,7 @@ class KafkaTaskLog:
         except (KafkaError, TimeoutError, OSError) as error:
             raise self._clients.unreachable(error, "looking at the outputs of the last commit") from error
         self._missing = stock.missing
-        if self._missing:
+        if any(output.spread is None for output in self._missing):
             _log.warning("%s: the last commit was torn; outputs to be completed: %d", self._where, len(self._missing))
 
     async def _records(self) -> AsyncIterator[Raw]:
@@ -141,7 +145,9 @@ class KafkaTaskLog:
         self._journal.confirmed(delta, first, buckets)
         self.seq, self.incarnation = delta.header.seq, incarnation
         self._sent |= sent
-        sources = {name: at.offset for name, at in delta.header.positions.items() if "/" not in name}
+        self._read_behind.confirmed(delta.header)
+        positions = delta.header.positions.items()
+        sources = {self._layout.place(name, 0)[0]: at.offset for name, at in positions if "/" not in name}
         self._membership.report(self.task.partition, sources)
         self._trim()
         return Committed(dict(self._sent), [size_of(records) for records in (own, *images)])
@@ -166,19 +172,24 @@ class KafkaTaskLog:
         """Delete what the newest images made superfluous, in the background and not too often. Nothing rests on it."""
         self._trim_to = self._journal.trim_to() or self._trim_to
         due = self._clock.monotonic() - self._trimmed_at >= self._trim_seconds
-        if due and self._trim_to is not None and (self._trimming is None or self._trimming.done()):
+        anything = self._trim_to is not None or self._read_behind.due
+        if due and anything and (self._trimming is None or self._trimming.done()):
             self._trimming = asyncio.create_task(self._trim_now(), name=f"trim {self._where}")
 
     async def _trim_now(self) -> None:
         before, self._trim_to, self._trimmed_at = self._trim_to, None, self._clock.monotonic()
-        if before is None:
-            return
-        failpoint("trimming")
+        if before is not None:
+            failpoint("trimming")
+            await self._delete(self._partition, before)
+            failpoint("trimmed")
+        while (behind := self._read_behind.trim_to()) is not None:
+            await self._delete(TopicPartition(behind.topic, behind.partition), behind.before)
+
+    async def _delete(self, partition: TopicPartition, before: int) -> None:
         try:
-            await self._admin.delete_records(self._partition, before)
-        except Exception as error:  # noqa: BLE001 - the log is longer than it need be, until the next time
-            _log.warning("%s was not trimmed to %s: %r", self._where, before, error)
-        failpoint("trimmed")
+            await self._admin.delete_records(partition, before)
+        except Exception as error:  # noqa: BLE001 - the topic is longer than it need be, until the next time
+            _log.warning("%s/%s was not trimmed to %s: %r", partition.topic, partition.partition, before, error)
 
     @property
     def _where(self) -> str:

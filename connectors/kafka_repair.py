@@ -50,6 +50,7 @@ class Stock:
         self._known = {} if last is None else last.header.sent
         implied = [] if last is None else last.outputs
         partials = [] if last is None else last.partials
+        self._spread = [output for output in implied if output.spread is not None]
         self._expected = [output for output in implied if self._can_be_missed(output.topic)]
         self._compacted = layout.compacted
         self._missing = Counter(map(_as_written, self._expected))
@@ -97,7 +98,8 @@ class Stock:
 
     @property
     def missing(self) -> list[Output]:
-        """Outputs of the last delta that were not seen, in their order.
+        """Outputs of the last delta that were not seen, in their order; and those to any partition, which are not looked for:
+        who reads them knows what came before, and leaves it out.
 
         Of a compacted topic what stands before a record that was seen, under the same key, is not missing: it may have been
         compacted away, and behind that record it would count again.
@@ -112,7 +114,7 @@ class Stock:
                 left[written] -= 1
                 if place not in settled:
                     missing.append(output)
-        return missing[::-1]
+        return [*self._spread, *missing[::-1]]
 
 
 def _as_written(output: Output) -> _Written:

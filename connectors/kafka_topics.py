@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorizationFailedError
@@ -44,7 +44,7 @@ REPLICAS_MAX = 3
 MESSAGE_BYTES_DEFAULT = 1_048_588
 VISIBLE_SECONDS_MAX = 15.0
 
-Role = Literal["input", "table", "log", "output", "latest", "previews"]
+Role = Literal["input", "table", "log", "rekeyed", "output", "latest", "previews"]
 Action = Literal["none", "create", "refuse"]
 
 
@@ -87,15 +87,33 @@ def plan(layout: Layout, world: World) -> list[TopicPlan]:
     inputs += [_plan_table(topic, layout, world) for topic in sorted({*layout.tables.values()} - {*layout.inputs})]
     if any(each.action == "refuse" for each in inputs):
         return inputs
-    partitions = inputs[0].partitions if inputs else 1
+    partitions = _tasks_of(layout, world)
     ours = [_plan_ours(layout.log, "log", partitions, LOG_SETTINGS, world)]
-    plain = sorted(layout.outputs - layout.compacted)
+    rekeyed = sorted({*layout.rekeyed.values(), *layout.spread})
+    ours += [_plan_ours(topic, "rekeyed", partitions, LOG_SETTINGS, world) for topic in rekeyed]
+    plain = sorted(layout.outputs - layout.compacted - layout.spread)
     ours += [_plan_ours(topic, "output", partitions, OUTPUT_SETTINGS, world) for topic in plain]
     ours += [_plan_ours(topic, "latest", partitions, LATEST_SETTINGS, world) for topic in sorted(layout.compacted)]
     if layout.previews is not None:
         few = min(partitions, PREVIEW_PARTITIONS_MAX)
         ours.append(_plan_ours(layout.previews, "previews", few, PREVIEW_SETTINGS, world))
+    if layout.spread:
+        ours = [each if each.topic == layout.log else _of_another(each, world) for each in ours]
     return inputs + ours
+
+
+def _tasks_of(layout: Layout, world: World) -> int:
+    """How many tasks there are to be. Where all sources are rekeyed, that is free as long as there is no log."""
+    topics = layout.partitioned_alike or [layout.log]
+    known = [world.topics[topic].partitions for topic in topics if topic in world.topics]
+    every = [world.topics[topic].partitions for topic in layout.inputs if topic in world.topics]
+    return known[0] if known else max(every, default=1)
+
+
+def _of_another(ours: TopicPlan, world: World) -> TopicPlan:
+    """What a first stage writes to are topics of the pipeline that it works for: those have as many partitions as that."""
+    found = world.topics.get(ours.topic)
+    return ours if found is None else replace(ours, partitions=found.partitions, differences=(), action="none")
 
 
 def _plan_input(topic: str, layout: Layout, world: World) -> TopicPlan:
@@ -103,11 +121,15 @@ def _plan_input(topic: str, layout: Layout, world: World) -> TopicPlan:
     if found is None:
         missing = "does not exist, or may not be seen by this principal; create it, or correct the name"
         return TopicPlan(topic, "input", False, 0, {}, (missing,), "refuse")
-    others = {other: world.topics[other].partitions for other in layout.inputs if other in world.topics}
+    alike = layout.partitioned_alike if topic in layout.partitioned_alike else [topic]
+    others = {other: world.topics[other].partitions for other in alike if other in world.topics}
     differing = [f"{other} has {count}" for other, count in sorted(others.items()) if count != found.partitions]
     differences: tuple[str, ...] = ()
     if differing:
-        sentence = f"has {found.partitions} partitions, but {', '.join(differing)}; inputs need the same number of them"
+        sentence = (
+            f"has {found.partitions} partitions, but {', '.join(differing)}; inputs need the same number of them, "
+            "or `rekey: true`"
+        )
         differences = (sentence,)
     return TopicPlan(topic, "input", True, found.partitions, {}, differences, "refuse" if differences else "none")
 
@@ -117,7 +139,7 @@ def _plan_table(topic: str, layout: Layout, world: World) -> TopicPlan:
     if found is None:
         missing = "is a table and does not exist, or may not be seen by this principal; create it, or correct the name"
         return TopicPlan(topic, "table", False, 0, {}, (missing,), "refuse")
-    counts = {world.topics[other].partitions for other in layout.inputs if other in world.topics}
+    counts = {_tasks_of(layout, world)}
     differences: tuple[str, ...] = ()
     if topic in layout.partitioned and counts - {found.partitions}:
         sources = ", ".join(map(str, sorted(counts)))
@@ -140,7 +162,7 @@ def _partition_differences(role: Role, partitions: int, found: Found) -> Iterabl
     if role == "previews" or found.partitions == partitions:
         return
     counts = f"has {found.partitions} partitions, but the inputs have {partitions}"
-    if role == "log":
+    if role in ("log", "rekeyed"):
         yield f"{counts}: keys have moved, and the state did not follow; start anew under another namespace or name"
     else:
         yield f"{counts}: task p writes partition p only; name another topic, or make one with {partitions}"
@@ -148,11 +170,11 @@ def _partition_differences(role: Role, partitions: int, found: Found) -> Iterabl
 
 def _setting_differences(topic: str, role: Role, found: Found) -> Iterable[str]:
     """Where other settings would lose what has to stay."""
-    if role == "log":
+    if role in ("log", "rekeyed"):
         wrong = _wrong(found, LOG_SETTINGS, "cleanup.policy", "retention.ms", "retention.bytes")
         if found.message_bytes_max < LOG_MESSAGE_BYTES_MIN:
             wrong["max.message.bytes"] = LOG_SETTINGS["max.message.bytes"]
-        loss = "which would lose state"
+        loss = "which would lose state" if role == "log" else "which would lose events"
     else:
         wrong = _wrong(found, LATEST_SETTINGS, "cleanup.policy") if role == "latest" else {}
         loss = "which would lose what is the case for long"

@@ -20,8 +20,9 @@ from penstock.connectors.failpoint import failpoint
 from penstock.connectors.kafka_error import cause
 from penstock.connectors.kafka_fence import Fence
 from penstock.connectors.kafka_port import Sending, TransactionalProducer
+from penstock.connectors.partition import places_of
 from penstock.operators.error import Fenced, Indefinite, Refused
-from penstock.operators.record import Output
+from penstock.operators.record import Headers, Output
 from penstock.state.codec import LogRecord
 
 _FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping)
@@ -30,10 +31,13 @@ _FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping)
 class Writer:
     """Partition `partition` of the log and of every output topic, for whoever holds the fence."""
 
-    def __init__(self, fence: Fence, log: str, partition: int, limits: Mapping[str, int], seconds: float) -> None:
-        """`limits`: bytes of the largest batch per output topic. `seconds` bound one commit."""
+    def __init__(
+        self, fence: Fence, log: str, partition: int, limits: Mapping[str, int], counts: Mapping[str, int],
+        seconds: float,
+    ) -> None:  # fmt: skip
+        """`limits`: bytes of the largest batch per output topic, `counts`: its partitions. `seconds` bound one commit."""
         self._fence, self._log, self._partition = fence, log, partition
-        self._limits, self._seconds = limits, seconds
+        self._limits, self._counts, self._seconds = limits, counts, seconds
         self._made: TransactionalProducer | None = None
         self._given_up = False
         self._deciding = False
@@ -108,25 +112,33 @@ class Writer:
                 f"somebody wrote to the log after it was read (to {follows}, at {first} now)", where=self._where
             )
         sending = [await self._send_record(record) for record in images]
-        sending += [await self._send_output(output) for output in outputs]
+        plain = [output for output in outputs if output.spread is None]
+        spread = [output for output in outputs if output.spread is not None]
+        sending += [await self._send_output(output) for output in plain]
+        sending += [sent for output in spread for sent in await self._spread(output)]
         failpoint("outputs_sent")
         written = await asyncio.gather(*sending)
         failpoint("outputs_acknowledged")
         self._deciding = True
         await self._producer.commit_transaction()
         failpoint("commit_decided")
-        return first, {each.topic: each.offset for each in written[len(images) :]}
+        return first, {each.topic: each.offset for each in written[len(images) : len(images) + len(plain)]}
 
     async def _send_record(self, record: LogRecord) -> Sending:
-        return await self._send(self._log, record.value, record.key, record.headers)
+        return await self._send(self._log, record.value, record.key, record.headers, self._partition)
 
     async def _send_output(self, output: Output) -> Sending:
-        return await self._send(output.topic, written_value(output), output.key, output.headers)
+        (sending,) = await self._spread(output)
+        return sending
+
+    async def _spread(self, output: Output) -> list[Sending]:
+        value, places = written_value(output), places_of(output, self._partition, self._counts[output.topic])
+        return [await self._send(output.topic, value, output.key, output.headers, place) for place in places]
 
     async def _send(
-        self, topic: str, value: bytes | None, key: bytes | None, headers: Sequence[tuple[str, bytes]]
+        self, topic: str, value: bytes | None, key: bytes | None, headers: Headers, partition: int
     ) -> Sending:
-        sending = await self._producer.send(topic, value, key, self._partition, headers=list(headers))
+        sending = await self._producer.send(topic, value, key, partition, headers=list(headers))
         sending.add_done_callback(_retrieve)
         return sending
 

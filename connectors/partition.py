@@ -6,7 +6,10 @@ Sarama have other defaults: producers that disagree tear one key over two partit
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from struct import unpack_from
+
+from penstock.operators.record import Output
 
 _SEED, _M = 0x9747B28C, 0x5BD1E995
 _WORD = 0xFFFFFFFF
@@ -29,3 +32,10 @@ def murmur2(data: bytes) -> int:
 def partition_of(key: bytes, partitions: int) -> int:
     """What the Java client and aiokafka choose for a record with this key."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def places_of(output: Output, own: int, partitions: int) -> Iterable[int]:
+    """The partitions of its topic, which has so many, that a task whose own is `own` writes an output to."""
+    if output.spread is None:
+        return (own % partitions,)
+    return range(partitions) if output.spread == "all" else (partition_of(output.key or b"", partitions),)

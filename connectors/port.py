@@ -16,7 +16,7 @@ from penstock.operators.schemas import Kind, Schema
 from penstock.state.delta import Bucket, Delta, Entry, Position
 
 MAIN = "main"
-"""The stage that reasons. Others come with rekeying."""
+"""The stage of every task. What rekeys a source is run as a pipeline of its own, with a layout of its own."""
 
 
 class TaskId(NamedTuple):
@@ -83,6 +83,10 @@ class Layout:
     input in positions, batches and progress. They may have any number of partitions, and begin at their start."""
     partitioned: frozenset[str] = frozenset()
     """Those of these topics that must have as many partitions as the sources."""
+    rekeyed: Mapping[str, str] = field(default_factory=dict)
+    """By the topics of those inputs that a first stage reads: the topics that it writes, which are ours and read instead."""
+    spread: frozenset[str] = frozenset()
+    """Those of the outputs whose records go to any partition (`Output.spread`): only such a first stage has one."""
 
     @property
     def prefix(self) -> str:
@@ -95,7 +99,13 @@ class Layout:
     @property
     def own(self) -> tuple[str, ...]:
         """The topics that are ours to create."""
-        return (self.log, *sorted(self.outputs), *([] if self.previews is None else [self.previews]))
+        previews = () if self.previews is None else (self.previews,)
+        return (self.log, *sorted(self.outputs), *sorted(self.rekeyed.values()), *previews)
+
+    @property
+    def partitioned_alike(self) -> list[str]:
+        """The topics of sources that are read as they are: one key has to lie in one partition of all of them."""
+        return [topic for topic in self.inputs if topic not in self.rekeyed]
 
     @property
     def read(self) -> tuple[str, ...]:
@@ -105,7 +115,7 @@ class Layout:
     def place(self, name: str, partition: int) -> tuple[str, int]:
         """Topic and partition of an input of the task `partition`."""
         identity, _, number = name.partition("/")
-        return (self.tables[identity], int(number)) if number else (name, partition)
+        return (self.tables[identity], int(number)) if number else (self.rekeyed.get(name, name), partition)
 
     @property
     def group(self) -> str:

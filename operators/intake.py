@@ -9,20 +9,23 @@ Determinism is per merge order; the positions saved with every delta say which o
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from penstock.operators.decode import Read
 from penstock.operators.event import Progress
+from penstock.operators.moved import place_of
 from penstock.operators.record import DeadLetter, Raw
 from penstock.operators.source import Source
 from penstock.operators.source_decode import Decode
+from penstock.state.delta import Mark
 
 MERGE_WAIT_MS = 2_000
 """How long a merge waits for an input that lags behind."""
 BACKLOG_MAX = 5_000
 """Records that one input may have waiting in a merge before its intake should pause."""
 
-Ready = tuple[Source, Raw, Read | DeadLetter]
+Found = Read | DeadLetter | Mark
+Ready = tuple[Source, Raw, Found]
 
 
 class Merge:
@@ -33,11 +36,15 @@ class Merge:
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = sources
-        self._waiting: dict[str, deque[tuple[Raw, Read | DeadLetter]]] = {source.topic: deque() for source in sources}
+        self._waiting: dict[str, deque[tuple[Raw, Found]]] = {source.topic: deque() for source in sources}
         self._blocked_since: int | None = None
 
     def add(self, source: Source, records: Sequence[Raw], decode: Decode) -> None:
         self._waiting[source.topic].extend((raw, decode(raw)) for raw in records)
+
+    def add_read(self, source: Source, reads: Iterable[tuple[Raw, Found]]) -> None:
+        """Records that were decoded already."""
+        self._waiting[source.topic].extend(reads)
 
     def ready(self, progress: Mapping[str, Progress], now: int, *, ended: bool = False) -> Iterator[Ready]:
         """What can be fed at processing time `now` (ms). O(inputs) per record."""
@@ -45,10 +52,10 @@ class Merge:
             raw, read = self._waiting[source.topic].popleft()
             yield source, raw, read
 
-    def head(self, progress: Mapping[str, Progress], now: int) -> Raw | None:
-        """The record that `ready` would give out first."""
+    def head(self, progress: Mapping[str, Progress], now: int) -> tuple[str, Raw] | None:
+        """The input and the record that `ready` would give out first."""
         source = self._next(progress, now, ended=False)
-        return None if source is None else self._waiting[source.topic][0][0]
+        return None if source is None else (source.topic, place_of(self._waiting[source.topic][0][0]))
 
     def _next(self, progress: Mapping[str, Progress], now: int, *, ended: bool) -> Source | None:
         """The input whose turn it is; None while there is nothing to feed or somebody to wait for."""
@@ -68,9 +75,9 @@ class Merge:
         return now - self._blocked_since >= MERGE_WAIT_MS
 
     def _head_time(self, source: Source) -> int | float:
-        """A dead letter has no time of its own and holds nobody up."""
+        """A dead letter and a mark have no time of their own and hold nobody up."""
         read = self._waiting[source.topic][0][1]
-        return float("-inf") if isinstance(read, DeadLetter) else read[1]
+        return float("-inf") if isinstance(read, DeadLetter | Mark) else read[1]
 
     def holds(self, topic: str) -> bool:
         """Records of this input wait to be fed: it is not silent, it is held up."""

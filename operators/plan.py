@@ -82,6 +82,10 @@ class Plan:
     latest: LatestPlan | None = None
     tables: tuple[Table, ...] = ()
     limits: Mapping[str, Limit] = field(default_factory=dict)
+    moved: frozenset[str] = frozenset()
+    """Topics of rekeyed sources, where a stage 1 reads them: what comes in is what that has written."""
+    moves_to: str | None = None
+    """The topic that the one source is moved to: this is such a stage 1."""
 
     @property
     def absence(self) -> str:

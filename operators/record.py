@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import Literal, Protocol, final
 
 import msgspec
 
@@ -49,7 +49,8 @@ class Record:
 class Output(msgspec.Struct, frozen=True, array_like=True):
     """A record to be written to partition `p` of `topic` by task `p`.
 
-    `id` is unique per topic and derives from its cause: `<run>/<rev>`, or the coordinates of a dead record.
+    `id` is unique per topic and derives from its cause: `<run>/<rev>`, or the coordinates of a dead record. `spread`, of what
+    stage 1 of a rekeyed source writes: to the partition of its key, or to all; whoever reads it knows what came before.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Output(msgspec.Struct, frozen=True, array_like=True):
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    spread: Literal["key", "all"] | None = None
 
 
 @final

@@ -105,6 +105,10 @@ class SourceSettings(Settings):
         description="What belongs together: an expression, or a list for a composite key. Default: the record's key.",
         examples=["event.host"],
     )
+    rekey: bool = Field(
+        default=False,
+        description="The topic is not partitioned by this key: bring the events of each key together first.",
+    )
     time: TimeChoice | None = Field(
         default=None, description="When the event happened. Default: the record's timestamp.", examples=["event.ts"]
     )
@@ -166,6 +170,8 @@ class Source:
     """Tells of which of the rest a prompt sees the line."""
     keying: Mapping[str, str]
     """How `key` and `time` are read, in words that are equal as long as they mean the same."""
+    rekey: bool
+    """Its topic is not partitioned by this key."""
     binary: bool
     """Its records are no lines of text."""
     schemas: Schemas | None
@@ -216,6 +222,7 @@ def build_source(
         line=_line(_encoder(shown), hides),
         pace=pace,
         keying=_keying(settings, scope),
+        rekey=settings.rekey,
         binary=form.binary,
         schemas=form.schemas,
     )
@@ -305,6 +312,7 @@ def _key_of(settings: str | tuple[str, ...] | None, compiler: _Compiler) -> KeyO
 
 def _keying(settings: SourceSettings, scope: Scope) -> Mapping[str, str]:
     key = key_text(settings.key, settings.derive, scope)
+    key = f"{key}, rekeyed" if settings.rekey else key
     return {"key": key, "time": time_text(time_settings(settings), settings.derive, scope)}
 
 

@@ -12,7 +12,7 @@ Pure: no clock, no randomness, no I/O. The same events in the same order give th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple, assert_never
 from zlib import crc32
@@ -29,11 +29,13 @@ from penstock.operators.event import Answered, Arrived, CallLost, Effect, Ended,
 from penstock.operators.expected_keys import keys_of
 from penstock.operators.following import Following
 from penstock.operators.gates import Gates
+from penstock.operators.gathered import Arrival, Gathered, unpacked
 from penstock.operators.image import Images
 from penstock.operators.intake import Merge
 from penstock.operators.key_state import Counts, KeyState, Moment
 from penstock.operators.latest import Latest
 from penstock.operators.limit import Limits
+from penstock.operators.moved import Moved, place_of
 from penstock.operators.occasion import Occasions
 from penstock.operators.outlet import Outlet
 from penstock.operators.passage import Passage
@@ -46,7 +48,7 @@ from penstock.operators.tables import TaskTables
 from penstock.operators.transitions import Transitions
 from penstock.operators.unsaved import Unsaved
 from penstock.operators.watermark import END_OF_TIME, NEVER, Origin, least, reached
-from penstock.state.delta import Bucket, Delta, Entry, EntryKind, Header, Position, Trial
+from penstock.state.delta import Bucket, Delta, Entry, EntryKind, Header, Mark, Position, Trial
 
 FORGOTTEN = "forgotten"
 """The reason that results give where an episode ended because its key was forgotten."""
@@ -69,7 +71,11 @@ class Task:
         """Monotone counts of what happened, by (what, which): exported as metrics."""
         self._unsaved = Unsaved()
         self._sources = {source.topic: source for source in plan.sources}
-        self._origins = {source.topic: Origin(source.delay, source.idle) for source in plan.sources}
+        self._gathered = {source.topic: Gathered(source.delay) for source in plan.sources if source.topic in plan.moved}
+        self._origins: dict[str, Origin | Gathered] = {
+            source.topic: self._gathered.get(source.topic) or Origin(source.delay, source.idle)
+            for source in plan.sources
+        }
         self._merge = Merge(plan.sources) if len(plan.sources) > 1 else None
         self._tables = TaskTables(plan.tables, self._unsaved, self.counters)
         self._gates = Gates(plan.gates, plan.lateness, Limits(plan.limits, partitions), self._unsaved)
@@ -131,10 +137,14 @@ class Task:
             source = self._sources.get(topic)
             if not records or source is None:
                 continue
+            decode = condemn if event.poison else source.decode
+            if topic in self._gathered:
+                self._take_moved(source, [unpacked(raw, topic, decode) for raw in records])
+                continue
             self.counters["events", source.name] += len(records)
             self._origins[topic].heard(self._tick)
             if self._merge is not None:
-                self._merge.add(source, records, condemn if event.poison else source.decode)
+                self._merge.add(source, records, decode)
             else:
                 reads = map(condemn, records) if event.poison else source.decode_all(records)
                 self._take(source, zip(records, reads, strict=True))
@@ -142,11 +152,25 @@ class Task:
         self._feed_merged(event.progress, event.most)
         self._let_silence_pass(event.progress)
 
+    def _take_moved(self, source: Source, reads: Sequence[tuple[Raw, Arrival]]) -> None:
+        """What the first stage of a rekeyed source has written, and counted."""
+        if self._merge is not None:
+            self._merge.add_read(source, reads)
+        else:
+            self._take(source, self._gathered[source.topic].passing(reads, self._look_at_origins))
+            self._last_read[source.topic] = reads[-1][0]
+
+    def _look_at_origins(self) -> None:
+        self._pass_time(least(self._origins))
+
     def _feed_merged(self, progress: Mapping[str, Progress], most: int | None = None, *, ended: bool = False) -> None:
         if self._merge is None:
             return
         for source, raw, read in islice(self._merge.ready(progress, self._tick, ended=ended), most):
-            self._take(source, ((raw, read),))
+            if source.topic in self._gathered:
+                self._take(source, self._gathered[source.topic].passing([(raw, read)], self._look_at_origins))
+            elif not isinstance(read, Mark):
+                self._take(source, ((raw, read),))
             self._last_read[source.topic] = raw
 
     def _take(self, source: Source, reads: Iterable[tuple[Raw, Read | DeadLetter]]) -> None:
@@ -260,6 +284,7 @@ class Task:
             positions=self.positions,
             clocks={topic: origin.clock(self._watermark) for topic, origin in self._origins.items()},
             tick=self._tick,
+            origins={topic: gathered.marks() for topic, gathered in self._gathered.items()},
             sent=dict(sent),
             trial=trial,
             again=again,
@@ -304,7 +329,8 @@ class Task:
     @property
     def positions(self) -> dict[str, Position]:
         """Per input the next offset to read: behind the last record that was fed, and what follows it and is no record."""
-        for topic, raw in self._last_read.items():
+        for topic, read in self._last_read.items():
+            raw = place_of(read)
             self._positions[topic] = Position(
                 raw.offset + 1, raw.offset, raw.timestamp, crc32(raw.value or b""), self._generation_of(topic)
             )
@@ -342,6 +368,9 @@ class Task:
         for topic, clock in header.clocks.items():
             if topic in self._origins:
                 self._origins[topic].restore(clock)
+        for topic, marks in header.origins.items():
+            if topic in self._gathered:
+                self._gathered[topic].restore_marks(marks)
         self._runs.restore(delta.runs)
         for run_id, attempt, _, suffix in delta.partials:
             self._runs.restore_stream(run_id, attempt, suffix)
@@ -405,6 +434,13 @@ class Task:
         return bool(self._last_read) or self._unsaved.anything
 
     @property
+    def eventful(self) -> bool:
+        """As `dirty`, but for marks of time that rekeyed sources send while nothing happens."""
+        read = self._last_read.items()
+        marks = all(topic in self._gathered and not isinstance(raw, Moved) for topic, raw in read)
+        return not marks or self._unsaved.anything
+
+    @property
     def urgent(self) -> bool:
         """An outcome waits to be committed."""
         return self._unsaved.urgent
@@ -436,8 +472,9 @@ class Task:
         """What is known about a key; None if nothing is."""
         return self._keys.find(name)
 
-    def next_merged(self, progress: Mapping[str, Progress], now: int) -> Raw | None:
-        """The record that a merge of several inputs would give out next; None where there is no merge or nothing ready."""
+    def next_merged(self, progress: Mapping[str, Progress], now: int) -> tuple[str, Raw] | None:
+        """The input and the record that a merge of several would give out next; None where there is no merge or nothing
+        ready."""
         return None if self._merge is None else self._merge.head(progress, max(self._tick, now))
 
     @property

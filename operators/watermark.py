@@ -11,6 +11,7 @@ silence: an origin is idle only when it was read up to an end seen *after* its l
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from penstock.operators.event import Progress
 from penstock.state.delta import Clock
@@ -75,7 +76,16 @@ class Origin:
             self.watermark = max(self.watermark, clock.watermark)
 
 
-def least(origins: Mapping[str, Origin]) -> int:
+class Timed(Protocol):
+    """What has come so far in event time: an input partition, or all of a rekeyed source."""
+
+    @property
+    def watermark(self) -> int: ...
+    @property
+    def left_out(self) -> bool: ...
+
+
+def least(origins: Mapping[str, Timed]) -> int:
     """The task's watermark: the minimum over the origins that take part."""
     return min((origin.watermark for origin in origins.values() if not origin.left_out), default=NEVER)
 

@@ -26,6 +26,7 @@ from penstock.pipelines.endpoints import opened_models, opened_registry, probed
 from penstock.pipelines.load import Loaded
 from penstock.pipelines.loading import usable
 from penstock.pipelines.problem import has_errors, problems_to_json
+from penstock.pipelines.rekeying import staged
 from penstock.pipelines.sampling import Tally, tally_sample
 from penstock.pipelines.show import screen
 
@@ -145,7 +146,8 @@ def _connect(loaded: Loaded, url: str, *, quiet: bool) -> None:
     """
     assert loaded.spec is not None, "a file without errors"
     pipeline = compile_pipeline(loaded)
-    broker = open_broker(url, Wanted(pipeline.layout, loaded.spec.kafka, member_name()))
+    layout = staged(pipeline).main.layout
+    broker = open_broker(url, Wanted(layout, loaded.spec.kafka, member_name()))
     told = asyncio.run(_answers(url, broker, pipeline, loaded.spec.kafka))
     for answer in told:
         is_error = isinstance(answer, PenstockError)

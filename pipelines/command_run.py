@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from random import Random
@@ -19,7 +19,7 @@ import uvloop
 
 from penstock.connectors.clock import MachineClock
 from penstock.connectors.failpoint import VARIABLE, arm
-from penstock.connectors.port import Broker, Layout, TaskId
+from penstock.connectors.port import Broker, Layout, Registry, TaskId
 from penstock.operators.error import Rejected
 from penstock.pipelines.brokers import Wanted, make_missing_sources, member_name, open_broker
 from penstock.pipelines.collector import spare_collector
@@ -30,6 +30,7 @@ from penstock.pipelines.inputs import inputs_of, running
 from penstock.pipelines.load import Loaded
 from penstock.pipelines.loading import usable
 from penstock.pipelines.observe import parse_listen, serve
+from penstock.pipelines.rekeying import Stage, run_all, staged
 from penstock.pipelines.spec import Spec
 from penstock.pipelines.starting import find_models, patiently
 from penstock.pipelines.worker import Summary, Worker, WorkerOptions
@@ -82,9 +83,9 @@ def silence_clients() -> None:
 
 async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
     """Until SIGTERM, SIGINT, idleness or refusal. Raises Unreachable if it cannot begin: no broker, no model."""
-    member, clock = member_name(), MachineClock()
+    member, clock, stages = member_name(), MachineClock(), staged(pipeline)
     wanted = Wanted(
-        layout=pipeline.layout,
+        layout=stages.main.layout,
         kafka=spec.kafka,
         member=member,
         unsafe_open_any_task=options.claim > 0,
@@ -94,21 +95,21 @@ async def work(spec: Spec, pipeline: Pipeline, options: RunOptions) -> Summary:
         broker = open_broker(options.broker, wanted)
         stack.push_async_callback(broker.close)
         inputs = inputs_of(spec.sources, pipeline.plan.sources, broker, clock, Random())
-        await patiently(partial(_start, broker, pipeline.layout), clock, Random())
+        await patiently(partial(_start, broker, stages.main.layout), clock, Random())
         models = await stack.enter_async_context(opened_models(pipeline.models))
         await patiently(partial(find_models, pipeline.plan, models), clock, Random())
         registry = await stack.enter_async_context(opened_registry(spec.kafka))
         settings = _settings(pipeline, options, member)
-        worker = Worker(
-            pipeline.plan, pipeline.layout, broker, models, clock, settings, registry=registry, inputs=inputs
-        )
+        main = stages.main
+        worker = Worker(main.plan, main.layout, broker, models, clock, settings, registry=registry, inputs=inputs)
+        first = [await _first(stage, wanted, options, settings, registry, stack) for stage in stages.first]
         stop_on_signals(worker)
         if options.listen is not None:
             address = await stack.enter_async_context(serve(worker, options.listen))
             log.info("health and metrics at %s", address)
         log.info("%s %s works on %s", pipeline.layout.prefix, pipeline.plan.digest[:19], options.broker)
         async with running(inputs, worker.fail):
-            summary = judged(await worker.run(), options.fail_on)
+            summary = judged(await run_all(worker, first), options.fail_on)
         log.info("ended after %.0f s, exit code %d", summary.seconds, summary.exit_code)
         return summary
 
@@ -122,6 +123,22 @@ def _settings(pipeline: Pipeline, options: RunOptions, member: str) -> WorkerOpt
         limits=limits_of(pipeline.models),
         claimed=tuple(TaskId("main", partition) for partition in range(options.claim)),
     )
+
+
+async def _first(
+    stage: Stage,
+    wanted: Wanted,
+    options: RunOptions,
+    settings: WorkerOptions,
+    registry: Registry | None,
+    stack: AsyncExitStack,
+) -> Worker:
+    """The worker of a first stage, on a broker of its own: another group, other tasks, the same process."""
+    clock = MachineClock()
+    broker = open_broker(options.broker, wanted._replace(layout=stage.layout))
+    stack.push_async_callback(broker.close)
+    await patiently(broker.start, clock, Random())
+    return Worker(stage.plan, stage.layout, broker, {}, clock, replace(settings, until_idle=None), registry=registry)
 
 
 async def _start(broker: Broker, layout: Layout) -> None:

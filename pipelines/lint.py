@@ -26,6 +26,7 @@ from penstock.pipelines.lint_format import format_problems
 from penstock.pipelines.lint_inhibition import inhibition_problems
 from penstock.pipelines.lint_input import input_problems
 from penstock.pipelines.lint_outputs import output_topic_problems, route_problems
+from penstock.pipelines.lint_rekey import constant_key_problems
 from penstock.pipelines.lint_sequence import sequence_problems
 from penstock.pipelines.lint_table import table_problems
 from penstock.pipelines.lint_template import template_problems
@@ -200,6 +201,7 @@ RULES: tuple[Rule, ...] = (
     route_problems,
     _topic_names,
     input_problems,
+    constant_key_problems,
     _key_over_http,
     _registry_over_http,
     _headers_over_http,

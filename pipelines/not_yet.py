@@ -44,7 +44,6 @@ LATER: tuple[Later, ...] = (
     *_fields("", "0.6", "privacy"),
     Later("kafka.client", "0.2", frozenset({"confluent"})),
     Later("kafka.sasl.mechanism", "0.2", frozenset({"GSSAPI"})),
-    *_fields("sources.*.", "0.3", "rekey"),
     *_fields("sources.*.", "0.4", "media"),
     *_fields("sources.*.", "0.5", "tenant"),
     *_fields("context.window.", "0.4", "images"),

@@ -17,6 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from penstock.operators.error import Misused, Unreachable
+from penstock.operators.event import Progress
 from penstock.pipelines.endpoint import Endpoint
 from penstock.pipelines.keeper import Keeper
 from penstock.pipelines.observe_inputs import input_counters
@@ -35,6 +36,7 @@ class Counted(NamedTuple):
 COUNTED: Mapping[str, Counted] = {
     "events": Counted("events", "source", "Records taken in, bad ones included."),
     "rows": Counted("table_records", "table", "Records of tables taken in, tombstones and bad ones included."),
+    "moved": Counted("moved", "source", "Records of rekeyed sources that were brought to where their keys are."),
     "fired": Counted("firings", "trigger", "Firings of each trigger."),
     "resolved": Counted("resolved", "trigger", "Episodes that ended."),
     "suppressed": Counted("suppressed", "trigger", "Firings that fell into a cooldown."),
@@ -99,14 +101,10 @@ class WorkerCollector(Collector):
         labels = ["topic", "partition"]
         lag = GaugeMetricFamily("penstock_input_lag_records", "Records not read yet.", labels=labels)
         paused = GaugeMetricFamily("penstock_input_paused", "1 while back-pressure holds the input.", labels=labels)
-        for keeper in self._worker.keepers:
-            if keeper.session is None:
-                continue
-            for name, progress in keeper.session.progress.items():
-                topic, partition = self._worker.process.layout.place(name, keeper.task.partition)
-                place = [topic, str(partition)]
-                lag.add_metric(place, max(0, progress.end_seen - progress.position))
-                paused.add_metric(place, name in keeper.session.paused)
+        for topic, partition, progress, is_paused in _read_by(self._worker):
+            place = [topic, str(partition)]
+            lag.add_metric(place, max(0, progress.end_seen - progress.position))
+            paused.add_metric(place, is_paused)
         yield from (lag, paused)
 
     def _endpoints(self) -> Iterator[Metric]:
@@ -183,6 +181,15 @@ def _gauge(name: str, text: str, keepers: list[Keeper], value: Callable[[Keeper]
     return gauge
 
 
+def _read_by(worker: Worker) -> Iterator[tuple[str, int, Progress, bool]]:
+    """What is read, also by first stages: topic, partition, how far, and whether it is paused."""
+    for each in (worker, *worker.before):
+        sessions = [(keeper.task.partition, keeper.session) for keeper in each.keepers if keeper.session is not None]
+        for partition, session in sessions:
+            for name, progress in session.progress.items():
+                yield *each.process.layout.place(name, partition), progress, name in session.paused
+
+
 def registry_of(worker: Worker) -> CollectorRegistry:
     """The worker's histograms and everything else that it knows, in one registry that is nobody else's."""
     registry = worker.process.meters.registry
@@ -197,6 +204,7 @@ def unready(worker: Worker) -> list[str]:
     return [
         *([schemas.trouble] if schemas is not None and schemas.trouble else []),
         *_not_open(worker),
+        *(f"bringing together by key: {reason}" for first in worker.before for reason in unready(first)),
         *([] if worker.inputs is None else worker.inputs.troubles()),
         *_loading(worker),
     ]

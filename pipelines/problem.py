@@ -58,6 +58,7 @@ class Code(StrEnum):
     NOT_INSTALLED = "PS040"
     RECORD_SCHEMA = "PS041"
     OPEN_INPUT = "PS042"
+    CONSTANT_KEY = "PS044"
     NO_FUNCTION = "PS050"
 
 

@@ -24,7 +24,7 @@ from penstock.connectors.port import TaskLog
 from penstock.operators.error import Stuck
 from penstock.operators.event import Answered, Arrived, Ask, Cancel, Effect, Ended, Progress, Ticked
 from penstock.operators.instant import iso_text
-from penstock.operators.task import Task
+from penstock.operators.rekey import task_of
 from penstock.pipelines.bell import Bell
 from penstock.pipelines.endpoint import Heard
 from penstock.pipelines.fetching import Fetching
@@ -72,7 +72,7 @@ class Session:
         self._process, self._log = process, log
         self._on_restored, self._on_opened = on_restored, on_opened
         self._bell = Bell()
-        self.core = Task(process.plan, log.task.partition, log.partitions)
+        self.core = task_of(process.plan, log.task.partition, log.partitions)
         self._saving = Saving(self.core, log, process, self._bell.ring)
         prepare = None if process.schemas is None else process.schemas.prepare
         self._fetching = Fetching(log, process.layout.inputs, self._bell.ring, process.batch, prepare)
@@ -328,7 +328,7 @@ class Session:
             self._fetching.pause_only(self.core.backlogged)
 
     def _notice_quiet(self) -> None:
-        busy = self.core.dirty or self.core.open_runs or self._saving.in_flight or self._heard
+        busy = self.core.eventful or self.core.open_runs or self._saving.saves_events or self._heard
         if busy or not self._everything_read():
             self.quiet_since = None
         elif self.quiet_since is None:

@@ -46,6 +46,7 @@ class Saving:
         self._sent: Mapping[str, int] = {}
         self._counted: Counts = Counter()
         self._commit: asyncio.Task[Committed] | None = None
+        self._eventful = False
         self._images: list[Bucket] = []
         self._answers_fed: list[str] = []
         self._answers_cut: list[str] = []
@@ -65,6 +66,11 @@ class Saving:
     @property
     def in_flight(self) -> bool:
         return self._commit is not None
+
+    @property
+    def saves_events(self) -> bool:
+        """A commit of more than how far time has come is in flight."""
+        return self._commit is not None and self._eventful
 
     @property
     def blocked(self) -> bool:
@@ -87,6 +93,7 @@ class Saving:
         """Cut, and commit what was cut. None may be in flight. The core may be fed on at once."""
         assert self._commit is None
         core, seq = self._core, self._log.seq + 1
+        self._eventful = core.eventful
         cut = core.cut(
             seq=seq,
             incarnation=self._log.incarnation,

@@ -97,7 +97,7 @@ class Trials:
         now = self._process.clock.now()
         merged = self._core.next_merged(progress, now)
         if merged is not None:
-            return merged.topic, merged, Ticked(now, progress, most=1)
+            return *merged, Ticked(now, progress, most=1)
         if not self._fetching.ready:
             return None
         batch = self._fetching.take()

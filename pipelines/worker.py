@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -125,6 +125,9 @@ class Worker:
             schemas=None if registry is None else SchemasAhead(plan.sources, registry, clock, self._random),
         )  # fmt: skip
         self.inputs = inputs
+        self.before: Sequence[Worker] = ()
+        """First stages, which bring what this one reads: while one of them has work to do, it is not idle."""
+        self._began = 0.0
         self._kept: dict[TaskId, Kept] = {}
         self._stop = asyncio.Event()
         self._leaving = False
@@ -142,10 +145,10 @@ class Worker:
 
     async def run(self) -> Summary:
         """Work until stopped, idle or refused. Does not raise: what went wrong is in the summary and in the log."""
-        began = self._clock.monotonic()
+        self._began = began = self._clock.monotonic()
         problems: list[BaseException] = []
         try:
-            await self._work(began)
+            await self._work()
         except* Exception as group:  # noqa: BLE001 - whatever it is, the process has to end with a sentence
             problems = _leaves(group)
         finally:
@@ -157,12 +160,12 @@ class Worker:
         ledgers = {name: endpoint.ledger for name, endpoint in self.process.admission.endpoints.items()}
         return Summary(exit_code, problem, self.process.tally, ledgers, self._clock.monotonic() - began)
 
-    async def _work(self, began: float) -> None:
+    async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:
             for task in self._options.claimed:
                 self._keep(task, group)
             following = group.create_task(self._follow_assignments(group))
-            await self._until_over(began)
+            await self._until_over()
             await self._leave_all()
             following.cancel()
 
@@ -233,19 +236,23 @@ class Worker:
         if kept is not None:
             kept.keeper.ask_to_end(Ending.DROP)
 
-    async def _until_over(self, began: float) -> None:
-        while not self._stop.is_set() and not self._idle(began):
+    async def _until_over(self) -> None:
+        while not self._stop.is_set() and not self._is_over():
             with suppress(TimeoutError):
                 async with asyncio.timeout(None if self._options.until_idle is None else IDLE_POLL):
                     await self._stop.wait()
         if self._bug is not None:
             raise self._bug
 
-    def _idle(self, began: float) -> bool:
+    def _is_over(self) -> bool:
         seconds = self._options.until_idle
-        if seconds is None:
+        if seconds is None or not self.idle_for(seconds):
             return False
-        now = self._clock.monotonic()
+        return all(worker.idle_for(seconds) for worker in self.before)
+
+    def idle_for(self, seconds: float) -> bool:
+        """Whether nothing was left to do for so long."""
+        now, began = self._clock.monotonic(), self._began
         if self.inputs is not None and not _is_quiet(self.inputs.quiet_since, now, seconds):
             return False
         if self._assigned_at is None and not self._kept:

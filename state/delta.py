@@ -49,6 +49,20 @@ class Clock(msgspec.Struct, frozen=True, array_like=True):
     watermark: int | None = None
 
 
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """How far stage 1 has read partition `partition` of a source that has `of` of them.
+
+    What lies before offset `position` was written before the mark. `watermark` (ms) is None before the first event;
+    `silent`: it never had one, and need not be waited for.
+    """
+
+    partition: int
+    of: int
+    position: int
+    watermark: int | None
+    silent: bool
+
+
 Trial = tuple[str, int]
 """(topic, offset) of a record of the task's partition that is about to be fed alone."""
 
@@ -58,6 +72,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
     `trial`: what the task does next, so that its successor knows what it died of. `again`, of an `opened`: the process that
     wrote the delta before lives, and has opened the task once more. `started`: when the process was (ms since the epoch).
+    `origins`: of rekeyed sources how far each partition has come, as their first stage told.
     """
 
     seq: int
@@ -68,6 +83,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     definition: str = ""
     positions: dict[str, Position] = {}
     clocks: dict[str, Clock] = {}
+    origins: dict[str, list[Mark]] = {}
     tick: int = 0
     sent: dict[str, int] = {}
     trial: Trial | None = None

@@ -35,6 +35,14 @@ def test_a_key_that_fits_both_by_chance_disagrees_with_nobody() -> None:
 
 
 def test_keys_that_fit_neither_are_worth_a_warning_only() -> None:
-    assert judge({"a": JAVA, "odd": NEITHER}, 4) == [
-        "the keys of odd are partitioned neither by murmur2 nor by CRC32; make sure that all inputs are partitioned alike"
-    ]
+    (warning,) = judge({"a": JAVA, "odd": NEITHER}, 4)
+    assert warning == (
+        "the keys of odd are partitioned neither by murmur2 nor by CRC32; make sure that all inputs are partitioned alike, "
+        "or set `rekey: true` for its source"
+    )
+
+
+def test_what_is_read_beside_a_rekeyed_topic_has_to_be_partitioned_as_we_do_it() -> None:
+    assert judge({"a": JAVA}, 4, ["b"]) == []
+    with pytest.raises(Unreachable, match="a is partitioned by CRC32, but b, which is rekeyed, by murmur2"):
+        judge({"a": LIBRDKAFKA}, 4, ["b"])

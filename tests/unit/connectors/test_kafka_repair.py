@@ -158,3 +158,12 @@ def test_of_a_torn_commit_what_comes_later_under_a_key_is_missing_on_a_compacted
     taken.saw(lying(final))
     assert taken.missing == [gone]
     assert compacted(final, gone).missing == [final, gone]
+
+
+def test_what_went_to_any_partition_is_written_again_without_being_looked_for() -> None:
+    moved = Output("auth/3@7", "between", b"k", b"v", (("penstock-origin", b"[3,7,0]"),), "key")
+    mark, letter = Output("mark/3@8", "between", None, b"", (), "all"), output("auth/3@8")
+    taken = stock(last(moved, letter, mark))
+    assert "between" not in taken.to_read()
+    taken.saw(lying(letter))
+    assert taken.missing == [moved, mark]

@@ -96,3 +96,45 @@ def test_a_compacted_output_that_would_lose_what_is_open_for_long_is_refused(pol
 
 def test_other_settings_of_a_compacted_output_are_the_users() -> None:
     assert planned_latest(Found(6, {"cleanup.policy": "compact", "segment.ms": "1"})).action == "none"
+
+
+REKEYED = replace(LAYOUT, rekeyed={"b": "dev.p.rekey.b"})
+FIRST = Layout(
+    "dev", "p.rekey.b", {"b": "earliest"}, frozenset({"dev.p.rekey.b", "dead"}), spread=frozenset({"dev.p.rekey.b"})
+)
+
+
+def planned_for(layout: Layout, topics: dict[str, Found]) -> dict[str, TopicPlan]:
+    return {each.topic: each for each in plan(layout, World(3, topics))}
+
+
+def test_a_rekeyed_source_may_have_another_number_of_partitions_and_its_topic_has_that_of_the_tasks() -> None:
+    plans = planned_for(REKEYED, {"a": Found(6), "b": Found(4)})
+    assert {each.action for each in plans.values()} == {"none", "create"}
+    between = plans["dev.p.rekey.b"]
+    assert (between.role, between.partitions, between.settings["retention.ms"]) == ("rekeyed", 6, "-1")
+
+
+def test_where_every_source_is_rekeyed_there_are_as_many_tasks_as_the_largest_has_partitions_or_the_log_had() -> None:
+    layout = replace(REKEYED, rekeyed={"a": "dev.p.rekey.a", "b": "dev.p.rekey.b"})
+    topics = {"a": Found(2), "b": Found(4)}
+    assert planned_for(layout, topics)["dev.p.rekey.a"].partitions == 4
+    assert planned_for(layout, {**topics, "dev.p.log": Found(3)})["dev.p.rekey.a"].partitions == 3
+
+
+def test_a_topic_between_that_would_lose_events_or_has_other_partitions_is_refused() -> None:
+    found = Found(4, {**LOG_SETTINGS, "retention.ms": "604800000"})
+    refused = planned_for(REKEYED, {"a": Found(6), "b": Found(4), "dev.p.rekey.b": found})["dev.p.rekey.b"]
+    assert refused.action == "refuse"
+    assert [each.split(";")[0] for each in refused.differences] == [
+        "has 4 partitions, but the inputs have 6: keys have moved, and the state did not follow",
+        "has retention.ms=604800000, which would lose events",
+    ]
+
+
+def test_a_first_stage_writes_to_topics_of_the_pipeline_however_many_partitions_they_have() -> None:
+    topics = {"b": Found(4), "dev.p.rekey.b": Found(6), "dead": Found(6)}
+    plans = planned_for(FIRST, topics)
+    assert [(each.topic, each.action, each.partitions) for each in plans.values()] == [
+        ("b", "none", 4), ("dev.p.rekey.b.log", "create", 4), ("dev.p.rekey.b", "none", 6), ("dead", "none", 6),
+    ]  # fmt: skip
