@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from penstock.operators.aggregate import new_aggregate
 from penstock.operators.bucket import BUCKETS_MAX, finest_bucket
 from penstock.operators.condition import count_doubt
 from penstock.operators.context import Context
@@ -19,6 +18,7 @@ from penstock.operators.grouping import ONLY
 from penstock.operators.key_state import Counts, GroupedKey, KeyState, Moment
 from penstock.operators.plan import Plan
 from penstock.operators.record import Raw
+from penstock.operators.slots import Blank
 from penstock.operators.timers import Timers
 from penstock.operators.unsaved import Unsaved
 from penstock.operators.watch import NOTHING, OnTransition, Watch
@@ -73,8 +73,9 @@ class Keys:
             )
             for slot, call in enumerate(plan.slots)
         )
+        self._blank, self._no_cells = Blank.of(plan.slots), (None,) * len(plan.triggers)
         self._states: dict[str, KeyState] = {}
-        self._by_bucket: dict[int, dict[str, None]] = {}
+        self._by_bucket: dict[int, list[str]] = {}
         self._forget = plan.context.forget
         self._shows = plan.latest is not None
         self._keeps_last = plan.keeps_last
@@ -102,19 +103,19 @@ class Keys:
         if state is None:
             state = self._new(name)
             self._states[name] = state
-            self._by_bucket.setdefault(finest_bucket(name), {})[name] = None
+            self._by_bucket.setdefault(finest_bucket(name), []).append(name)
         return state
 
     def _new(self, name: str) -> KeyState:
-        plan, grouped = self._plan, self._group_watch
-        slots, context = [new_aggregate(call) for call in plan.slots], Context(plan.context)
+        grouped, context = self._group_watch, Context(self._plan.context)
         if grouped is None:
-            return KeyState(name, context, slots, len(plan.triggers), self._counters)
-        return GroupedKey(name, context, slots, len(plan.triggers), self._counters, grouped.groups())
+            return KeyState(name, context, self._blank, self._no_cells, self._counters)
+        return GroupedKey(name, context, self._blank, self._no_cells, self._counters, grouped.groups())
 
     def drop(self, name: str) -> None:
+        """O(keys / BUCKETS_MAX)."""
         if self._states.pop(name, None) is not None:
-            del self._by_bucket[finest_bucket(name)][name]
+            self._by_bucket[finest_bucket(name)].remove(name)
 
     def in_bucket(self, index: int, of: int) -> list[KeyState]:
         """The keys whose hash falls into `index` modulo `of` (a power of two).
@@ -162,6 +163,8 @@ class Keys:
         key.fresh, key.resting = False, self._may_rest and idle
         if idle and self._sleeps:
             key.deadline = key.watermark_deadline = None
+            if key.resting and not self._keeps_last:
+                key.event = key.moment = None
         elif looked:
             self._rearm(key)
 
@@ -225,7 +228,7 @@ class Keys:
         if value.__class__ is Unknown:
             self._doubt(slot, value)
             return taken
-        key.slots[slot].add(time, value, key.now)
+        key.own_slots()[slot].add(time, value, key.now)
         return (slot, value) if taken is None else (*taken, slot, value)
 
     def _doubt(self, slot: int, value: Any) -> None:
@@ -355,11 +358,10 @@ class Keys:
         """
         self._timers, self._ends = Timers(), Timers()
         self.next_timer = self._timers.next
-        nothing = [None] * len(self._plan.triggers)
         anew = self._places(takeover.anew)
         for number, key in enumerate(list(self._states.values()), start=1):
             self._begin_anew(key, *anew)
-            if self._watch.sleepless or key.cells != nothing or key.groups:
+            if self._watch.sleepless or key.cells != self._no_cells or key.groups:
                 key.now = max(key.now, watermark)
                 if takeover.returned:
                     self._watch.look_late(key, takeover.returned)
@@ -392,9 +394,9 @@ class Keys:
 
     def _begin_anew(self, key: KeyState, cells: Sequence[int], slots: Sequence[int]) -> None:
         for index in cells:
-            key.cells[index] = None
+            key.remember(index, None)
         for slot in slots:
-            key.slots[slot] = new_aggregate(self._plan.slots[slot])
+            key.renew(slot, self._plan.slots[slot])
 
     def episode(self, key: KeyState, trigger: str, group: str | None) -> str | None:
         """The run whose episode the trigger of this name would end, for the key or for a group of it."""

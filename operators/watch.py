@@ -131,7 +131,8 @@ class Watch:
         """A look at one trigger came to this."""
         before = state.cells[place]
         if cell is not before:
-            state.cells[place], state.resting = cell, False
+            state.remember(place, cell)
+            state.resting = False
             self._unsaved.change(state.name, planned.identity, state.group)
         if transition is not None:
             self._on_transition(state, planned, place, transition, raw, before)
