@@ -55,11 +55,12 @@ class KeyState:
     `fresh`: no trigger has looked at it since it was made or restored. `resting`: none need look before an aggregate takes
     an event.
     `counters` are its task's.
+    `armed`: when its timer comes up (ms); None: it has none.
     `deadline` is the next N, `watermark_deadline` the next watermark, at which a trigger wants to look, be it at a group.
     """
 
     __slots__ = (
-        "cells", "context", "counters", "deadline", "event", "fresh", "last", "moment", "name", "now", "resting",
+        "armed", "cells", "context", "counters", "deadline", "event", "fresh", "last", "moment", "name", "now", "resting",
         "slots", "watermark_deadline",
     )  # fmt: skip
     group: str | None = None
@@ -78,6 +79,7 @@ class KeyState:
         self.fresh = True
         self.resting = False
         self.moment: Moment | None = None
+        self.armed: int | None = None
         self.deadline: int | None = None
         self.watermark_deadline: int | None = None
 

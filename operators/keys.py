@@ -16,6 +16,7 @@ from penstock.operators.expression import Unknown
 from penstock.operators.group_watch import Glance, GroupWatch
 from penstock.operators.grouping import ONLY
 from penstock.operators.key_state import Counts, GroupedKey, KeyState, Moment
+from penstock.operators.key_timers import KeyTimers
 from penstock.operators.plan import Plan
 from penstock.operators.record import Raw
 from penstock.operators.slots import Blank
@@ -80,7 +81,7 @@ class Keys:
         self._shows = plan.latest is not None
         self._keeps_last = plan.keeps_last
         self._ends: Timers[str] = Timers()
-        self._timers: Timers[str] = Timers()
+        self._timers = KeyTimers(self._states)
         self.next_timer = self._timers.next
         """No timer is due before this instant."""
         self.began: int | None = None
@@ -280,10 +281,7 @@ class Keys:
 
     def _advance_triggers(self, watermark: int) -> None:
         while (taken := self._timers.take(watermark)) is not None:
-            at, name = taken
-            key = self._states.get(name)
-            if key is None:
-                continue
+            at, key = taken
             while key.deadline is not None and key.deadline <= at:
                 self._pass(key, key.deadline, by_watermark=False)
             while key.watermark_deadline is not None and key.watermark_deadline <= at:
@@ -346,7 +344,7 @@ class Keys:
     def _arm(self, key: KeyState) -> None:
         for deadline in (key.deadline, key.watermark_deadline):
             if deadline is not None:
-                self._timers.set(key.name, deadline)
+                self._timers.set(key, deadline)
                 if deadline < self.next_timer:
                     self.next_timer = deadline
 
@@ -356,10 +354,11 @@ class Keys:
         Every instant up to the watermark was looked at before; a key that was silent since does not know that by itself.
         Keys of which no trigger remembers anything are left as they are, unless one has deadlines even so.
         """
-        self._timers, self._ends = Timers(), Timers()
+        self._timers, self._ends = KeyTimers(self._states), Timers()
         self.next_timer = self._timers.next
         anew = self._places(takeover.anew)
         for number, key in enumerate(list(self._states.values()), start=1):
+            key.armed = None
             self._begin_anew(key, *anew)
             if self._watch.sleepless or key.cells != self._no_cells or key.groups:
                 key.now = max(key.now, watermark)
