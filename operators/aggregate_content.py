@@ -14,8 +14,8 @@ from itertools import accumulate
 from typing import Any, Protocol, TypeVar
 
 FEW_MAX = 8
-"""So many are kept in a list: of the very many counts of very many keys nearly all hold few events or none. A deque takes 700
-bytes from its first one on; taking away the first of many is what it is for."""
+"""So many are kept in a list or a tuple: of the very many counts of very many keys nearly all hold few events or none. A deque
+takes 700 bytes from its first one on; taking away the first of many is what it is for."""
 
 Item = TypeVar("Item")
 Kept = list[Item] | deque[Item]
