@@ -9,13 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any, Protocol, TypeVar
 
 FEW_MAX = 8
-"""So many are kept in a list: of the very many counts of very many keys nearly all hold few events or none. A deque takes 700
-bytes from its first one on; taking away the first of many is what it is for."""
+"""So many are kept in a list or a tuple: of the very many counts of very many keys nearly all hold few events or none. A deque
+takes 700 bytes from its first one on; taking away the first of many is what it is for."""
 
 Item = TypeVar("Item")
 Kept = list[Item] | deque[Item]
@@ -52,38 +52,56 @@ class Aggregate(Protocol):
 
 
 class Count:
-    """How many events. Only their times are kept."""
+    """How many events. Only their times are kept: few in a tuple, which all counts share that hold the same, many in a deque.
+
+    A pipeline that counts over ten spans counts every event ten times: what they share is looked up once in cold memory.
+    """
 
     __slots__ = ("_span", "_times")
 
     def __init__(self, span: int) -> None:
         self._span = span
-        self._times: Kept[int] = NOTHING
+        self._times: tuple[int, ...] | deque[int] = ()
 
     def add(self, time: int, value: Any, now: int) -> None:
-        times, edge = self._times, now - self._span
+        times: Any = self._times
+        edge = now - self._span
         if time <= edge:
             return
-        if not times:
-            self._times = [time]
-            return
-        if time >= times[-1]:
-            times.append(time)
+        if times.__class__ is deque:
+            if time >= times[-1]:
+                times.append(time)
+            else:
+                times.insert(place_of(times, time), time)
+            while times[0] <= edge:
+                times.popleft()
+        elif not times or (time >= times[-1] and times[0] > edge and len(times) < FEW_MAX):
+            if _joined.times is not times or _joined.time is not time:
+                _joined.times, _joined.time, _joined.after = times, time, (*times, time)
+            self._times = _joined.after
         else:
-            times.insert(place_of(times, time), time)
-        while times[0] <= edge:
-            del times[0]
-        if len(times) > FEW_MAX and times.__class__ is list:
-            self._times = deque(times)
+            self._add_to_few(times, time, edge)
+
+    def _add_to_few(self, times: Sequence[int], time: int, edge: int) -> None:
+        """One comes too late, others go, or they become many."""
+        place = bisect_right(times, time)
+        held = (*times[bisect_right(times, edge) : place], time, *times[place:])
+        self._times = held if len(held) <= FEW_MAX else deque(held)
 
     def value(self, now: int) -> Any:
         times, edge = self._times, now - self._span
         if times and times[0] <= edge:
-            while times and times[0] <= edge:
-                del times[0]
-            if not times:
-                self._times = NOTHING
+            times = self._times = self._within(edge)
         return len(times)
+
+    def _within(self, edge: int) -> tuple[int, ...] | deque[int]:
+        """What is left of them."""
+        times = self._times
+        if isinstance(times, tuple):
+            return times[bisect_right(times, edge) :]
+        while times and times[0] <= edge:
+            times.popleft()
+        return times or ()
 
     def next_change(self, now: int) -> int | None:
         self.value(now)
@@ -93,7 +111,23 @@ class Count:
         return steps_of(self._times)
 
     def load(self, dumped: Any) -> None:
-        self._times = kept(accumulate(dumped))
+        times = tuple(accumulate(dumped))
+        self._times = times if len(times) <= FEW_MAX else deque(times)
+
+
+class _Joined:
+    """The tuple that was made last, and what of: the next count of the same event mostly makes the same. Whether one is found
+    here changes nothing but where it lies."""
+
+    __slots__ = ("after", "time", "times")
+
+    def __init__(self) -> None:
+        self.times: tuple[int, ...] | None = None
+        self.time = 0
+        self.after: tuple[int, ...] = ()
+
+
+_joined = _Joined()
 
 
 class OfValues(ABC):

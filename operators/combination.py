@@ -132,7 +132,7 @@ class Combinations:
     ) -> None:
         before = key.cells[place]
         if cell is not before:
-            key.cells[place] = cell
+            key.remember(place, cell)
             self._unsaved.change(key.name, planned.identity, None)
         if transition is not None:
             self.on_transition(key, planned, place, transition, None, before)

@@ -49,17 +49,18 @@ class View(NamedTuple):
 class Context:
     """One key's memory. Times are event time in ms; `now` is N of the key, which never goes back.
 
-    The open segment lies here, field by field, until it is full: one place less to look up for every event. `_began` is the
-    number of the first line that is held, `_first` that of the first line of the open segment. Up to `_careful_from` (N),
-    `_entries_max` and `_size_max` that one takes events without a closer look.
+    The open segment lies here, field by field, until it is full: one place less to look up for every event. `_first` is the
+    number of its first line, `_earliest` the time of the oldest line of all segments. Up to `_careful_from` (N), `_entries_max`
+    and `_size_max` the open segment takes events without a closer look. There may be millions of these, nearly all with few
+    lines: what they have not got takes no memory, and numbers that are equal are shared.
 
     Restoring from a log: pins of the runs that are open *after* a delta are set before its events are appended, so that what
     those events evict is kept. The other way round the lines of a run that is asked again would be gone.
     """
 
     __slots__ = (
-        "_began", "_careful_from", "_closed", "_closed_size", "_entries", "_entries_max", "_expires", "_first", "_kept",
-        "_limits", "_oldest", "_pins", "_session", "_size", "_size_max", "_start", "_summary",
+        "_careful_from", "_closed", "_closed_size", "_earliest", "_entries", "_entries_max", "_first", "_kept", "_limits",
+        "_oldest", "_pins", "_session", "_size", "_size_max", "_summary",
     )  # fmt: skip
 
     def __init__(self, settings: ContextSettings) -> None:
@@ -67,20 +68,19 @@ class Context:
         self._session = None if self._limits.session is None else Session(self._limits.session)
         self._summary: Summary | None = None
         self._kept: list[Segment] | None = None
-        self._expires = NEVER_EXPIRES
+        self._earliest = NEVER_EXPIRES
         self._pins: dict[str, int] | None = None
         self._hold([], 0)
 
     def _hold(self, segments: Sequence[Segment], number: int) -> None:
         """Hold these and nothing else. The last one is open; without any, the next line has this number."""
-        *self._closed, opened = segments or [Segment(number, [], 0, 0)]
+        *closed, opened = segments or [Segment(number, [], 0, 0)]
+        self._closed = tuple(closed)
         self._closed_size = sum(segment.size for segment in self._closed)
         self._first, self._entries = opened.first, opened.entries
         self._oldest, self._size = opened.oldest, opened.size
-        self._began = self._closed[0].first if self._closed else self._first
-        self._start = self._entries[0] if self._entries else 0
         self._careful_from, self._entries_max, self._size_max = NEVER, 0, 0
-        self._find_expiry()
+        self._find_earliest()
 
     @property
     def _opened(self) -> Segment:
@@ -90,7 +90,7 @@ class Context:
     @property
     def _segments(self) -> list[Segment]:
         """All that hold something."""
-        return [*self._closed, self._opened] if self._entries else self._closed
+        return [*self._closed, self._opened] if self._entries else [*self._closed]
 
     @property
     def _next(self) -> int:
@@ -99,7 +99,12 @@ class Context:
 
     @property
     def _events(self) -> int:
-        return self._first + len(self._entries) // 2 - self._began
+        return self._next - self._began
+
+    @property
+    def _began(self) -> int:
+        """The number of the first line that is held."""
+        return self._closed[0].first if self._closed else self._first
 
     @property
     def _held(self) -> int:
@@ -139,14 +144,14 @@ class Context:
             self._make_room(size)
         if (
             self._size + size > limits.segment_size
-            or len(self._entries) >= 2 * limits.segment_events
-            or time >= self._start + limits.segment_span
+            or len(self._entries) >= limits.segment_entries
+            or (self._entries and time >= self._entries[0] + limits.segment_span)
         ):
             self._close()
         if not self._entries:
-            self._start = self._oldest = time
+            self._oldest = time
         self._oldest = min(self._oldest, time)
-        self._expires = min(self._expires, time + limits.last)
+        self._earliest = min(self._earliest, time)
         self._entries += (time, line)
         self._size += size
         self._bound()
@@ -167,23 +172,28 @@ class Context:
         """
         limits = self._limits
         if self._session is None:
-            self._careful_from = min(self._expires, self._start + limits.segment_span)
+            self._careful_from = min(self._expires, self._entries[0] + limits.segment_span)
         self._size_max = min(limits.segment_size, limits.size - self._closed_size)
-        self._entries_max = 2 * min(limits.segment_events, limits.events - (self._first - self._began))
+        room = limits.events - (self._first - self._began)
+        self._entries_max = limits.segment_entries if room >= limits.segment_events else 2 * room
 
     def _close(self) -> None:
         """The open segment takes no more; the next line begins another one."""
         if self._entries:
-            self._closed.append(self._opened)
+            self._closed = (*self._closed, self._opened)
             self._closed_size += self._size
             self._first = self._next
             self._entries, self._size, self._careful_from = [], 0, NEVER
 
-    def _find_expiry(self) -> None:
-        oldest = self._oldest if self._entries else NEVER_EXPIRES
+    def _find_earliest(self) -> None:
+        self._earliest = self._oldest if self._entries else NEVER_EXPIRES
         for segment in self._closed:
-            oldest = min(oldest, segment.oldest)
-        self._expires = oldest + self._limits.last
+            self._earliest = min(self._earliest, segment.oldest)
+
+    @property
+    def _expires(self) -> int:
+        """N from which on the earliest line is too old."""
+        return self._earliest + self._limits.last
 
     def _make_room(self, size: int) -> None:
         limits = self._limits
@@ -201,10 +211,9 @@ class Context:
         if count > len(self._closed):
             self._close()
         evicted = self._closed[:count]
-        del self._closed[:count]
+        self._closed = self._closed[count:]
         self._closed_size -= sum([segment.size for segment in evicted])
-        self._began = self._closed[0].first if self._closed else self._first
-        self._find_expiry()
+        self._find_earliest()
         if self._limits.summarise:
             for segment in evicted:
                 self._fold(segment.lines, segment.oldest, segment.newest)

@@ -60,6 +60,8 @@ class Limits(msgspec.Struct, frozen=True):
     size: int
     segment_span: int
     segment_events: int
+    segment_entries: int
+    """Times and lines of `segment_events`."""
     segment_size: int
     summarise: bool
     session: int | None
@@ -95,6 +97,7 @@ class ContextSettings(Settings):
             segment_span=max(1, int(last * self.evict)),
             segment_events=max(1, int(events * self.evict)),
             segment_size=max(1, int(size * self.evict)),
+            segment_entries=2 * max(1, int(events * self.evict)),
             summarise=self.summary == "rule",
             session=self.window.session,
         )

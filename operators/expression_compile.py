@@ -395,8 +395,12 @@ def _rising(node: Node) -> bool:
 
 
 def _falls(node: Node) -> bool:
-    """Its value is always a number, and can only fall while no event comes."""
-    return isinstance(node, Call) and node.name in AGGREGATES and AGGREGATES[node.name].falls
+    """Its value is always a number, and can only fall while no event comes. No sum of these is too large for an integer."""
+    match node:
+        case Binary(operator="+"):
+            return _falls(node.left) and _falls(node.right)
+        case _:
+            return isinstance(node, Call) and node.name in AGGREGATES and AGGREGATES[node.name].falls
 
 
 def _steady(node: Node) -> bool:

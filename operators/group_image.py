@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from penstock.operators.aggregate import new_aggregate
 from penstock.operators.carried import cell_name, is_empty
 from penstock.operators.key_state import Group, KeyState
 from penstock.operators.last_event import LastEvents
@@ -71,10 +70,10 @@ class GroupImages:
         if slot is None:
             return
         for name, content in (base or {}).items():
-            self._group(key, place, name, number).slots[slot].load(content)
+            self._group(key, place, name, number).own_slots()[slot].load(content)
         for at in range(0, len(taken), 3):
             time, (name, value), now = taken[at : at + 3]
-            self._group(key, place, name, number).slots[slot].add(time, value, now)
+            self._group(key, place, name, number).own_slots()[slot].add(time, value, now)
 
     def _group(self, key: KeyState, place: int, name: str, number: int | None = None) -> Group:
         """One that will hold something, of the aggregate or the last event of this number."""
@@ -88,7 +87,7 @@ class GroupImages:
         if identity in self._trigger_of:
             grouping, place, trigger = self._trigger_of[identity]
             if dumped is not None or self._find(key, grouping, name) is not None:
-                self._group(key, grouping, name).cells[place] = trigger.load(dumped)
+                self._group(key, grouping, name).remember(place, trigger.load(dumped))
             return True
         if identity in self._number_of:
             number = self._number_of[identity]
@@ -119,7 +118,7 @@ class GroupImages:
         place, slot = self._places[number]
         if slot is not None:
             name, taken = value
-            self._group(key, place, name, number).slots[slot].add(time, taken, key.now)
+            self._group(key, place, name, number).own_slots()[slot].add(time, taken, key.now)
 
     def miss(self, key: KeyState, number: int) -> None:
         """The key took in an event that went by this aggregate, or last event, whichever group it would have been of."""
@@ -136,4 +135,4 @@ class GroupImages:
         if slot is None:
             group.event = group.moment = None
         else:
-            group.slots[slot] = new_aggregate(self._groupings[group.grouping].slots[slot])
+            group.renew(slot, self._groupings[group.grouping].slots[slot])

@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from penstock.operators.aggregate import new_aggregate
 from penstock.operators.condition import Condition, count_doubt
 from penstock.operators.context import Context
 from penstock.operators.expression import Unknown
@@ -22,6 +21,7 @@ from penstock.operators.groups import Groups, Name
 from penstock.operators.key_state import Counts, Group, KeyState
 from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.record import Raw
+from penstock.operators.slots import Blank
 from penstock.operators.unsaved import Unsaved
 from penstock.operators.watch import NOTHING, OnTransition, Turn, Watch, turn_of
 
@@ -87,7 +87,10 @@ class GroupWatch:
             _Shape(place, grouping, Watch(plan.triggers_of(place), unsaved, on_transition))
             for place, grouping in enumerate(plan.groupings)
         )
-        self._numbers = tuple((shape.place, len(shape.watch.triggers)) for shape in self._shapes)
+        self._blanks = tuple(
+            (Blank.of(grouping.slots), (None,) * len(shape.watch.triggers))
+            for grouping, shape in zip(plan.groupings, self._shapes, strict=True)
+        )
         for shape in self._shapes:
             shape.skips = shape.watch.may_rest and not self._fires_empty(plan, shape)
         self._late_shapes = tuple(shape for shape in self._shapes if shape.late)
@@ -108,14 +111,14 @@ class GroupWatch:
 
     def _fires_empty(self, plan: Plan, shape: _Shape) -> bool:
         """Some condition holds where nothing was counted. Those of triggers that may rest ask for aggregates only."""
-        key = KeyState("", Context(plan.context), [], 0, Counter())
+        key = KeyState("", Context(plan.context), (), (), Counter())
         key.now = 0
         group = self.groups().new(key, (ONLY, shape.place))
         return any(planned.trigger.would_fire(group, None) for _, planned in shape.watch.triggers)
 
     def groups(self) -> Groups:
         """Of a new key."""
-        return Groups([(self._groupings[place], triggers) for place, triggers in self._numbers])
+        return Groups(self._blanks)
 
     # --- an event -----------------------------------------------------------------------------------------------
 
@@ -163,8 +166,9 @@ class GroupWatch:
     @staticmethod
     def _add(group: Group, time: int, taken: Sequence[Any]) -> None:
         group.last = group.now
+        slots = group.own_slots()
         for at in range(0, len(taken), 2):
-            group.slots[taken[at]].add(time, taken[at + 1], group.now)
+            slots[taken[at]].add(time, taken[at + 1], group.now)
 
     def _name(self, by: Condition, key: KeyState) -> str | None:
         """Of the group that the key's last event belongs to; None: that is unknown, and counted."""
@@ -350,10 +354,10 @@ class GroupWatch:
         shape = self._shapes[group.grouping]
         for place, planned in shape.watch.triggers:
             if planned.identity in identities:
-                group.cells[place] = None
+                group.remember(place, None)
         for slot, name in enumerate(shape.slot_names):
             if name in identities:
-                group.slots[slot] = new_aggregate(self._groupings[group.grouping].slots[slot])
+                group.renew(slot, self._groupings[group.grouping].slots[slot])
 
     def episode(self, groups: Groups, name: str, trigger: str) -> str | None:
         """The run whose episode the trigger of this name would end for the group `name`."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from penstock.operators.aggregate import new_aggregate
-from penstock.operators.grouping import Grouping
-from penstock.operators.key_state import Group, KeyState
+from penstock.operators.key_state import Cells, Group, KeyState
+from penstock.operators.slots import Blank
 from penstock.operators.timers import Timers
 from penstock.operators.watermark import END_OF_TIME
 
@@ -25,8 +24,8 @@ class Groups:
         "_groupings", "_groups", "blank", "own_deadline", "own_watermark_deadline", "timers", "watermark_timers",
     )  # fmt: skip
 
-    def __init__(self, groupings: Sequence[tuple[Grouping, int]]) -> None:
-        """`groupings` come with the number of their triggers."""
+    def __init__(self, groupings: Sequence[tuple[Blank, Cells]]) -> None:
+        """Of each grouping: what its groups begin with."""
         self._groupings = groupings
         self._groups: dict[Name, Group] = {}
         self.timers: Timers[Name] = Timers()
@@ -52,8 +51,8 @@ class Groups:
 
     def new(self, key: KeyState, name: Name) -> Group:
         """One that is not among them."""
-        grouping, triggers = self._groupings[name[1]]
-        return Group(key, name[1], name[0], [new_aggregate(call) for call in grouping.slots], triggers)
+        blank, cells = self._groupings[name[1]]
+        return Group(key, name[1], name[0], blank, cells)
 
     def add(self, group: Group) -> None:
         self._groups[group.place] = group

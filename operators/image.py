@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from penstock.operators.aggregate import new_aggregate
-from penstock.operators.carried import EVENT_CELL, Carried, cell_parts
+from penstock.operators.carried import EVENT_CELL, Carried, cell_parts, is_empty
 from penstock.operators.gates import Gates
 from penstock.operators.group_image import GroupImages
 from penstock.operators.key_state import KeyState
@@ -91,10 +90,10 @@ class Images:
         if slot >= self._own:
             self._groups.load_slot(key, slot - self._own, base, taken)
             return
-        if base is not None:
-            key.slots[slot].load(base)
+        if not is_empty(base):
+            key.own_slots()[slot].load(base)
         for place in range(0, len(taken), 3):
-            key.slots[slot].add(*taken[place : place + 3])
+            key.own_slots()[slot].add(*taken[place : place + 3])
 
     def drop(self, name: str) -> None:
         """What is known of a key beside its state."""
@@ -114,7 +113,7 @@ class Images:
         """Returns whether there is a place for all of it."""
         index = self._trigger_of.get(name)
         if index is not None:
-            key.cells[index] = self._plan.triggers[index].trigger.load(dumped)
+            key.remember(index, self._plan.triggers[index].trigger.load(dumped))
             return True
         if name == EVENT_CELL:
             return not self._last.load(key, dumped)
@@ -176,7 +175,7 @@ class Images:
             key.context.append(time, line, key.now)
         for slot in reading.missed:
             if slot < self._own:
-                key.slots[slot] = new_aggregate(self._plan.slots[slot])
+                key.renew(slot, self._plan.slots[slot])
             else:
                 self._groups.miss(key, slot - self._own)
         if self.carried:
@@ -188,7 +187,7 @@ class Images:
             if taker is None:
                 self.carried.take(key.name, reading.slots[values[place]], time, values[place + 1], key.now)
             elif taker < self._own:
-                key.slots[taker].add(time, values[place + 1], key.now)
+                key.own_slots()[taker].add(time, values[place + 1], key.now)
             else:
                 self._groups.apply(key, taker - self._own, time, values[place + 1])
 

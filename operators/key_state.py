@@ -6,15 +6,17 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from penstock.operators.aggregate import Aggregate
+from penstock.operators.aggregate import AggregateCall, new_aggregate
 from penstock.operators.context import Context
 from penstock.operators.record import Raw
+from penstock.operators.slots import Blank, Slots
 from penstock.operators.table_rows import NO_TABLES, Tables
 from penstock.operators.watermark import NEVER
 
 if TYPE_CHECKING:
     from penstock.operators.groups import Groups
 
+Cells = tuple[Any, ...]
 Counts = Counter[tuple[str, ...]]
 """Monotone counts of what happened, by (what, which)."""
 
@@ -48,16 +50,18 @@ class KeyState:
     `last` is what N was after its last event.
     `event` and `moment` are those of the last event that a trigger looked at, or of the last one where time can make a
     condition read it.
-    `slots` are its aggregates and `cells` its triggers' memories (None: nothing to remember), both in the plan's order.
+    `slots` are its aggregates and `cells` its triggers' memories (None: nothing to remember), both in the plan's order. Both may
+    be those of other keys, too: `own_slots`, `renew` and `remember` change them.
     `fresh`: no trigger has looked at it since it was made or restored. `resting`: none need look before an aggregate takes
     an event.
     `counters` are its task's.
+    `armed`: when its timer comes up (ms); None: it has none.
     `deadline` is the next N, `watermark_deadline` the next watermark, at which a trigger wants to look, be it at a group; or one
     before it, at which none does any more.
     """
 
     __slots__ = (
-        "cells", "context", "counters", "deadline", "event", "fresh", "last", "moment", "name", "now", "resting",
+        "armed", "cells", "context", "counters", "deadline", "event", "fresh", "last", "moment", "name", "now", "resting",
         "slots", "watermark_deadline",
     )  # fmt: skip
     group: str | None = None
@@ -65,17 +69,18 @@ class KeyState:
     groups: Groups | None = None
     """Of a key some of whose triggers see it in groups."""
 
-    def __init__(self, name: str, context: Context, slots: list[Aggregate], triggers: int, counters: Counts) -> None:
+    def __init__(self, name: str, context: Context, slots: Slots, cells: Cells, counters: Counts) -> None:
         self.name = name
         self.counters = counters
         self.now = self.last = NEVER
         self.context = context
         self.slots = slots
-        self.cells: list[Any] = [None] * triggers
+        self.cells = cells
         self.event: Any = None
         self.fresh = True
         self.resting = False
         self.moment: Moment | None = None
+        self.armed: int | None = None
         self.deadline: int | None = None
         self.watermark_deadline: int | None = None
 
@@ -87,6 +92,24 @@ class KeyState:
         elif self.deadline is None or at < self.deadline:
             self.deadline = at
 
+    def own_slots(self) -> Slots:
+        """Its aggregates, which from now on no other key has."""
+        slots = self.slots
+        if type(slots) is Blank:
+            slots = self.slots = slots.made()
+        return slots
+
+    def renew(self, slot: int, call: AggregateCall) -> None:
+        """An aggregate begins anew."""
+        slots = self.slots
+        if type(slots) is not Blank:
+            self.slots = (*slots[:slot], new_aggregate(call), *slots[slot + 1 :])
+
+    def remember(self, place: int, cell: Any) -> None:
+        """What a trigger knows now."""
+        cells = self.cells
+        self.cells = (cell,) if len(cells) == 1 else (*cells[:place], cell, *cells[place + 1 :])
+
 
 class Group(KeyState):
     """A part of a key that the triggers of one grouping see as if it were the whole. Name, context and N are the key's.
@@ -97,8 +120,8 @@ class Group(KeyState):
 
     __slots__ = ("group", "grouping")
 
-    def __init__(self, key: KeyState, grouping: int, group: str, slots: list[Aggregate], triggers: int) -> None:
-        super().__init__(key.name, key.context, slots, triggers, key.counters)
+    def __init__(self, key: KeyState, grouping: int, group: str, slots: Slots, cells: Cells) -> None:
+        super().__init__(key.name, key.context, slots, cells, key.counters)
         self.now = key.now
         self.grouping = grouping
         self.group: str = group
@@ -115,7 +138,7 @@ class GroupedKey(KeyState):
     __slots__ = ("groups",)
 
     def __init__(
-        self, name: str, context: Context, slots: list[Aggregate], triggers: int, counters: Counts, groups: Groups
+        self, name: str, context: Context, slots: Slots, cells: Cells, counters: Counts, groups: Groups
     ) -> None:
-        super().__init__(name, context, slots, triggers, counters)
+        super().__init__(name, context, slots, cells, counters)
         self.groups = groups

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from penstock.operators.aggregate import new_aggregate
 from penstock.operators.bucket import BUCKETS_MAX, finest_bucket
 from penstock.operators.condition import count_doubt
 from penstock.operators.context import Context
@@ -17,8 +16,10 @@ from penstock.operators.expression import Unknown
 from penstock.operators.group_watch import Glance, GroupWatch
 from penstock.operators.grouping import ONLY
 from penstock.operators.key_state import Counts, GroupedKey, KeyState, Moment
+from penstock.operators.key_timers import KeyTimers
 from penstock.operators.plan import Plan
 from penstock.operators.record import Raw
+from penstock.operators.slots import Blank
 from penstock.operators.timers import Timers
 from penstock.operators.unsaved import Unsaved
 from penstock.operators.watch import NOTHING, OnTransition, Watch
@@ -73,13 +74,14 @@ class Keys:
             )
             for slot, call in enumerate(plan.slots)
         )
+        self._blank, self._no_cells = Blank.of(plan.slots), (None,) * len(plan.triggers)
         self._states: dict[str, KeyState] = {}
-        self._by_bucket: dict[int, dict[str, None]] = {}
+        self._by_bucket: dict[int, list[str]] = {}
         self._forget = plan.context.forget
         self._shows = plan.latest is not None
         self._keeps_last = plan.keeps_last
         self._ends: Timers[str] = Timers()
-        self._timers: Timers[str] = Timers()
+        self._timers = KeyTimers(self._states)
         self.next_timer = self._timers.next
         """No timer is due before this instant."""
         self.began: int | None = None
@@ -102,19 +104,19 @@ class Keys:
         if state is None:
             state = self._new(name)
             self._states[name] = state
-            self._by_bucket.setdefault(finest_bucket(name), {})[name] = None
+            self._by_bucket.setdefault(finest_bucket(name), []).append(name)
         return state
 
     def _new(self, name: str) -> KeyState:
-        plan, grouped = self._plan, self._group_watch
-        slots, context = [new_aggregate(call) for call in plan.slots], Context(plan.context)
+        grouped, context = self._group_watch, Context(self._plan.context)
         if grouped is None:
-            return KeyState(name, context, slots, len(plan.triggers), self._counters)
-        return GroupedKey(name, context, slots, len(plan.triggers), self._counters, grouped.groups())
+            return KeyState(name, context, self._blank, self._no_cells, self._counters)
+        return GroupedKey(name, context, self._blank, self._no_cells, self._counters, grouped.groups())
 
     def drop(self, name: str) -> None:
+        """O(keys / BUCKETS_MAX)."""
         if self._states.pop(name, None) is not None:
-            del self._by_bucket[finest_bucket(name)][name]
+            self._by_bucket[finest_bucket(name)].remove(name)
 
     def in_bucket(self, index: int, of: int) -> list[KeyState]:
         """The keys whose hash falls into `index` modulo `of` (a power of two).
@@ -162,6 +164,8 @@ class Keys:
         key.fresh, key.resting = False, self._may_rest and idle
         if idle and self._sleeps:
             key.deadline = key.watermark_deadline = None
+            if key.resting and not self._keeps_last:
+                key.event = key.moment = None
         elif looked:
             self._arm(key)
 
@@ -230,7 +234,7 @@ class Keys:
         if value.__class__ is Unknown:
             self._doubt(slot, value)
             return taken
-        key.slots[slot].add(time, value, key.now)
+        key.own_slots()[slot].add(time, value, key.now)
         return (slot, value) if taken is None else (*taken, slot, value)
 
     def _doubt(self, slot: int, value: Any) -> None:
@@ -282,10 +286,7 @@ class Keys:
 
     def _advance_triggers(self, watermark: int) -> None:
         while (taken := self._timers.take(watermark)) is not None:
-            at, name = taken
-            key = self._states.get(name)
-            if key is None:
-                continue
+            at, key = taken
             while key.deadline is not None and key.deadline <= at:
                 self._pass(key, key.deadline, by_watermark=False)
             while key.watermark_deadline is not None and key.watermark_deadline <= at:
@@ -344,7 +345,7 @@ class Keys:
     def _arm(self, key: KeyState) -> None:
         for deadline in (key.deadline, key.watermark_deadline):
             if deadline is not None:
-                self._timers.set(key.name, deadline)
+                self._timers.set(key, deadline)
                 if deadline < self.next_timer:
                     self.next_timer = deadline
 
@@ -354,13 +355,13 @@ class Keys:
         Every instant up to the watermark was looked at before; a key that was silent since does not know that by itself.
         Keys of which no trigger remembers anything are left as they are, unless one has deadlines even so.
         """
-        self._timers, self._ends = Timers(), Timers()
+        self._timers, self._ends = KeyTimers(self._states), Timers()
         self.next_timer = self._timers.next
-        nothing = [None] * len(self._plan.triggers)
         anew = self._places(takeover.anew)
         for number, key in enumerate(list(self._states.values()), start=1):
+            key.armed = None
             self._begin_anew(key, *anew)
-            if self._watch.sleepless or key.cells != nothing or key.groups:
+            if self._watch.sleepless or key.cells != self._no_cells or key.groups:
                 key.now = max(key.now, watermark)
                 if takeover.returned:
                     self._watch.look_late(key, takeover.returned)
@@ -393,9 +394,9 @@ class Keys:
 
     def _begin_anew(self, key: KeyState, cells: Sequence[int], slots: Sequence[int]) -> None:
         for index in cells:
-            key.cells[index] = None
+            key.remember(index, None)
         for slot in slots:
-            key.slots[slot] = new_aggregate(self._plan.slots[slot])
+            key.renew(slot, self._plan.slots[slot])
 
     def episode(self, key: KeyState, trigger: str, group: str | None) -> str | None:
         """The run whose episode the trigger of this name would end, for the key or for a group of it."""

@@ -69,9 +69,9 @@ class Transitions:
             _instant(state, planned, fired), fired.at, sampled=in_sample(firing.run, planned.gate.sample)
         )
         if not self._passage.lets_through(firing, edge):
-            state.cells[place] = trigger.skipped(before, after)
+            state.remember(place, trigger.skipped(before, after))
             return
-        state.cells[place] = trigger.opened(after, firing.run)
+        state.remember(place, trigger.opened(after, firing.run))
         if edge.sampled:
             steps, tables = fired.steps, self._tables
             run = open_run(firing, self._plan, state.context, state.now, steps, tables, planned.priority)

@@ -83,12 +83,12 @@ class Watch:
 
         Deadlines of those that looked are noted; the state may wait for an earlier one that is no more: it finds nobody then.
         """
-        looked, now, cells = False, state.now, state.cells
+        looked, now = False, state.now
         must = state.fresh or (state.deadline is not None and state.deadline <= now)
         heard = self._heard(state)
         watchers = turn.watchers if heard or taken or must else turn.uncalled
         for place, planned, trigger, idle_unless, deaf_unless, heeds, by_watermark, waits in watchers:
-            cell = cells[place]
+            cell = state.cells[place]
             unless = idle_unless if cell is None else deaf_unless
             if not must and ((heeds and not heeds & heard) or (unless is not None and unless.isdisjoint(taken))):
                 continue
@@ -98,7 +98,7 @@ class Watch:
                 self.replace(state, place, planned, after, transition, raw)
             elif by_watermark:  # the cell says what it waits for, and N does not matter to it
                 continue
-            if waits and (at := trigger.deadline(state, cells[place])) is not None:
+            if waits and (at := trigger.deadline(state, state.cells[place])) is not None:
                 state.wait_until(at, by_watermark=by_watermark)
         return looked
 
@@ -190,7 +190,8 @@ class Watch:
         """A look at one trigger came to this."""
         before = state.cells[place]
         if cell is not before:
-            state.cells[place], state.resting = cell, False
+            state.remember(place, cell)
+            state.resting = False
             self._unsaved.change(state.name, planned.identity, state.group)
         if transition is not None:
             self._on_transition(state, planned, place, transition, raw, before)

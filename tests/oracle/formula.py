@@ -162,6 +162,27 @@ class Compare(Formula):
 
 
 @dataclass(frozen=True)
+class Plus(Formula):
+    """Of spans that always have a number."""
+
+    left: Span
+    right: Span
+
+    @property
+    def text(self) -> str:
+        return f"{self.left.text} + {self.right.text}"
+
+    def value(self, sight: Sight) -> Any:
+        return self.left.value(sight) + self.right.value(sight)
+
+    def spans(self) -> list[Span]:
+        return self.left.spans() + self.right.spans()
+
+    def names(self) -> dict[str, Formula]:
+        return self.left.names() | self.right.names()
+
+
+@dataclass(frozen=True)
 class Both(Formula):
     """`&&` and `||` of three values: unknown only where it could change the outcome."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-from tests.oracle.formula import Both, Compare, Field, Formula, Has, Literal, Named, Not, RecordTime, Span
+from tests.oracle.formula import Both, Compare, Field, Formula, Has, Literal, Named, Not, Plus, RecordTime, Span
 from tests.property.oracle_world import BEGINNINGS, FAILED, SECOND, V
 
 SIGNS = st.sampled_from(["<", "<=", ">", ">=", "==", "!="])
@@ -33,7 +33,8 @@ def of_spans() -> SearchStrategy[Formula]:
     ends = st.builds(Span, st.sampled_from(["first", "last"]), st.sampled_from([V, V, Field("x")]), SPANS, where)
     quantile = st.builds(Span, st.just("quantile"), st.just(V), SPANS, where, st.sampled_from([0, 0.25, 0.5, 0.75, 1]))
     limits = st.sampled_from([0, 1, 2, 3, 4, 0.5]).map(Literal)
-    span = st.one_of(counts, counts, values, distinct, ends, quantile)
+    sums = st.builds(Plus, counts, st.one_of(counts, distinct))
+    span = st.one_of(counts, counts, values, distinct, ends, quantile, sums)
     named = st.builds(Named, st.just("failures"), st.just(Span("count", FAILED, 5 * SECOND)))
     return composed(st.builds(Compare, st.one_of(span, named), SIGNS, limits))
 

@@ -49,7 +49,7 @@ def firing(
 ) -> Firing:
     occasions = Occasions(plan, partition, {"auth-log": generation}.__getitem__)
     occasions.ended = ended
-    state = KeyState(key, Context(ContextSettings()), [], len(PLAN.triggers), Counter())
+    state = KeyState(key, Context(ContextSettings()), (), (None,) * len(PLAN.triggers), Counter())
     return occasions.firing(state, planned(name), fired or Fired(1_000, None), raw)
 
 
