@@ -1,0 +1,93 @@
+"""`late: correct`: the product and the brute-force evaluator agree on what is corrected, and how, in any disorder.
+
+Whatever the batches, the commits, the snapshots and the restarts between two records were, and whatever is forgotten.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.oracle.formula import Both, Compare, Field, Formula, Literal, Named, Not, Span
+from tests.oracle.oracle import Incoming, Rule, Settings
+from tests.oracle.product import PARTITION, TOPIC
+from tests.oracle.rule_absence import Absence
+from tests.oracle.rule_correct import Correct
+from tests.oracle.rule_parted import Parted
+from tests.oracle.rule_when import When
+from tests.property.oracle_conditions import mixed
+from tests.property.oracle_world import (
+    COOLDOWNS,
+    DEEDS,
+    FAILED,
+    LOUD,
+    SECOND,
+    WAITS,
+    Deed,
+    Sample,
+    agree,
+    any_settings,
+)
+
+FAILURES = Named("failures", Span("count", FAILED, 5 * SECOND))
+MANY = Compare(FAILURES, ">=", Literal(2))
+FEW = Compare(FAILURES, "<", Literal(2))
+CALM = Both(MANY, "&&", Compare(Span("count", LOUD, 3 * SECOND), "<", Literal(1)))
+SPENT = Compare(Span("sum", Field("v"), 6 * SECOND, FAILED), ">", Compare(FAILURES, ">=", Literal(1)).left)
+ABOVE = Compare(Span("max", Field("v"), 4 * SECOND), ">", Field("v"))
+OFTEN = Both(Named("failed", FAILED), "&&", Compare(Span("avg", Field("v"), 5 * SECOND), ">", Literal(1)))
+
+
+@st.composite
+def disordered_samples(draw: st.DrawFn) -> list[Sample]:
+    """Time goes on, and every other event belongs before others that were fed."""
+    samples, time = [], draw(st.sampled_from([0, -15 * SECOND, 1_795_166_047 * SECOND]))
+    for offset in range(draw(st.integers(6, 20))):
+        time += SECOND * draw(st.sampled_from([1, 1, 2, 2, 6]))
+        at = time - SECOND * draw(st.sampled_from([0, 0, 0, 1, 2, 3, 4, 6, 9]))
+        fields: dict[str, Any] = {"x": draw(st.sampled_from("aaab")), "v": draw(st.sampled_from([0, 1, 2, 3, 0.1, "s"]))}
+        told = Incoming(draw(st.sampled_from("kkkkkz")), at, fields, f"{TOPIC}/{PARTITION}@{offset}")
+        samples.append(Sample(json.dumps({"key": told.key, "t": at} | fields).encode(), told))
+    return samples
+
+
+def whens(name: str) -> st.SearchStrategy[When]:
+    of_past: st.SearchStrategy[Formula] = st.sampled_from([MANY, MANY, FEW, CALM, SPENT, ABOVE, OFTEN, Not(MANY)])
+    untils: st.SearchStrategy[Formula | None] = st.sampled_from([None, None, Not(FAILED), FEW])
+    names = st.just(name)
+    known = st.builds(When, names, of_past, untils, COOLDOWNS, WAITS, WAITS)
+    return st.one_of(known, known, st.builds(When, names, mixed(), untils, COOLDOWNS, WAITS, WAITS))
+
+
+def absences(name: str) -> st.SearchStrategy[Absence]:
+    silences = st.sampled_from([2 * SECOND, 3 * SECOND, 5 * SECOND])
+    return st.builds(Absence, st.just(name), st.sampled_from([FAILED, LOUD, Not(FAILED)]), silences, COOLDOWNS)
+
+
+@st.composite
+def correcting(draw: st.DrawFn, rules: st.SearchStrategy[When | Absence]) -> Settings:
+    """One that corrects, perhaps in parts, and perhaps the same one beside it that sees no late events."""
+    settings = draw(any_settings(st.tuples(rules)))
+    [rule] = settings.rules
+    assert isinstance(rule, When | Absence)
+    own: Rule = Correct(rule, settings.lateness)
+    if draw(st.sampled_from([False, False, True])):
+        own = Parted(own, draw(st.sampled_from([Field("v"), LOUD])))
+    return Settings(
+        settings.delay, settings.lateness, (own, *draw(st.sampled_from([(), (Absence("beside", FAILED, 3 * SECOND),)]))),
+        settings.bounded, settings.forget,
+    )  # fmt: skip
+
+
+@given(correcting(whens("t0")), disordered_samples(), DEEDS)
+def test_they_agree_on_how_conditions_are_corrected(
+    settings: Settings, samples: list[Sample], deeds: list[Deed]
+) -> None:
+    agree(settings, samples, deeds)
+
+
+@given(correcting(absences("t0")), disordered_samples(), DEEDS)
+def test_they_agree_on_silences_that_are_withdrawn(settings: Settings, samples: list[Sample], deeds: list[Deed]) -> None:
+    agree(settings, samples, deeds)
