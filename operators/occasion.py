@@ -19,6 +19,7 @@ from penstock.operators.record import Raw
 from penstock.operators.run import (
     NO_STEPS,
     Cause,
+    Correction,
     CorrectionCause,
     Firing,
     RecordCause,
@@ -52,24 +53,29 @@ class Occasions:
         by time or names one."""
         cause, told = self._cause(fired, raw)
         values = known_values(planned.values, key) if fired.values is None else fired.values
-        firing = self._firing(key, planned, cause, told, fired.at, values)
-        if planned.trigger.episodic:
-            firing = msgspec.structs.replace(firing, episode=episode_of(firing.run))
-        return self._annotated(firing, planned, fired.steps)
+        return self._annotated(self._firing(key, planned, cause, told, fired.at, values), planned, fired.steps)
 
     def correction(self, key: KeyState, planned: PlannedTrigger, corrected: Corrected, raw: Raw) -> Firing:
         """What the record `raw` changes of a decision, as a firing of N of the key: it opens nothing."""
         record, told = self._record(raw)
         cause = CorrectionCause(corrected.correction.run, *record)
-        firing = self._firing(key, planned, cause, told, key.now, corrected.values)
-        return self._annotated(msgspec.structs.replace(firing, corrects=corrected.correction), planned)
+        firing = self._firing(key, planned, cause, told, key.now, corrected.values, corrected.correction)
+        return self._annotated(firing, planned)
 
     def _firing(
-        self, key: KeyState, planned: PlannedTrigger, cause: Cause, told: str, at: int, values: dict[str, Any]
+        self,
+        key: KeyState,
+        planned: PlannedTrigger,
+        cause: Cause,
+        told: str,
+        at: int,
+        values: dict[str, Any],
+        corrects: Correction | None = None,
     ) -> Firing:
         group = None if planned.by is None else key.group
+        run = run_id(self._partition, self._plan.name, planned.name, key.name, cause, group)
         return Firing(
-            run=run_id(self._partition, self._plan.name, planned.name, key.name, cause, group),
+            run=run,
             trigger=planned.name,
             agent=planned.agent.name if planned.agent is not None else None,
             key=key.name,
@@ -78,9 +84,11 @@ class Occasions:
             condition=planned.trigger.condition,
             values=values,
             labels={**self._plan.labels, **planned.labels},
+            episode=episode_of(run) if planned.trigger.episodic and corrects is None else None,
             end=self.ended,
             by=planned.by,
             group=group,
+            corrects=corrects,
         )
 
     def _annotated(self, firing: Firing, planned: PlannedTrigger, steps: Steps = NO_STEPS) -> Firing:

@@ -57,8 +57,8 @@ class Firing(msgspec.Struct, frozen=True, kw_only=True):
     """Why a run begins. `run` is its id, `at` the event time of the firing (ms).
 
     `cause` is what made it fire, for people: `auth/0@1841` (a source of the file, its partition, the offset), `timer@<ms>`, or
-    the record of an outcome, `<run>/<rev>`. Then `follows` is that outcome. Where `corrects` is given, it is no edge of its trigger,
-    but says otherwise what was said of one.
+    the record of an outcome, `<run>/<rev>`. Then `follows` is that outcome. Where `corrects` is given, it is no
+    edge of its trigger, but says otherwise what was said of one.
 
     `group` is the part of the key that fired, as canonical JSON, `by` the expression that keeps the parts apart; None where there
     are none. `values` are the definitions that the record reports, `labels` and `annotations` are ready to be shown. `episode` is
@@ -264,8 +264,8 @@ NO_STEPS: Steps = MappingProxyType({})
 
 
 def template_scope(firing: Firing, steps: Steps = NO_STEPS, tables: Tables = NO_TABLES) -> dict[str, Any]:
-    """What `ask` and `annotations` can name; `answer` and `text` are those of the run that this one follows, `corrects` tells what
-    is corrected, with the values that were said before."""
+    """What `ask` and `annotations` can name; `answer` and `text` are those of the run that this one follows, `corrects` tells
+    what is corrected, with the values that were said before."""
     trigger = {"name": firing.trigger, "condition": firing.condition, "time": iso_text(firing.at)}
     follows = firing.follows
     return {

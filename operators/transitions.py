@@ -92,9 +92,7 @@ class Transitions:
         firing = self._occasions.correction(state, planned, corrected, raw)
         edge = self._gates.edge(state.now, firing.at, sampled=True)
         if self._passage.lets_through(firing, edge):
-            run = open_run(
-                firing, self._plan, state.context, state.now, tables=self._tables, priority=planned.priority
-            )
+            run = open_run(firing, self._plan, state.context, state.now, tables=self._tables, priority=planned.priority)
             run.delay = delay_within(run.id, planned.spread)
             self._runs.open(run)
 

@@ -60,14 +60,14 @@ class Correct(Rule):
         for step in life.steps:
             now = max(now, step.reached, -inf if step.kept is None else step.kept.time)
             before = [each for each in heard.decided if each[1].record < step.number][-MOST:]
-            for firing, turn in before if step.kept is not None else ():
-                if now >= firing.at + self.held_for or not _belongs_before(firing, step.kept):
+            for firing, turn in before:
+                event, last = step.kept, said.get(firing, (False, firing.values))
+                if event is None or now >= firing.at + self.held_for or not _belongs_before(firing, event):
                     continue
-                last = said.get(firing, (False, firing.values))
-                said[firing] = self._judge(firing, list(_known(life, turn)), list(_later(life, firing, turn, step)), last)
+                said[firing] = self._judge(firing, [*_known(life, turn)], [*_later(life, firing, turn, step)], last)
                 if said[firing] != last:
                     withdrawn, values = said[firing]
-                    edge = Firing(self.name, key, int(now), step.kept.cause, values, end=False)
+                    edge = Firing(self.name, key, int(now), event.cause, values, end=False)
                     outcome.corrected(Correction(edge, firing.cause, withdrawn))
 
     def _judge(self, firing: Firing, known: list[Kept], later: list[Kept], last: Said) -> Said:
