@@ -1,10 +1,12 @@
 """`late: correct`: what was decided is decided again when an event comes that belongs before it.
 
-`when: 'n >= 3', late: correct` with `n: count(event.x == "a", 10s)`:
+n: count(event.x == "a", 10s)         when: n >= 3
 
-    by event time    a  a  a₅ ·  a  │         in feed order: a a a F a₅
-    firing                       F            decided upon three: {n: 3}
-    correction                      C         a₅ lay before F: {n: 4}, and names F
+    second           1  2  3  4  5  6
+    event            a  a  a  ·  a  ·
+    fed as           1  2  5     3  4
+    firing                       F            {n: 3}: nothing was known of the `a` of second 3
+    correction                      C         {n: 4}, and names the run of F
 
 A decision is a firing that got through its gates. With it is remembered what it was taken upon, so that it can be taken again
 at its own instant, with what has come since. If that comes out otherwise than was said last, there is a correction. What the
