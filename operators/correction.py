@@ -21,12 +21,12 @@ from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 from penstock.operators.aggregate import AggregateCall, new_aggregate
-from penstock.operators.condition import Condition, known_values
+from penstock.operators.condition import Definitions, known_values
 from penstock.operators.expression import Unknown
 from penstock.operators.key_state import KeyState
 from penstock.operators.last_event import LastEvents
 from penstock.operators.run import Correction, carried
-from penstock.operators.trigger import Corrected, Corrections, EpisodicTrigger, Fired, Single, Transition
+from penstock.operators.trigger import Corrected, Corrections, EpisodicTrigger, Fired, Single, Transition, Trigger
 from penstock.operators.trigger_absence import Absence
 from penstock.operators.trigger_when import When
 
@@ -210,9 +210,9 @@ class CorrectingWhen(Correcting):
     inner: When
 
     @cached_property
-    def _counted(self) -> Sequence[tuple[str, Condition]]:
-        """Definitions that an event may change."""
-        return [(name, condition) for name, condition in self.definitions if condition.slots]
+    def _counted(self) -> Definitions:
+        """Those that an event may change."""
+        return tuple((name, condition) for name, condition in self.definitions if condition.slots)
 
     @cached_property
     def _calls(self) -> Mapping[int, AggregateCall]:
@@ -257,8 +257,9 @@ class CorrectingWhen(Correcting):
         holds = self.inner.when.value(then)
         if not isinstance(holds, bool):
             return decision._replace(basis=basis)
-        values = {name: value for name, value in decision.values.items() if name not in dict(self._counted)}
-        values |= carried(known_values(tuple(self._counted), then))
+        counted = dict(self._counted)
+        kept = {name: value for name, value in decision.values.items() if name not in counted}
+        values = kept | carried(known_values(self._counted, then))
         return decision._replace(basis=basis, withdrawn=not holds, values=values)
 
     def _as_it_was(self, key: KeyState, decision: Decision) -> KeyState:
@@ -299,7 +300,7 @@ class CorrectingAbsence(Correcting):
         return decision._replace(withdrawn=decision.withdrawn or time > decision.basis)
 
 
-def correcting(trigger: Any, lateness: int) -> Correcting:
+def correcting(trigger: Trigger, lateness: int) -> Correcting:
     """The same trigger with `late: correct`; `lateness` is the longest of the sources (ms)."""
     if isinstance(trigger, Absence):
         return CorrectingAbsence(trigger, lateness)

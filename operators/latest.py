@@ -54,9 +54,9 @@ class Latest:
     def show(self, run: Run, state: str, record: Output) -> None:
         """The run has an outcome, or its episode an end: `record` is what it says of it on the results topic."""
         plan = self._plan
-        if (
-            plan is None or run.firing.corrects is not None or (state != "resolved" and run.ends_at is not None)
-        ):  # `resolved` follows at once
+        if plan is None or (state != "resolved" and run.ends_at is not None):  # `resolved` follows at once
+            return
+        if run.firing.corrects is not None:  # the episode that it is about goes on, and is what stands there
             return
         case = fingerprint(self._results.pipeline, run.firing.trigger, run.key, run.firing.group)
         before = self._cases.get(run.key, {}).get(case)

@@ -222,7 +222,7 @@ def _headers(run: Run, plan: ResultPlan, state: State, identity: str) -> Headers
     if firing.agent is not None:
         definition = run.definition.removeprefix("sha256:")[:_DEFINITION_CHARACTERS]
         headers["ce_dataschema"] = f"urn:penstock:{plan.pipeline}:{firing.agent}:{definition}"
-    episode = firing.part_of
+    episode = firing.correlation
     if episode is not None:
         headers["ce_correlationid"] = episode
     severity = firing.labels.get("severity", "")

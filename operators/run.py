@@ -84,7 +84,7 @@ class Firing(msgspec.Struct, frozen=True, kw_only=True):
     corrects: Correction | None = None
 
     @property
-    def part_of(self) -> str | None:
+    def correlation(self) -> str | None:
         """The episode that it opens, or that what it follows or corrects has opened."""
         if self.corrects is not None:
             return self.corrects.episode

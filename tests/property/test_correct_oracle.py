@@ -64,7 +64,8 @@ def whens(name: str) -> st.SearchStrategy[When]:
     untils: st.SearchStrategy[Formula | None] = st.sampled_from([None, None, Not(FAILED), FEW])
     names = st.just(name)
     known = st.builds(When, names, of_past, untils, COOLDOWNS, WAITS, WAITS)
-    return st.one_of(known, known, st.builds(When, names, mixed(), untils, COOLDOWNS, WAITS, WAITS))
+    busy = st.builds(When, names, st.sampled_from([MANY, OFTEN]), st.just(Literal(True)), st.just(0))
+    return st.one_of(known, known, busy, st.builds(When, names, mixed(), untils, COOLDOWNS, WAITS, WAITS))
 
 
 def absences(name: str) -> st.SearchStrategy[Absence]:

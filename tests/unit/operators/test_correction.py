@@ -128,6 +128,14 @@ def test_an_unknown_condition_withdraws_nothing() -> None:
     assert [each["state"] for each in stand.results(stand.cut())] == ["final"]
 
 
+def test_what_came_while_the_condition_was_unknown_is_known_afterwards() -> None:
+    """With three the division has no value, with four it has."""
+    stand = began("t: {when: n >= 2 && 6 / (n - 3) != 1, until: n < 1, late: correct, cooldown: 0s, agent: none}")
+    assert told(stand, (1, "a"), (4, "a"), (3, "a")) == ["tF"]
+    [correction] = results(stand, (2, "a"))
+    assert (correction["why"]["withdrawn"], correction["why"]["values"]) == (False, {"n": 4})
+
+
 def test_every_correction_is_a_run_of_its_own_and_names_the_firing() -> None:
     stand = began(f"t: {THREE}")
     firing, *corrections = results(stand, (1, "a"), (2, "a"), (4, "a"), (3, "a"), (3, "a"))
