@@ -75,5 +75,4 @@ class Following:
 
 def _followed(run: Run) -> Followed:
     former = run.firing
-    episode = former.episode if former.follows is None else former.follows.episode
-    return Followed(run.agent or "", run.answer, run.text, episode)
+    return Followed(run.agent or "", run.answer, run.text, former.correlation)

@@ -109,12 +109,12 @@ class Gates:
         return Refusal("inhibited", by) if by else None
 
     def fired(self, firing: Firing, edge: Edge) -> None:
-        """The edge is this firing."""
+        """The edge is this firing. A correction counts for limits, but is nothing that begins."""
         gate = self._gates[firing.trigger]
         for name in gate.limits + gate.run_limits if edge.sampled else gate.limits:
             self.limits.add(name, edge.at)
             self._unsaved.counted.append((name, edge.at))
-        if gate.inhibits is not None:
+        if gate.inhibits is not None and firing.corrects is None:
             opens = firing.episode is not None
             until = None if opens else edge.instant + max(gate.cooldown, 1)
             inhibition = Inhibition(edge.instant, until, firing.run if opens else None, firing.group)

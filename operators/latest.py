@@ -56,6 +56,8 @@ class Latest:
         plan = self._plan
         if plan is None or (state != "resolved" and run.ends_at is not None):  # `resolved` follows at once
             return
+        if run.firing.corrects is not None:  # the episode that it is about goes on, and is what stands there
+            return
         case = fingerprint(self._results.pipeline, run.firing.trigger, run.key, run.firing.group)
         before = self._cases.get(run.key, {}).get(case)
         if before is not None and run.firing.at < before.at:

@@ -8,6 +8,7 @@ people read names the source as the file does; the id goes by the topic, so that
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -15,10 +16,22 @@ from penstock.operators.condition import known_values
 from penstock.operators.key_state import KeyState
 from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.record import Raw
-from penstock.operators.run import Cause, Firing, RecordCause, TimerCause, run_id, template_scope
+from penstock.operators.run import (
+    NO_STEPS,
+    Cause,
+    Correction,
+    CorrectionCause,
+    Firing,
+    RecordCause,
+    Steps,
+    TimerCause,
+    episode_of,
+    run_id,
+    template_scope,
+)
 from penstock.operators.table_rows import NO_TABLES, Tables
 from penstock.operators.template import annotate
-from penstock.operators.trigger import Fired
+from penstock.operators.trigger import Corrected, Fired
 
 
 class Occasions:
@@ -40,29 +53,49 @@ class Occasions:
         by time or names one."""
         cause, told = self._cause(fired, raw)
         values = known_values(planned.values, key) if fired.values is None else fired.values
-        labels = {**self._plan.labels, **planned.labels}
+        return self._annotated(self._firing(key, planned, cause, told, fired.at, values), planned, fired.steps)
+
+    def correction(self, key: KeyState, planned: PlannedTrigger, corrected: Corrected, raw: Raw) -> Firing:
+        """What the record `raw` changes of a decision, as a firing of N of the key: it opens nothing."""
+        record, told = self._record(raw)
+        cause = CorrectionCause(corrected.correction.run, *record)
+        firing = self._firing(key, planned, cause, told, key.now, corrected.values, corrected.correction)
+        return self._annotated(firing, planned)
+
+    def _firing(
+        self,
+        key: KeyState,
+        planned: PlannedTrigger,
+        cause: Cause,
+        told: str,
+        at: int,
+        values: dict[str, Any],
+        corrects: Correction | None = None,
+    ) -> Firing:
         group = None if planned.by is None else key.group
         run = run_id(self._partition, self._plan.name, planned.name, key.name, cause, group)
-        firing = Firing(
+        return Firing(
             run=run,
             trigger=planned.name,
             agent=planned.agent.name if planned.agent is not None else None,
             key=key.name,
-            at=fired.at,
+            at=at,
             cause=told,
             condition=planned.trigger.condition,
             values=values,
-            labels=labels,
-            episode=f"{run}/episode" if planned.trigger.episodic else None,
+            labels={**self._plan.labels, **planned.labels},
+            episode=episode_of(run) if planned.trigger.episodic and corrects is None else None,
             end=self.ended,
             by=planned.by,
             group=group,
+            corrects=corrects,
         )
+
+    def _annotated(self, firing: Firing, planned: PlannedTrigger, steps: Steps = NO_STEPS) -> Firing:
         if not planned.annotations:
             return firing
-        return msgspec.structs.replace(
-            firing, annotations=annotate(planned.annotations, template_scope(firing, fired.steps, self._tables))
-        )
+        scope = template_scope(firing, steps, self._tables)
+        return msgspec.structs.replace(firing, annotations=annotate(planned.annotations, scope))
 
     def _cause(self, fired: Fired, raw: Raw | None) -> tuple[Cause, str]:
         """What the id follows from, and how results name it."""
@@ -70,9 +103,15 @@ class Occasions:
             return fired.given.cause, fired.given.told
         if fired.due is not None:
             return TimerCause(fired.due), f"timer@{fired.due}"
-        cause = fired.record
-        if cause is None:
-            assert raw is not None  # what no instant made due, a record did
-            cause = RecordCause(raw.topic, self._generation_of(raw.topic), raw.partition, raw.offset)
+        if fired.record is not None:
+            return fired.record, self._told(fired.record)
+        assert raw is not None  # what no instant made due, a record did
+        return self._record(raw)
+
+    def _record(self, raw: Raw) -> tuple[RecordCause, str]:
+        cause = RecordCause(raw.topic, self._generation_of(raw.topic), raw.partition, raw.offset)
+        return cause, self._told(cause)
+
+    def _told(self, cause: RecordCause) -> str:
         source = self._source_of.get(cause.topic, cause.topic)
-        return cause, f"{source}/{cause.partition}@{cause.offset}"
+        return f"{source}/{cause.partition}@{cause.offset}"

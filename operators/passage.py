@@ -1,4 +1,4 @@
-"""Whether an edge gets through its gates: then it is a firing, else a `skipped` record. Both are counted.
+"""Whether an edge, or a correction of one, gets through its gates: then it is a firing, else a `skipped` record. All are counted.
 
 edges of triggers, answers that `after` follows ─▶ gates ─┬─▶ firing ─▶ in the sample? ─▶ run
                                                           └─▶ `skipped` record
@@ -29,7 +29,8 @@ class Passage:
         refusal = self._gates.refusal(firing, edge)
         if refusal is None:
             self._gates.fired(firing, edge)
-            self._counters["fired" if edge.sampled else "sampled_out", firing.trigger] += 1
+            what = "fired" if firing.corrects is None else "corrected"
+            self._counters[what if edge.sampled else "sampled_out", firing.trigger] += 1
             return True
         self._counters[refusal.reason, firing.trigger] += 1
         self._outlet.skip(skipped_outputs(firing, refusal, self._results))

@@ -4,7 +4,7 @@
     user     summary of evicted events                                 changes when a segment is evicted
              events, oldest first, one line of JSON each               only grows in between
     ───────────────────────────────────────────────────────────────────────────────────────────────────
-             key, trigger, time, values, question                      the tail: different every time
+             key, trigger, time, values, what is corrected, question   the tail: different every time
 
 Two prompts of one key differ first where the shorter one has its tail, unless a segment was evicted between them. One time
 stamp, counter or unsorted value above the line would make every prompt a new one. There is one user message because chat
@@ -22,7 +22,7 @@ from penstock.operators.answer import AnswerShape
 from penstock.operators.decode import render_line
 from penstock.operators.event import Message
 from penstock.operators.instant import iso_text
-from penstock.operators.run import Run
+from penstock.operators.run import Correction, Run
 
 EVENTS_HEAD = "Events, oldest first, one per line:"
 SUMMARY_HEAD = "Events that are not shown any more:"
@@ -51,7 +51,17 @@ def tail_text(run: Run) -> str:
         f"Condition: {_json_text(firing.condition)}\n"
         f"Time: {iso_text(firing.at)}\n"
         f"Values: {_json_text(firing.values)}\n"
+        f"{'' if firing.corrects is None else _corrects_text(firing.corrects)}"
         f"\n{run.question}"
+    )
+
+
+def _corrects_text(correction: Correction) -> str:
+    """Whoever asks need not know that there are corrections."""
+    holds = "did not hold then" if correction.withdrawn else "held then, with the values above"
+    return (
+        f"Corrects: what was said at {iso_text(correction.at)}, with the values {_json_text(correction.values)}. "
+        f"By an event that came since it is known that the condition {holds}.\n"
     )
 
 

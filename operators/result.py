@@ -29,7 +29,7 @@ FIELDS = (
 """Of every record, in the order in which they are written."""
 PARTS: Mapping[str, tuple[str, ...]] = {
     "episode": ("id", "status", "starts_at", "ends_at"),
-    "why": ("fired_by", "condition", "by", "values", "events", "from", "to", "route", "inhibited_by"),
+    "why": ("fired_by", "condition", "by", "values", "events", "from", "to", "route", "inhibited_by", "withdrawn"),
     "usage": ("calls", "input_tokens", "cached_input_tokens", "output_tokens", "cost", "currency"),
 }
 """Of those fields that are maps and have the same parts in every record."""
@@ -109,7 +109,7 @@ def result_record(run: Run, plan: ResultPlan, state: State) -> dict[str, Any]:
         "simulated": run.simulated or any(call.simulated for call in run.calls),
         "end": firing.end,
         "supersedes": None,
-        "corrects": None,
+        "corrects": None if firing.corrects is None else firing.corrects.run,
     }
 
 
@@ -151,6 +151,7 @@ def _why(run: Run) -> dict[str, Any]:
         "to": _iso_or_none(view.to_time),
         "route": [_route_entry(call) for call in run.calls],
         "inhibited_by": list(run.inhibited_by) or None,
+        "withdrawn": None if firing.corrects is None else firing.corrects.withdrawn,
     }
 
 
@@ -221,7 +222,7 @@ def _headers(run: Run, plan: ResultPlan, state: State, identity: str) -> Headers
     if firing.agent is not None:
         definition = run.definition.removeprefix("sha256:")[:_DEFINITION_CHARACTERS]
         headers["ce_dataschema"] = f"urn:penstock:{plan.pipeline}:{firing.agent}:{definition}"
-    episode = firing.episode if firing.follows is None else firing.follows.episode
+    episode = firing.correlation
     if episode is not None:
         headers["ce_correlationid"] = episode
     severity = firing.labels.get("severity", "")

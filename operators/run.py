@@ -34,11 +34,31 @@ class Followed(msgspec.Struct, frozen=True):
     episode: str | None
 
 
+def episode_of(run: str) -> str:
+    """The id of the episode that a firing opens, of a kind whose firings do."""
+    return f"{run}/episode"
+
+
+class Correction(msgspec.Struct, frozen=True):
+    """The firing of the run `run` at event time `at` (ms), which is decided again. `values` are those that were said of it last.
+    `withdrawn`: with what is known now it would not have fired."""
+
+    run: str
+    at: int
+    values: dict[str, Any]
+    withdrawn: bool
+
+    @property
+    def episode(self) -> str:
+        return episode_of(self.run)
+
+
 class Firing(msgspec.Struct, frozen=True, kw_only=True):
     """Why a run begins. `run` is its id, `at` the event time of the firing (ms).
 
     `cause` is what made it fire, for people: `auth/0@1841` (a source of the file, its partition, the offset), `timer@<ms>`, or
-    the record of an outcome, `<run>/<rev>`. Then `follows` is that outcome.
+    the record of an outcome, `<run>/<rev>`. Then `follows` is that outcome. Where `corrects` is given, it is no
+    edge of its trigger, but says otherwise what was said of one.
 
     `group` is the part of the key that fired, as canonical JSON, `by` the expression that keeps the parts apart; None where there
     are none. `values` are the definitions that the record reports, `labels` and `annotations` are ready to be shown. `episode` is
@@ -61,6 +81,14 @@ class Firing(msgspec.Struct, frozen=True, kw_only=True):
     by: str | None = None
     group: str | None = None
     follows: Followed | None = None
+    corrects: Correction | None = None
+
+    @property
+    def correlation(self) -> str | None:
+        """The episode that it opens, or that what it follows or corrects has opened."""
+        if self.corrects is not None:
+            return self.corrects.episode
+        return self.episode if self.follows is None else self.follows.episode
 
     @property
     def part(self) -> Any:
@@ -176,8 +204,23 @@ class RunCause(NamedTuple):
     run: str
 
 
-Cause = RecordCause | TimerCause | RunCause
-_CAUSES: Mapping[type[Cause], str] = {RecordCause: "record", TimerCause: "timer", RunCause: "run"}
+class CorrectionCause(NamedTuple):
+    """A record that changes what was decided with the run `run`; else as in `RecordCause`."""
+
+    run: str
+    topic: str
+    generation: int
+    partition: int
+    offset: int
+
+
+Cause = RecordCause | TimerCause | RunCause | CorrectionCause
+_CAUSES: Mapping[type[Cause], str] = {
+    RecordCause: "record",
+    TimerCause: "timer",
+    RunCause: "run",
+    CorrectionCause: "correction",
+}
 
 
 def run_id(partition: int, pipeline: str, trigger: str, key: str, cause: Cause, group: str | None = None) -> str:
@@ -221,7 +264,8 @@ NO_STEPS: Steps = MappingProxyType({})
 
 
 def template_scope(firing: Firing, steps: Steps = NO_STEPS, tables: Tables = NO_TABLES) -> dict[str, Any]:
-    """What `ask` and `annotations` can name; `answer` and `text` are those of the run that this one follows."""
+    """What `ask` and `annotations` can name; `answer` and `text` are those of the run that this one follows, `corrects` tells
+    what is corrected, with the values that were said before."""
     trigger = {"name": firing.trigger, "condition": firing.condition, "time": iso_text(firing.at)}
     follows = firing.follows
     return {
@@ -234,6 +278,16 @@ def template_scope(firing: Firing, steps: Steps = NO_STEPS, tables: Tables = NO_
         "tables": {name: Looked(rows) for name, rows in tables.items()},
         "answer": None if follows is None else follows.answer,
         "text": None if follows is None else follows.text,
+        "corrects": None if firing.corrects is None else _corrected(firing.corrects),
+    }
+
+
+def _corrected(correction: Correction) -> dict[str, Any]:
+    return {
+        "run": correction.run,
+        "time": iso_text(correction.at),
+        "values": correction.values,
+        "withdrawn": correction.withdrawn,
     }
 
 

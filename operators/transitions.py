@@ -15,7 +15,7 @@ from penstock.operators.record import Raw
 from penstock.operators.run import delay_within, in_sample
 from penstock.operators.runs import Runs
 from penstock.operators.table_rows import NO_TABLES, Tables
-from penstock.operators.trigger import NO_RUN, Fired, Resolved, Suppressed, Transition
+from penstock.operators.trigger import NO_RUN, Corrected, Corrections, Fired, Resolved, Suppressed, Transition
 
 
 class Transitions:
@@ -57,6 +57,12 @@ class Transitions:
                     self._combinations.resolved(planned.name, transition.at)
             case Fired():
                 self._take_edge(state, planned, place, transition, raw, before)
+            case Corrections():
+                assert raw is not None  # no instant tells what lies before
+                for corrected in transition.corrected:
+                    self._correct(state, planned, corrected, raw)
+                if transition.then is not None:
+                    self.take(state, planned, place, transition.then, raw, before)
             case _:
                 assert_never(transition)
 
@@ -78,6 +84,17 @@ class Transitions:
             run.delay = delay_within(run.id, planned.spread)
             self._runs.open(run)
         self._combinations.fired(firing, edge)
+
+    def _correct(self, state: KeyState, planned: PlannedTrigger, corrected: Corrected, raw: Raw) -> None:
+        """A run of its own; of a firing that the sample left out nobody was told. Other triggers do not hear of it."""
+        if not in_sample(corrected.correction.run, planned.gate.sample):
+            return
+        firing = self._occasions.correction(state, planned, corrected, raw)
+        edge = self._gates.edge(state.now, firing.at, sampled=True)
+        if self._passage.lets_through(firing, edge):
+            run = open_run(firing, self._plan, state.context, state.now, tables=self._tables, priority=planned.priority)
+            run.delay = delay_within(run.id, planned.spread)
+            self._runs.open(run)
 
 
 def _instant(state: KeyState, planned: PlannedTrigger, fired: Fired) -> int:

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field
 from penstock.operators.condition import Condition, Definitions
 from penstock.operators.key_state import KeyState
 from penstock.operators.limit import LimitText
-from penstock.operators.run import NO_STEPS, Cause, RecordCause, Steps
+from penstock.operators.run import NO_STEPS, Cause, Correction, RecordCause, Steps
 from penstock.operators.setting import Duration, Settings, Share, Template, Text, TextOrTexts, Value
 
 NO_AGENT = "none"
@@ -96,6 +96,11 @@ class TriggerSettings(Settings):
         return False
 
     @property
+    def corrects(self) -> bool:
+        """What it decided is decided again with what comes later and belongs before."""
+        return False
+
+    @property
     def quiet(self) -> int:
         """So long after a firing it does not fire again (ms)."""
         return 0
@@ -115,9 +120,10 @@ class CooldownSettings(TriggerSettings):
         description="Watches the events of each value of this expression for themselves, as if each were a key.",
         examples=["event.ip"],
     )
-    late: Literal["ignore", "reason"] = Field(
+    late: Literal["ignore", "reason", "correct"] = Field(
         default="ignore",
-        description="What becomes of events that are later than `watermark.lateness`; `reason`: they are as good as others.",
+        description="What becomes of events that are later than `watermark.lateness`; `reason`: they are as good as others. "
+        "`correct`: so they are, and every event that belongs before a firing and would have changed it leads to a correction.",
     )
 
     @property
@@ -126,7 +132,11 @@ class CooldownSettings(TriggerSettings):
 
     @property
     def takes_late(self) -> bool:
-        return self.late == "reason"
+        return self.late != "ignore"
+
+    @property
+    def corrects(self) -> bool:
+        return self.late == "correct"
 
     @property
     def quiet(self) -> int:
@@ -144,6 +154,18 @@ def _without(word: str, why: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+LateUncorrected = Annotated[
+    Literal["ignore", "reason"],
+    _without(
+        "correct",
+        "only `when` and `absence` decide again what they decided; here a late event can do no more than what it does by "
+        "itself: write `reason`",
+    ),
+]
+LATE_UNCORRECTED = (
+    "What becomes of events that are later than `watermark.lateness`; `reason`: they are as good as others."
+)
+"""`late:` of kinds that correct nothing."""
 FireOnArrival = Annotated[
     Literal["arrival"],
     _without(
@@ -199,7 +221,24 @@ class Suppressed(NamedTuple):
     """A firing was held back by the cooldown: counted, not recorded."""
 
 
-Transition = Fired | Resolved | Suppressed
+Single = Fired | Resolved | Suppressed
+
+
+class Corrected(NamedTuple):
+    """A decision comes out otherwise than was said last; `values` are what its definitions are now known to have been then."""
+
+    correction: Correction
+    values: dict[str, Any]
+
+
+class Corrections(NamedTuple):
+    """The event changed decisions of before, the oldest first; `then` is what it does besides, after that."""
+
+    corrected: tuple[Corrected, ...]
+    then: Single | None
+
+
+Transition = Single | Corrections
 
 
 class Bind(Protocol):

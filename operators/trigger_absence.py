@@ -61,6 +61,8 @@ class AbsenceSettings(CooldownSettings):
     @model_validator(mode="after")
     def _expects_whole_keys(self) -> Self:
         parted = "`by`" if self.by is not None else "`from`" if self.from_ is not None else None
+        if self.expect is not None and self.takes_late:
+            raise ValueError("`expect` watches keys as a whole and cannot go with `late` yet; leave one of them out")
         if self.expect is not None and parted is not None:
             raise ValueError(
                 f"`expect` watches keys as a whole and cannot go with {parted} yet; tell the events apart in `absence`"

@@ -30,7 +30,17 @@ from penstock.operators.expression_value import TYPE_ERROR, Unknown
 from penstock.operators.key_state import KeyState
 from penstock.operators.setting import Condition as ConditionText
 from penstock.operators.setting import Duration, Number, Wait
-from penstock.operators.trigger import Bind, CooldownSettings, EpisodicTrigger, Fired, Resolved, Suppressed, Transition
+from penstock.operators.trigger import (
+    LATE_UNCORRECTED,
+    Bind,
+    CooldownSettings,
+    EpisodicTrigger,
+    Fired,
+    LateUncorrected,
+    Resolved,
+    Suppressed,
+    Transition,
+)
 
 MethodName = Literal["ewma", "robust_seasonal", "change_point"]
 THRESHOLDS: Mapping[MethodName, float] = {"ewma": 4.0, "robust_seasonal": 5.0, "change_point": 10.0}
@@ -78,6 +88,7 @@ class AnomalySettings(CooldownSettings):
         default=None, description="Which events are looked at; default: all.", examples=["event.status < 500"]
     )
     cooldown: Duration = Field(default=60_000, description="After a firing, the next one for this key waits this long.")
+    late: LateUncorrected = Field(default="ignore", description=LATE_UNCORRECTED)
 
     @field_validator("half_life")
     @classmethod

@@ -21,7 +21,17 @@ from penstock.operators.key_state import KeyState
 from penstock.operators.run import carried
 from penstock.operators.setting import Condition as ConditionText
 from penstock.operators.setting import Wait
-from penstock.operators.trigger import Bind, CooldownSettings, Fired, FireOnArrival, Suppressed, Transition, Trigger
+from penstock.operators.trigger import (
+    LATE_UNCORRECTED,
+    Bind,
+    CooldownSettings,
+    Fired,
+    FireOnArrival,
+    LateUncorrected,
+    Suppressed,
+    Transition,
+    Trigger,
+)
 
 
 class EachSettings(CooldownSettings):
@@ -33,6 +43,7 @@ class EachSettings(CooldownSettings):
     debounce: Wait | None = Field(
         default=None, description="Fires this long after the last match, with its values.", examples=["30s"]
     )
+    late: LateUncorrected = Field(default="ignore", description=LATE_UNCORRECTED)
     fire: FireOnArrival = Field(
         default="arrival", exclude=True, description="Looked at when an event arrives; there is no other way yet."
     )

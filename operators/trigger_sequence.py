@@ -31,7 +31,16 @@ from penstock.operators.sequence import Guard, Holds, Partial, Pattern, Seen, St
 from penstock.operators.sequence_cell import EMPTY, Kept, SequenceCell, bare, cause_of
 from penstock.operators.setting import Condition as ConditionText
 from penstock.operators.setting import Settings, Text, Wait
-from penstock.operators.trigger import Bind, CooldownSettings, Fired, Suppressed, Transition, Trigger
+from penstock.operators.trigger import (
+    LATE_UNCORRECTED,
+    Bind,
+    CooldownSettings,
+    Fired,
+    LateUncorrected,
+    Suppressed,
+    Transition,
+    Trigger,
+)
 from penstock.operators.unit import duration_text
 from penstock.operators.watermark import END_OF_TIME
 
@@ -89,6 +98,7 @@ class SequenceSettings(CooldownSettings):
         default=None, description="From the first event to the last one at most.", examples=["10m"]
     )
     strict: bool = Field(default=False, description="No other event may come between the steps.")
+    late: LateUncorrected = Field(default="ignore", description=LATE_UNCORRECTED)
     fire: Literal["watermark", "arrival"] = Field(
         default="watermark",
         description="`watermark`: in the order of event time, once the watermark has passed; `arrival`: as events come.",

@@ -12,6 +12,7 @@ from penstock.operators.agent_plan import build_agent
 from penstock.operators.aggregate import AggregateCall
 from penstock.operators.combination import Combination
 from penstock.operators.condition import Condition, Definitions
+from penstock.operators.correction import correcting
 from penstock.operators.dedupe import Dedupe, DedupeSettings, dedupe_call
 from penstock.operators.error import Rejected
 from penstock.operators.event import URGENCY
@@ -167,6 +168,8 @@ class _Compiler:
             return self._compiled(text, slots, aggregates=aggregates, captures=captures)
 
         trigger = kind.build(settings, bind)
+        if settings.corrects:
+            trigger = correcting(trigger, self._lateness())
         agent = self._spec.agent_of(name)
         annotations = {label: Template(text) for label, text in settings.annotations.items()}
         asked = [] if agent is None else [self._agents[agent].ask]
@@ -221,6 +224,9 @@ class _Compiler:
     def _disorder(self) -> int:
         watermarks = [source.watermark for source in self._spec.sources.values()]
         return max(watermark.delay + watermark.lateness for watermark in watermarks)
+
+    def _lateness(self) -> int:
+        return max(source.watermark.lateness for source in self._spec.sources.values())
 
     def _dedupe(self, name: str, settings: DedupeSettings) -> Dedupe:
         by = self._of_event(settings.by)
@@ -307,6 +313,7 @@ def _meaning(settings: TriggerSettings, trigger: Trigger, seen: _Seen | None, ta
     own = settings.model_dump_json(exclude={"from_", "by", "late"} | settings.beside | unsaid)
     expanded = [condition.compiled.identity for condition in trigger.conditions]
     part = [] if seen is None else [grouping_identity(seen.topics, seen.by, seen.late)]
+    part += ["correcting"] if settings.corrects else []
     expected = [] if trigger.expects is None else [tables[trigger.expects].identity]
     return _digest("\0".join([own, *expanded, *part, *expected]))
 

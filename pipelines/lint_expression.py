@@ -52,6 +52,7 @@ def expression_problems(root: Map) -> Iterator[Problem]:
     yield from _reserved(root)
     yield from _told(root)
     yield from _use_each(root, outcomes)
+    yield from _corrects_nothing(root, outcomes)
     yield from _never_resolves(root, file_scope.defines)
 
 
@@ -145,6 +146,16 @@ def _use_each(root: Map, outcomes: Outcomes) -> Iterator[Problem]:
             message = f"the `when` of trigger `{path[-1]}` looks at one event only; use `each`"
             expected = "a span, such as count(…, 60s) >= 20, or one of `for`, `until` and `keep_firing_for`"
             yield Problem(Code.USE_EACH, key_place(root, (*path, "when")), message, expected=expected)
+
+
+def _corrects_nothing(root: Map, outcomes: Outcomes) -> Iterator[Problem]:
+    """What was decided upon one event is not changed by another one."""
+    for path, late in matching(root, "triggers.*.late"):
+        found = outcomes.get((*path[:2], "when"))
+        if isinstance(found, Compiled) and not found.aggregates and isinstance(late, Scalar) and late.text == "correct":
+            message = f"the `when` of trigger `{path[1]}` looks at one event only, and no other event can change what that says"
+            expected = "a span, such as count(…, 60s) >= 20, or `late: reason`"
+            yield Problem(Code.WRONG_VALUE, late.place, message, expected=expected)
 
 
 def _never_resolves(root: Map, defines: Mapping[str, str]) -> Iterator[Problem]:

@@ -48,7 +48,6 @@ LATER: tuple[Later, ...] = (
     *_fields("sources.*.", "0.5", "tenant"),
     *_fields("context.window.", "0.4", "images"),
     Later("context.summary", "0.4", frozenset({"model"})),
-    Later("triggers.*.late", "0.3", frozenset({"correct"})),
     Later("models.*.kind", "0.3", frozenset({"embedding"})),
     *_fields("models.*.", "0.4", "input", "context"),
     *_fields("models.*.", "0.5", "limits"),

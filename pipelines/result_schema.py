@@ -59,6 +59,7 @@ _WHY = {
     "to": _or_null(_TIME),
     "route": {"type": "array", "items": _closed({**_CALL, **_USAGE}, "One model call.")},
     "inhibited_by": _or_null({"type": "array", "items": _TEXT, "minItems": 1}),
+    "withdrawn": _or_null({"type": "boolean"}),
 }
 _DEGRADATION = {"step": _TEXT, "because": _TEXT, "would_have_cost": _or_null({"type": "number"})}
 _LABELS = {"type": "object", "additionalProperties": _TEXT}

@@ -154,6 +154,18 @@ class ResolvedExpectation(Settings):
     reason: Text | None = Field(default=None, description="Why, where it is not what the file says (`forgotten`).")
 
 
+class CorrectionExpectation(Settings):
+    """A firing that an event of before changed (`late: correct`)."""
+
+    trigger: Text | None = Field(default=None, description="Which trigger.")
+    key: Text | None = Field(default=None, description="For which key.")
+    by: Text | None = Field(default=None, description="For which value of `by`.")
+    at: TimeText | None = Field(default=None, description="When it was corrected, after the beginning of the scenario.")
+    values: dict[str, Any] = Field(default={}, description="What definitions are now known to have been.")
+    annotations: dict[str, Text] = Field(default={}, description="Annotations, rendered.")
+    withdrawn: bool | None = Field(default=None, description="Whether it would not have fired.")
+
+
 ResultExpectation = Annotated[
     dict[str, Any], WithJsonSchema({"type": "object", "description": "Fields of a result; see docs/results.md."})
 ]
@@ -181,6 +193,9 @@ class Expect(Settings):
     resolved: list[ResolvedExpectation] | Among[ResolvedExpectation] | None = Field(
         default=None, description="What ended."
     )
+    corrections: list[CorrectionExpectation] | Among[CorrectionExpectation] | None = Field(
+        default=None, description="What was corrected, because of an event that belongs before it."
+    )
     counts: dict[str, int | dict[str, int]] = Field(
         default={},
         description="How many events were late, dead, ignored, suppressed …; in all, or by source, trigger or reason.",
@@ -192,7 +207,7 @@ class Expect(Settings):
         given = self.model_fields_set
         if not given:
             raise ValueError(f"say what has to happen, with one of {', '.join(f'`{name}`' for name in EXPECTED)}")
-        if self.none and given & {"firings", "prompts", "results", "resolved"}:
+        if self.none and given & {"firings", "prompts", "results", "resolved", "corrections"}:
             raise ValueError("`none` says that nothing fires: it goes with `counts` only")
         return self
 

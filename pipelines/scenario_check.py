@@ -166,7 +166,7 @@ class _Checker:
                 yield from self._names(item, where)
                 if section == "results":
                     yield from self._result(item, where)
-                elif section == "firings":
+                elif section in ("firings", "corrections"):
                     yield from self._values(item, where)
                 elif section == "resolved":
                     yield from self._episode(item, where)

@@ -17,12 +17,13 @@ from penstock.pipelines.scenario import Among, Expect
 from penstock.pipelines.scenario_play import Played, View
 from penstock.pipelines.scenario_time import Moment
 
-SECTIONS = ("firings", "prompts", "results", "resolved")
+SECTIONS = ("firings", "prompts", "results", "resolved", "corrections")
 TELLING = {
     "firings": ("trigger", "key", "by"),
     "prompts": ("agent", "trigger", "key"),
     "results": ("trigger", "triggers", "key", "by"),
     "resolved": ("trigger", "key", "by"),
+    "corrections": ("trigger", "key", "by"),
 }
 """What makes two items of a section two different ones, and not one with a difference."""
 _GAP = 1000

@@ -56,7 +56,20 @@ class Played:
     @property
     def firings(self) -> list[View]:
         """Whatever led to an outcome. What was held back with a record that says so did not fire."""
-        return [_firing(result) for result in self.results if result["state"] != SKIPPED]
+        return [_firing(result) for result in self._let_through if result["corrects"] is None]
+
+    @property
+    def corrections(self) -> list[View]:
+        """Firings that were corrected."""
+        return [
+            _firing(result) | {"withdrawn": result["why"]["withdrawn"]}
+            for result in self._let_through
+            if result["corrects"] is not None
+        ]
+
+    @property
+    def _let_through(self) -> list[View]:
+        return [result for result in self.results if result["state"] != SKIPPED]
 
 
 def play(plan: Plan, deeds: Iterable[Deed], answers: Mapping[str, Any], start: int) -> Played:

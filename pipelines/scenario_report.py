@@ -20,7 +20,13 @@ from penstock.pipelines.scenario_verdict import Verdict
 EXTRA_TOLD = 5
 """So many unexpected items of a section are listed."""
 LINE_CHARACTERS_MAX = 100
-_ONE_OF = {"firings": "firing", "prompts": "prompt", "results": "result", "resolved": "end"}
+_ONE_OF = {
+    "firings": "firing",
+    "prompts": "prompt",
+    "results": "result",
+    "resolved": "end",
+    "corrections": "correction",
+}
 _EXPECTED, _FOUND = "green", "red"
 _UNPRINTABLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML cannot hold."""
@@ -158,7 +164,7 @@ def _with(word: str, value: Any) -> str | None:
 def _detail(section: str, item: Mapping[str, Any]) -> str:
     """What tells one item from others like it; of a prompt that was expected, what was looked for in it."""
     match section:
-        case "firings":
+        case "firings" | "corrections":
             told = item.get("values")
         case "results":
             told = item.get("answer") or item.get("text") or item.get("reason")

@@ -75,6 +75,9 @@ def result_columns(raw: Raw) -> Columns:
     record = read_result(raw)
     state = record.get("state", "?")
     said = Text(_said(record))
+    if record.get("corrects") is not None:
+        does = "withdraws" if (record.get("why") or {}).get("withdrawn") else "corrects"
+        said.append(f" [{does} {record['corrects']}]", style="yellow")
     for entry in record.get("degraded", ()):
         said.append(f" [{entry['step']}: {entry['because']}]", style="yellow")
     if record.get("simulated") and state != "resolved":

@@ -76,6 +76,15 @@ class Skipped:
     inhibited_by: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Correction:
+    """A firing comes out otherwise: `edge` says so as a firing would, `corrects` is the cause of the one of which it does."""
+
+    edge: Firing
+    corrects: str
+    withdrawn: bool
+
+
 @dataclass(frozen=True, order=True)
 class Turn:
     """When something is decided: at which record, then what an event makes due before what the watermark does, by instant. What
@@ -89,13 +98,14 @@ class Turn:
 
 @dataclass
 class Outcome:
-    """`firings` and `skipped` per (trigger, key) in the order in which they happen; `suppressed` per trigger.
+    """`firings`, `skipped` and `corrections` per (trigger, key) in the order in which they happen; `suppressed` per trigger.
 
     `noted`: what kinds of triggers count besides, by (what, trigger).
     """
 
     firings: list[Firing] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    corrections: list[Correction] = field(default_factory=list)
     suppressed: dict[str, int] = field(default_factory=dict)
     sampled_out: dict[str, int] = field(default_factory=dict)
     noted: Counter[tuple[str, ...]] = field(default_factory=Counter)
@@ -108,6 +118,10 @@ class Outcome:
         """An edge of a trigger becomes a firing, unless something stands between them. `now`: N, where it goes by that."""
         self.firings.append(edge)
         return True
+
+    def corrected(self, correction: Correction) -> None:
+        """An event changed what a firing had said."""
+        self.corrections.append(correction)
 
     def ended(self, firing: Firing, over: Firing, turn: Turn) -> None:
         """The episode of a firing is over: it is told as `over` now."""

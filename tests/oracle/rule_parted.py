@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.oracle.formula import UNKNOWN, Formula, Kept, Sight
-from tests.oracle.oracle import Firing, Instant, Life, Outcome, Rule, Step, Turn
+from tests.oracle.oracle import Correction, Firing, Instant, Life, Outcome, Rule, Step, Turn
 
 
 @dataclass
@@ -19,6 +19,9 @@ class _Part(Outcome):
 
     def passes(self, edge: Firing, turn: Turn, now: Instant | None = None) -> bool:
         return self.whole.passes(replace(edge, part=self.part), turn, now)
+
+    def corrected(self, correction: Correction) -> None:
+        self.whole.corrected(replace(correction, edge=replace(correction.edge, part=self.part)))
 
     def ended(self, firing: Firing, over: Firing, turn: Turn) -> None:
         self.whole.ended(replace(firing, part=self.part), replace(over, part=self.part), turn)
@@ -48,6 +51,10 @@ class Parted(Rule):
     @property
     def episodic(self) -> bool:  # type: ignore[override] # so has this
         return self.rule.episodic
+
+    @property
+    def late(self) -> bool:  # type: ignore[override] # as well
+        return self.rule.late
 
     def expect(self, key: str, life: Life, outcome: Outcome) -> None:
         parts = [None if step.kept is None else self._part(step.kept) for step in life.steps]

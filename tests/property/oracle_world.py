@@ -12,7 +12,7 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from tests.oracle.formula import Compare, Field, Literal, Span
-from tests.oracle.oracle import Change, Firing, Incoming, Outcome, Rule, Settings, Skipped, expect
+from tests.oracle.oracle import Change, Correction, Firing, Incoming, Outcome, Rule, Settings, Skipped, expect
 from tests.oracle.product import PARTITION, TOPIC, Worker, milliseconds, plan_of, results
 
 from penstock.operators.record import Record
@@ -184,10 +184,14 @@ def observed(worker: Worker) -> Outcome:
         else:
             told.append(result)
     headers = {output.id: dict(output.headers) for output in worker.outputs}
+    causes = {result["run"]: result["why"]["fired_by"] for result in told}
     for result in told:
         at = milliseconds(headers[f"{result['run']}/{result['rev']}"]["ce_time"].decode())
         firing = _firing(result, at, *ends.pop(result["run"], (None, False)))
-        if result["state"] == "skipped":
+        if result["corrects"] is not None:
+            corrected, withdrawn = causes[result["corrects"]], result["why"]["withdrawn"]
+            outcome.corrections.append(Correction(firing, corrected, withdrawn))
+        elif result["state"] == "skipped":
             outcome.skipped.append(Skipped(firing, result["reason"], tuple(result["why"]["inhibited_by"] or ())))
         else:
             outcome.firings.append(firing)
@@ -217,7 +221,8 @@ def _part(result: dict[str, Any]) -> str:
 def by_key(outcome: Outcome) -> Outcome:
     """Order across triggers, keys and their parts is not promised; within one of each it is."""
     outcome.firings.sort(key=lambda firing: (firing.trigger, firing.key, firing.part))
-    outcome.skipped.sort(key=lambda skipped: (skipped.edge.trigger, skipped.edge.key, skipped.edge.part))
+    for told in (outcome.skipped, outcome.corrections):
+        told.sort(key=lambda each: (each.edge.trigger, each.edge.key, each.edge.part))
     return outcome
 
 

@@ -79,7 +79,7 @@ def test_the_whole_record_byte_by_byte() -> None:
         '{"model":"small","attempt":1,"outcome":"failed","because":"connection refused","simulated":false,'
         '"input_tokens":0,"cached_input_tokens":0,"output_tokens":0,"cost":0.0},'
         '{"model":"large","attempt":2,"outcome":"answered","because":null,"simulated":true,'
-        '"input_tokens":5210,"cached_input_tokens":4864,"output_tokens":143,"cost":0.00031}],"inhibited_by":null},'
+        '"input_tokens":5210,"cached_input_tokens":4864,"output_tokens":143,"cost":0.00031}],"inhibited_by":null,"withdrawn":null},'
         '"usage":{"calls":2,"input_tokens":5210,"cached_input_tokens":4864,"output_tokens":143,"cost":0.00031,'
         '"currency":null},'
         '"degraded":[{"step":"next_model","because":"small: connection refused","would_have_cost":null}],'

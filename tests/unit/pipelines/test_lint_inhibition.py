@@ -96,11 +96,3 @@ def test_a_sequence_that_ends_with_not_takes_no_late_events(tmp_path: Path) -> N
 def test_schedules_take_no_late_events(tmp_path: Path) -> None:
     [problem] = problems(tmp_path, "a: {every: 1h, late: reason, agent: none}")
     assert problem.code == Code.UNKNOWN_FIELD
-
-
-def test_corrections_come_later(tmp_path: Path) -> None:
-    [problem] = problems(tmp_path, "a: {each: event.a == 1, late: correct, agent: none}")
-    assert (problem.code, problem.message) == (
-        Code.NOT_BUILT_YET,
-        "`late: correct` comes with version 0.3; this is 0.1",
-    )

@@ -128,6 +128,8 @@ def test_counts_are_sums_or_of_one_thing() -> None:
 
 def test_what_was_held_back_did_not_fire() -> None:
     why = {"values": {}, "events": 1}
-    result = {**ended("a"), "labels": {}, "annotations": {}, "end": False, "why": why, "state": "skipped"}
+    result = {
+        **ended("a"), "labels": {}, "annotations": {}, "end": False, "why": why, "state": "skipped", "corrects": None
+    }  # fmt: skip
     assert Played(results=[result]).firings == []
     assert len(Played(results=[{**result, "state": "final"}]).firings) == 1

@@ -82,6 +82,33 @@ def test_a_firing_that_is_skipped_is_a_result_with_its_reason_and_no_firing(tmp_
     holds(tmp_path, limited, f"{{results: {results}, counts: {{limit: 1}}}}", pipeline=pipeline)
 
 
+CORRECTED = """
+penstock: v1
+name: payments
+sources:
+  paid: {topic: paid, key: event.card, watermark: {delay: 0s, idle: 1m, lateness: 10s}}
+define:
+  spent: sum(event.amount, 1m)
+  refunds: count(event.amount < 0, 1m)
+triggers:
+  velocity: {when: spent > 100 && refunds < 1, until: spent < 1, late: correct, agent: none}
+"""
+
+
+def test_a_correction_is_no_firing_and_is_told_with_what_it_changes(tmp_path: Path) -> None:
+    events = (
+        "[{at: 0s, event: {card: c, amount: 60}}, {at: 20s, event: {card: c, amount: 50}}, {at: 40s, event: {card: d}},"
+        " {at: 10s, event: {card: c, amount: 7}}, {at: 15s, event: {card: c, amount: -5}}]"
+    )
+    fired = "{trigger: velocity, key: c, at: 20s, values: {spent: 110, refunds: 0}}"
+    changed = "{trigger: velocity, key: c, by: null, at: 40s, values: {spent: 117}, withdrawn: false}"
+    withdrawn = "{trigger: velocity, at: 40s, values: {spent: 112, refunds: 1}, withdrawn: true}"
+    expect = f"{{firings: [{fired}], corrections: [{changed}, {withdrawn}], counts: {{late: 2, corrected: 2}}}}"
+    holds(tmp_path, events, expect, pipeline=CORRECTED)
+    missing = verdict_of(tmp_path, events, f"{{corrections: [{changed}]}}", pipeline=CORRECTED)
+    assert [difference.kind for difference in missing.differences] == ["extra"]
+
+
 def test_answers_are_given_call_by_call(tmp_path: Path) -> None:
     answers = "{judge: [{verdict: attack, why: one}, {verdict: benign, why: two}]}"
     events = f"[{FAILED}, {{at: 10m, event: {{host: web-1, outcome: failed}}, repeat: {{times: 3, every: 1s}}}}]"

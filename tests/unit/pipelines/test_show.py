@@ -121,3 +121,9 @@ def test_what_was_skipped_says_why() -> None:
     by = {"condition": "n >= 20", "inhibited_by": ["takeover", "spray"]}
     inhibited = result(state="skipped", reason="inhibited", answer=None, why=by)
     assert result_columns(inhibited).said.plain == "inhibited by takeover, spray"
+
+
+def test_a_correction_says_what_it_does_to_which_run() -> None:
+    for withdrawn, does in ((True, "withdraws"), (False, "corrects")):
+        corrects = result(answer={"verdict": "benign"}, corrects="0-77", why={"withdrawn": withdrawn})
+        assert result_columns(corrects).said.plain.endswith(f" [{does} 0-77]")

@@ -31,7 +31,6 @@ ENVIRON = {
 IN_WORK = frozenset(
     {
         "kind: embedding",
-        "late: correct",
         "semantic",
     }
 )
