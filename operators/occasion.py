@@ -28,9 +28,14 @@ class Occasions:
     """
 
     def __init__(
-        self, plan: Plan, partition: int, generation_of: Callable[[str], int], tables: Tables = NO_TABLES
+        self,
+        plan: Plan,
+        partition: int,
+        generation_of: Callable[[str], int],
+        tables: Tables = NO_TABLES,
+        tenant_of: Callable[[str], str | None] = lambda key: None,
     ) -> None:
-        self._tables = tables
+        self._tables, self._tenant_of = tables, tenant_of
         self._plan, self._partition, self._generation_of = plan, partition, generation_of
         self._source_of = {source.topic: source.name for source in plan.sources}
         self.ended = False
@@ -57,6 +62,7 @@ class Occasions:
             end=self.ended,
             by=planned.by,
             group=group,
+            tenant=self._tenant_of(key.name),
         )
         if not planned.annotations:
             return firing

@@ -46,7 +46,6 @@ LATER: tuple[Later, ...] = (
     Later("kafka.sasl.mechanism", "0.2", frozenset({"GSSAPI"})),
     *_fields("sources.*.", "0.3", "rekey"),
     *_fields("sources.*.", "0.4", "media"),
-    *_fields("sources.*.", "0.5", "tenant"),
     *_fields("context.window.", "0.4", "images"),
     Later("context.summary", "0.4", frozenset({"model"})),
     Later("triggers.*.late", "0.3", frozenset({"correct"})),

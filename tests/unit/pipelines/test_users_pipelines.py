@@ -59,7 +59,6 @@ LATER = frozenset(
         "stale: supersede",
         "steps",
         "summary: model",
-        "tenant",
         "tools",
     }
 )
