@@ -199,6 +199,7 @@ class _Compiler:
         identities = {each.name: each.identity for each in planned}
         for each in planned:
             if isinstance(each.trigger, Combination):
+                each.trigger.in_file = [name for name in self._spec.triggers if name in each.trigger.members]
                 members = "\0".join([each.identity, *(identities[name] for name in each.trigger.members)])
                 identity = f"{each.name}:{_digest(members)}"
                 yield replace(each, identity=identity, gate=gate_of(self._spec, each.name, identity, self._parts))
