@@ -130,8 +130,8 @@ class Judged(Outcome):
     def combines(self, edge: Firing, turn: Turn, last: Firing, now: Instant | None) -> bool:
         """After everything else that is decided at the same instant."""
         found = self._edge(edge, turn, last.at if now is None else now)
-        (*when, _, rank, own), part = found.place
-        place = (*when, now is None, rank, own)
+        (record, by_watermark, at, key, _, rank, own), part = found.place
+        place = (record, by_watermark, at, key, now is None, rank, own)
         return self._passes(found._replace(place=(place, part)), RunCause(_run(last, _cause(last))))
 
     def _passes(self, found: Edge, cause: Cause) -> bool:
