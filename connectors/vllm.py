@@ -18,6 +18,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from penstock.connectors.port import Piece
 from penstock.connectors.sse import EventTooLong
@@ -40,7 +41,7 @@ _GIVEN_UP = frozenset({"abort", "error"})
 EVERY_MODEL = "*"
 """Gateways that serve whatever is asked for list this as the model's name."""
 CONTINUING = frozenset({"vllm", "penstock-fake"})
-"""What servers that continue a text call themselves in their list of models (`owned_by`)."""
+"""What servers that continue a text, and keep caches of prefixes apart, call themselves in their list of models (`owned_by`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class VllmModel:
         self._deadlines = deadlines or Deadlines()
         self._continues = continues
         self._is_continuing = False
+        self._salts = True
         self._opened: aiohttp.ClientSession | None = None
 
     def __repr__(self) -> str:
@@ -151,6 +153,7 @@ class VllmModel:
             names = ", ".join(sorted(listed)[:10]) or "none"
             raise self._unreachable(f"does not serve {self._model}, only: {names}", "write one of these as `model`")
         self._is_continuing = found.owned_by in CONTINUING
+        self._salts = found.owned_by is None or found.owned_by in CONTINUING
         return _introduction(self._model, found, simulated=listing.simulated)
 
     async def close(self) -> None:
@@ -159,8 +162,9 @@ class VllmModel:
             await session.close()
 
     def _encoded(self, request: ChatRequest) -> bytes:
+        """A server that is known to be another than vLLM gets no salt: it would refuse the request."""
         try:
-            return encode_request(request)
+            return encode_request(request if self._salts else replace(request, cache_salt=None))
         except ReservedParameter as error:
             raise CallInvalid(
                 f"{self._endpoint}: `request:` sets {error}, which Penstock sets itself (take it out)"

@@ -40,6 +40,7 @@ from penstock.operators.run import (
     Run,
     State,
     Steps,
+    cache_salt,
     call_id,
     carried,
     question_id,
@@ -218,6 +219,7 @@ def request_of(run: Run, agent: AgentPlan, context: Context) -> ChatRequest:
         messages=messages,
         parameters=endpoint.parameters,
         schema=None if agent.shape is None else agent.shape.schema,
+        cache_salt=cache_salt(run.firing.tenant),
         continued=begun_text(run),
     )
 

@@ -21,6 +21,8 @@ EVENT_CELL = "event"
 
 For the last event of a group it is followed by a blank and what its grouping is.
 """
+TENANT_CELL = "tenant"
+"""The cell that says whose a key is, where sources do. No trigger has this identity."""
 _GROUP = "\0"
 """Before the name of a group, in the name of a cell. Neither identities nor canonical JSON have this character."""
 

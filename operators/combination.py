@@ -66,6 +66,9 @@ class Combination(Trigger):
 
     by_event: ClassVar[bool] = True
 
+    in_file: Sequence[str] = ()
+    """Its members in the order in which they stand there. Whoever plans it sets it."""
+
     def __init__(self, members: Members, cooldown: int) -> None:
         self.members, self.cooldown = members, cooldown
         self.idle_unless = self.deaf_unless = frozenset()
@@ -74,6 +77,11 @@ class Combination(Trigger):
         self, key: KeyState, cell: Any, time: int, watermark: int, due: int | None
     ) -> tuple[Any, Transition | None]:
         return cell, None
+
+    def own(self, heard: Iterable[Heard]) -> list[Heard]:
+        """What its members did, in the order of the file: they look in another one where some inhibit others, or see groups."""
+        own = [each for each in heard if each.member in self.members]
+        return sorted(own, key=lambda each: self.in_file.index(each.member)) if len(own) > 1 else own
 
     @abstractmethod
     def heard(self, key: KeyState, cell: Any, heard: Sequence[Heard]) -> tuple[Any, Transition | None]:
@@ -123,7 +131,7 @@ class Combinations:
             return
         heard, self._heard = self._heard, []
         for place, planned, trigger in self._combinations:
-            own = [each for each in heard if each.member in trigger.members]
+            own = trigger.own(heard)
             if own:
                 self._replace(key, place, planned, *trigger.heard(key, key.cells[place], own))
 

@@ -265,11 +265,12 @@ class CorrectingWhen(Correcting):
     def _as_it_was(self, key: KeyState, decision: Decision) -> KeyState:
         """The key at the instant of the decision, as far as that looked. Rows of tables are those of now."""
         last, contents = decision.basis
-        then = KeyState(key.name, key.context, [*key.slots], 0, key.counters)
-        then.now = decision.at
+        slots = list(key.slots)
         for (slot, call), content in zip(self._calls.items(), contents, strict=True):
-            then.slots[slot] = new_aggregate(call)
-            then.slots[slot].load(content)
+            slots[slot] = new_aggregate(call)
+            slots[slot].load(content)
+        then = KeyState(key.name, key.context, tuple(slots), (), key.counters)
+        then.now = decision.at
         if last is not None:
             self._last.load(then, last)
         if then.moment is not None and key.moment is not None:

@@ -6,16 +6,19 @@
     tombstone                                        ┤ ends it, and the episode that it opened
 
 Only rows of the task's own partition count: the table is partitioned as the sources are, so these are the keys of this task.
-A key that never spoke is not forgotten while it is expected: it has no last event that its time could run from.
+A key that never spoke is not forgotten while it is expected: it has no last event that its time could run from. Where the trigger
+sees some sources only, it is the key's one group of these that is expected to speak.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from penstock.operators.key_state import KeyState, Moment
+from penstock.operators.grouping import ONLY
+from penstock.operators.groups import Name
+from penstock.operators.key_state import Group, KeyState, Moment
 from penstock.operators.keys import KEYS_AT_ONCE, Keys, Takeover
 from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.record import Raw
@@ -23,10 +26,19 @@ from penstock.operators.table import Table
 from penstock.operators.table_rows import Row
 from penstock.operators.tables import TaskTables
 from penstock.operators.trigger_absence import Absence
+from penstock.operators.watch import Watch
 from penstock.operators.watermark import END_OF_TIME, NEVER
 
-Expecting = tuple[int, PlannedTrigger, Absence]
-"""(place among the cells, trigger as planned, the same)."""
+
+class Expecting(NamedTuple):
+    """A trigger, as planned and as it is, its place among the cells, and what evaluates it. `group`: what it sees of a key; None:
+    the whole."""
+
+    planned: PlannedTrigger
+    trigger: Absence
+    place: int
+    watch: Watch
+    group: Name | None
 
 
 class ExpectedKeys(Keys):
@@ -36,21 +48,38 @@ class ExpectedKeys(Keys):
         super().__init__(plan, *rest)
         self._partition, self._tables = partition, tables
         self._expecting: dict[str, list[Expecting]] = {}
-        for place, planned in plan.triggers_of(None):
-            trigger = planned.trigger
-            if isinstance(trigger, Absence) and trigger.expects is not None:
-                self._expecting.setdefault(trigger.expects, []).append((place, planned, trigger))
+        for grouping in (None, *range(len(plan.groupings))):
+            for place, planned in plan.triggers_of(grouping):
+                self._plan_for(planned, place, grouping)
         tables.on_row = self._take_row
         self.next_timer = NEVER + 1  # the first watermark is wanted, whatever it is
+
+    def _plan_for(self, planned: PlannedTrigger, place: int, grouping: int | None) -> None:
+        trigger = planned.trigger
+        if isinstance(trigger, Absence) and trigger.expects is not None:
+            watch = (
+                self._watch if grouping is None or self._group_watch is None else self._group_watch.watch_of(grouping)
+            )
+            group = None if grouping is None else (ONLY, grouping)
+            self._expecting.setdefault(trigger.expects, []).append(Expecting(planned, trigger, place, watch, group))
 
     def keep(
         self, name: str, time: int, event: Any, moment: Moment | None, line: bytes | None, raw: Raw, watermark: int
     ) -> None:
+        self._begin_to_age(name, max(time, watermark))
+        super().keep(name, time, event, moment, line, raw, watermark)
+
+    def keep_late(
+        self, name: str, time: int, event: Any, moment: Moment | None, line: bytes | None, raw: Raw, watermark: int
+    ) -> None:
+        self._begin_to_age(name, watermark)
+        super().keep_late(name, time, event, moment, line, raw, watermark)
+
+    def _begin_to_age(self, name: str, now: int) -> None:
         """The first event of a key that was only expected: from here on it may be forgotten."""
         key = self._states.get(name)
         if key is not None and key.last == NEVER and self._forget is not None:
-            self._end_after(name, max(time, watermark) + self._forget)
-        super().keep(name, time, event, moment, line, raw, watermark)
+            self._end_after(name, now + self._forget)
 
     def advance(self, watermark: int) -> None:
         if self.began is None and watermark < END_OF_TIME:
@@ -72,21 +101,34 @@ class ExpectedKeys(Keys):
     def _expect(self, name: str, row: Row, expecting: Iterable[Expecting], watermark: int) -> None:
         assert self.began is not None
         key = self.get_or_new(name)
-        for place, planned, trigger in expecting:
-            cell = trigger.expected(key.cells[place], max(row.time, self.began), watermark)
-            self._watch.replace(key, place, planned, cell, None, None)
+        for planned, trigger, place, watch, group in expecting:
+            state = self._seen(key, group)
+            cell = trigger.expected(state.cells[place], max(row.time, self.began), watermark)
+            watch.replace(state, place, planned, cell, None, None)
+            self._arm_seen(key, state)
         self._find_own_deadlines(key)
+
+    @staticmethod
+    def _seen(key: KeyState, group: Name | None) -> KeyState:
+        """The key, or what a trigger sees of it."""
+        return key if group is None or key.groups is None else key.groups.get_or_new(key, group)
+
+    def _arm_seen(self, key: KeyState, state: KeyState) -> None:
+        if isinstance(state, Group) and self._group_watch is not None and key.groups is not None:
+            self._group_watch.arm(key.groups, state)
 
     def _expect_no_more(self, name: str, expecting: Iterable[Expecting], watermark: int) -> None:
         key = self.find(name)
         if key is None:
             return
-        for place, planned, trigger in expecting:
-            cell, transition = trigger.unexpected(key.cells[place], watermark)
-            self._watch.replace(key, place, planned, cell, transition, None)
+        for planned, trigger, place, watch, group in expecting:
+            state = self._seen(key, group)
+            cell, transition = trigger.unexpected(state.cells[place], watermark)
+            watch.replace(state, place, planned, cell, transition, None)
+            self._arm_seen(key, state)
         if self.on_looked is not None:
             self.on_looked(key)
-        if key.last == NEVER and key.cells.count(None) == len(key.cells):
+        if key.last == NEVER and key.cells.count(None) == len(key.cells) and not key.groups:
             self._end(key, watermark, watermark)
         else:
             self._find_own_deadlines(key)
@@ -106,7 +148,7 @@ class ExpectedKeys(Keys):
         self.began = watermark if self.began is None else self.began
         late = takeover.anew | takeover.returned
         for table, expecting in self._expecting.items():
-            chosen = [each for each in expecting if each[1].identity in late]
+            chosen = [each for each in expecting if each.planned.identity in late]
             for number, (name, row) in enumerate(self._tables.of_partition(table, self._partition) if chosen else ()):
                 self._expect(name, row, chosen, watermark)
                 if number % KEYS_AT_ONCE == 0:

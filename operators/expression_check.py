@@ -29,10 +29,14 @@ TABLES_REMEDY = (
     "they can be in `each`, `when`, `until`, `absence`, in what these name under `define:`, and in templates"
 )
 TABLES = "tables"
-_LATER = {"watermark": "0.3", "tenant": "0.5"}
+TENANT = "tenant"
+_TENANT_REMEDY = (
+    "it is in triggers and templates, where a source says whose its events are, as in `tenant: event.customer`"
+)
+_LATER = {"watermark": "0.3"}
 _MACROS = frozenset({"all", "exists", "exists_one", "filter", "map"})
 RESERVED_NAMES = frozenset(
-    {"true", "false", "null", "in", HAS, "trigger", "values", "steps", "answer", "args", "state", TABLES}
+    {"true", "false", "null", "in", HAS, "trigger", "values", "steps", "answer", "args", "state", TABLES, TENANT}
     | TRIGGER_ROOTS | _LATER.keys() | FUNCTIONS.keys() | AGGREGATES.keys()
 )  # fmt: skip
 """No definition may have one of these names: they mean something already, or will."""
@@ -126,6 +130,8 @@ class _Expander:
             return ExpressionError(f"`{name}` is not built yet; version {_LATER[name]} will have it", node.place)
         if name == TABLES:
             return ExpressionError(f"rows of tables cannot be read here; {TABLES_REMEDY}", node.place)
+        if name == TENANT:
+            return ExpressionError(f"`{name}` is not known here; {_TENANT_REMEDY}", node.place)
         if name in self._scope.coming:
             message = f"`{name}` is no step before this one, and only of those an event can be read here"
             return ExpressionError(message, node.place, nearest(name, self._scope.captures))

@@ -218,6 +218,8 @@ class _Compiler:
                 return self._of_moment(f"moment.{name}", "text", Doubt.NONE)
             case "labels":
                 return self._of_moment("as_map(moment.labels)", "map", Doubt.NONE)
+            case "tenant" as name:
+                return self._of_moment(f"moment.{name}", "any", Doubt.NONE)
             case name:
                 return self._of_moment(f"moment.{name}", "any", Doubt.ANY)
 

@@ -67,6 +67,7 @@ class Following:
             end=former.end,
             by=former.by,
             group=former.group,
+            tenant=former.tenant,
             follows=_followed(run),
         )
         annotations = annotate(planned.annotations, template_scope(firing, tables=self._tables))

@@ -71,6 +71,8 @@ class _Shape:
         self.first_slot, self.slot_names = grouping.first_slot, grouping.slot_names
         self.stranger: Group | None = None
         """Stands for groups that are not there, one after the other."""
+        self.expects = any(planned.trigger.expects is not None for _, planned in watch.triggers)
+        """A row may begin something later that reads the last event: a group that has one stays as long as its key."""
         self.skips = False
         """An event that no aggregate takes changes nothing for a group that remembers nothing, nor for one that is not there."""
 
@@ -120,6 +122,10 @@ class GroupWatch:
         """Of a new key."""
         return Groups(self._blanks)
 
+    def watch_of(self, grouping: int) -> Watch:
+        """What evaluates the triggers of a grouping."""
+        return self._shapes[grouping].watch
+
     # --- an event -----------------------------------------------------------------------------------------------
 
     def take(
@@ -144,7 +150,8 @@ class GroupWatch:
                     self._hear(shape, key, group)
                 continue
             if group is None:
-                group = groups.get_or_new(key, (name, shape.place)) if taken else self._stranger(shape, key, name)
+                stays = taken or shape.expects
+                group = groups.get_or_new(key, (name, shape.place)) if stays else self._stranger(shape, key, name)
             due = shape.watch.would_fire(group, time) if group.deadline == time else NOTHING
             group.now = key.now
             self._hear(shape, key, group)
@@ -225,7 +232,7 @@ class GroupWatch:
         for place, (group, *_) in glances.items():
             if isinstance(group, Group) and self._stays(groups, group):
                 if place in looked or group.place in struck:
-                    self._arm(groups, group)
+                    self.arm(groups, group)
                 self._shapes[group.grouping].watch.rest(group)
         self._arm_struck(groups, others)
         return None in looked
@@ -272,7 +279,7 @@ class GroupWatch:
         if due is not None and due <= instant:
             self._shapes[group.grouping].watch.pass_instant(group, due, key.now, by_watermark=by_watermark)
         group.now = key.now
-        self._arm(groups, group)
+        self.arm(groups, group)
 
     # --- in turns -----------------------------------------------------------------------------------------------
 
@@ -314,15 +321,15 @@ class GroupWatch:
     def _arm_struck(self, groups: Groups, struck: Iterable[Struck]) -> None:
         for each in struck:
             if isinstance(each.state, Group):
-                self._arm(groups, each.state)
+                self.arm(groups, each.state)
 
     # --- deadlines ----------------------------------------------------------------------------------------------
 
-    def _arm(self, groups: Groups, group: Group) -> None:
+    def arm(self, groups: Groups, group: Group) -> None:
         """What it waits for next; or its end, where there is nothing to wait for and nothing left to remember."""
         shape = self._shapes[group.grouping]
         shape.watch.find_deadlines(group)
-        forgets = shape.watch.forgets(group)
+        forgets = None if shape.expects and group.event is not None else shape.watch.forgets(group)
         over = None if forgets is None else max(forgets, group.last + shape.lasts)
         at, watermark = group.deadline, group.watermark_deadline
         if at is None and watermark is None and over is not None and over <= group.now:
@@ -346,7 +353,7 @@ class GroupWatch:
             group.now, group.last = key.now, key.last
             if returned:
                 self._shapes[group.grouping].watch.look_late(group, returned)
-            self._arm(groups, group)
+            self.arm(groups, group)
             if number % GROUPS_AT_ONCE == 0:
                 yield
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from penstock.operators.carried import EVENT_CELL, Carried, cell_parts, is_empty
+from penstock.operators.carried import EVENT_CELL, TENANT_CELL, Carried, cell_parts, is_empty
 from penstock.operators.gates import Gates
 from penstock.operators.group_image import GroupImages
 from penstock.operators.key_state import KeyState
@@ -18,6 +18,7 @@ from penstock.operators.last_event import LastEvents
 from penstock.operators.latest import Latest
 from penstock.operators.plan import Plan
 from penstock.operators.table_rows import NO_TABLES, Tables
+from penstock.operators.tenants import Tenants
 from penstock.operators.unsaved import Unsaved
 from penstock.state.delta import Delta, Fact
 
@@ -34,8 +35,8 @@ class Reading(NamedTuple):
 class Images:
     """Translates between a key's state and the log for one plan. `carried` is what the plan has no place for."""
 
-    def __init__(self, plan: Plan, latest: Latest, gates: Gates, tables: Tables = NO_TABLES) -> None:
-        self._plan, self._gates = plan, gates
+    def __init__(self, plan: Plan, latest: Latest, gates: Gates, tenants: Tenants, tables: Tables = NO_TABLES) -> None:
+        self._plan, self._gates, self._tenants = plan, gates, tenants
         self._last = LastEvents(plan.keeps_event, plan.keeps_moment, plan.labels, tables)
         self._groups = GroupImages(plan, tables)
         self._own = len(plan.slots)
@@ -62,6 +63,8 @@ class Images:
         if (shown := self._latest.dump(key.name)) is not None:
             cells[self._latest.identity] = shown
         cells.update(self._gates.dump(key.name))
+        if (tenant := self._tenants.of(key.name)) is not None:
+            cells[TENANT_CELL] = tenant
         slots = [*(slot.dump() for slot in key.slots), *self._groups.dump_slots(key)]
         image = [key.last, key.context.dump(), slots, cells]
         if self.carried:
@@ -100,6 +103,7 @@ class Images:
         self.carried.drop(name)
         self._latest.drop(name)
         self._gates.drop(name)
+        self._tenants.drop(name)
 
     def cell(self, key: KeyState, index: int) -> Any:
         return self._plan.triggers[index].trigger.dump(key.cells[index])
@@ -120,6 +124,9 @@ class Images:
         if name == self._latest.identity:
             self._latest.load(key.name, dumped)
             return True
+        if name == TENANT_CELL:
+            self._tenants.load(key.name, dumped)
+            return True
         if self._gates.load(key.name, name, dumped):
             return True
         return self._groups.load_cell(key, *cell_parts(name), dumped)
@@ -133,6 +140,8 @@ class Images:
             cells.setdefault(name, {})[self._latest.identity] = self._latest.dump(name)
         for name, triggers in sorted(unsaved.inhibited.items()):
             cells.setdefault(name, {}).update(self._gates.changed(name, triggers))
+        for name in sorted(unsaved.tenants):
+            cells.setdefault(name, {})[TENANT_CELL] = self._tenants.of(name)
         if self._last.kept:
             for name in dict.fromkeys(fact[0] for fact in unsaved.facts):
                 key = keys.find(name)

@@ -25,9 +25,11 @@ class Moment:
     """What an expression can know about the event being fed besides the event itself. Built only where one asks.
 
     `generation` tells how often the record's topic was made anew. `tables` show what is known of their rows when one asks.
+    `tenant` is that of its key, once the event was taken in.
     """
 
     __slots__ = ("generation", "key", "labels", "record", "source", "tables", "time")
+    tenant: str | None = None
 
     def __init__(
         self,
@@ -41,6 +43,20 @@ class Moment:
     ) -> None:
         self.key, self.source, self.record, self.time, self.labels = key, source, record, time, labels
         self.generation, self.tables = generation, tables
+
+    def of_tenant(self, tenant: str | None) -> Moment:
+        """The same of a key whose tenant is this."""
+        if tenant is None:
+            return self
+        moment = TenantMoment(self.key, self.source, self.record, self.time, self.labels, self.generation, self.tables)
+        moment.tenant = tenant
+        return moment
+
+
+class TenantMoment(Moment):
+    """A moment of a key whose tenant is known. Only pipelines that tell tenants pay for it."""
+
+    __slots__ = ("tenant",)
 
 
 class KeyState:

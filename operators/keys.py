@@ -244,9 +244,15 @@ class Keys:
 
     def _settle(self, key: KeyState, time: int) -> frozenset[int]:
         """Every instant before an event's time; returns the triggers that fire at that time with or without the event."""
-        while key.deadline is not None and key.deadline < time:
-            self._pass(key, key.deadline, by_watermark=False)
+        if key.deadline is not None and key.deadline < time:
+            self.pass_before(key.name, time)
         return self._watch.would_fire(key, time) if key.deadline == time else NOTHING
+
+    def pass_before(self, name: str, time: int) -> None:
+        """Every instant of N before an event's time, which is fed next."""
+        key = self._states.get(name)
+        while key is not None and key.deadline is not None and key.deadline < time:
+            self._pass(key, key.deadline, by_watermark=False)
 
     def _pass(self, key: KeyState, instant: int, *, by_watermark: bool) -> None:
         """Every trigger that asked for this instant looks once: those that look at the whole key, then group by group, unless

@@ -39,7 +39,8 @@ class LastEvents:
             record.key,
             list(record.headers),
         ]
-        return [fields, [moment.source, moment.time, coordinates]]
+        whose = [] if moment.tenant is None else [moment.tenant]
+        return [fields, [moment.source, moment.time, coordinates, *whose]]
 
     def load(self, state: KeyState, dumped: Sequence[Any]) -> bool:
         """Returns whether it tells more than there is a place for."""
@@ -47,7 +48,8 @@ class LastEvents:
         state.event = self._event(**{attribute_of(name): value for name, value in fields.items() if name in self._kept})
         state.moment = None
         if about is not None:
-            source, time, (topic, partition, offset, timestamp, record_key, headers) = about
+            source, time, (topic, partition, offset, timestamp, record_key, headers), *tenant = about
             record = Record(topic, partition, offset, timestamp, record_key, None, tuple(map(tuple, headers)))
-            state.moment = Moment(state.name, source, record, time, self._labels, tables=self._tables)
+            moment = Moment(state.name, source, record, time, self._labels, tables=self._tables)
+            state.moment = moment.of_tenant(tenant[0] if tenant else None)
         return not self._kept.issuperset(fields) or (about is not None and not self._keeps_moment)

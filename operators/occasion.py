@@ -41,9 +41,14 @@ class Occasions:
     """
 
     def __init__(
-        self, plan: Plan, partition: int, generation_of: Callable[[str], int], tables: Tables = NO_TABLES
+        self,
+        plan: Plan,
+        partition: int,
+        generation_of: Callable[[str], int],
+        tables: Tables = NO_TABLES,
+        tenant_of: Callable[[str], str | None] = lambda key: None,
     ) -> None:
-        self._tables = tables
+        self._tables, self._tenant_of = tables, tenant_of
         self._plan, self._partition, self._generation_of = plan, partition, generation_of
         self._source_of = {source.topic: source.name for source in plan.sources}
         self.ended = False
@@ -89,6 +94,7 @@ class Occasions:
             by=planned.by,
             group=group,
             corrects=corrects,
+            tenant=self._tenant_of(key.name),
         )
 
     def _annotated(self, firing: Firing, planned: PlannedTrigger, steps: Steps = NO_STEPS) -> Firing:

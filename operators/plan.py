@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from penstock.operators.agent import AgentPlan
 from penstock.operators.aggregate import AggregateCall
+from penstock.operators.carried import TENANT_CELL
 from penstock.operators.condition import Definitions
 from penstock.operators.context import ContextSettings
 from penstock.operators.event import NORMAL
@@ -103,10 +104,17 @@ class Plan:
 
     @property
     def identities(self) -> tuple[str, ...]:
-        """What the memories of its keys are called in the log: of its triggers, its aggregates, of what is shown or inhibited."""
+        """What the memories of its keys are called in the log: of its triggers, its aggregates, of what is shown or inhibited,
+        and of tenants."""
         latest = () if self.latest is None else (self.latest.identity,)
         inhibits = (planned.gate.inhibits for planned in self.triggers if planned.gate.inhibits is not None)
-        return (*(planned.identity for planned in self.triggers), *self.slot_names, *latest, *inhibits)
+        tenants = [TENANT_CELL] if self.names_tenants else []
+        return (*(planned.identity for planned in self.triggers), *self.slot_names, *latest, *inhibits, *tenants)
+
+    @property
+    def names_tenants(self) -> bool:
+        """Some source says whose its events are."""
+        return any(source.tenant is not None for source in self.sources)
 
     @property
     def gates(self) -> dict[str, Gate]:

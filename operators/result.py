@@ -96,7 +96,7 @@ def result_record(run: Run, plan: ResultPlan, state: State) -> dict[str, Any]:
         "agent": firing.agent,
         "key": firing.key,
         "by": firing.part,
-        "tenant": None,
+        "tenant": firing.tenant,
         "episode": _episode(run, state),
         "triggers": [firing.trigger],
         "labels": firing.labels,

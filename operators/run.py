@@ -63,7 +63,7 @@ class Firing(msgspec.Struct, frozen=True, kw_only=True):
     `group` is the part of the key that fired, as canonical JSON, `by` the expression that keeps the parts apart; None where there
     are none. `values` are the definitions that the record reports, `labels` and `annotations` are ready to be shown. `episode` is
     the id of what the firing opens and a `resolved` record will end; None where nothing will. `end`: it needed the input to be
-    over.
+    over. `tenant` is whose the key was; None: nobody's.
     """
 
     run: str
@@ -82,6 +82,7 @@ class Firing(msgspec.Struct, frozen=True, kw_only=True):
     group: str | None = None
     follows: Followed | None = None
     corrects: Correction | None = None
+    tenant: str | None = None
 
     @property
     def correlation(self) -> str | None:
@@ -249,6 +250,11 @@ def question_id(run: Run, endpoint: str, request: ChatRequest) -> str:
     return _digest([run.id, step, endpoint, msgspec.structs.replace(request, continued="")])
 
 
+def cache_salt(tenant: str | None) -> str | None:
+    """What keeps the prefix caches of tenants apart. It does not tell a server who they are."""
+    return None if tenant is None else _digest(["tenant", tenant])
+
+
 def call_id(question: str, attempt: int) -> str:
     """Protocol rule 11: an answer belongs to the question and the attempt that it was asked with."""
     return _digest([question, attempt])
@@ -272,6 +278,7 @@ def template_scope(firing: Firing, steps: Steps = NO_STEPS, tables: Tables = NO_
         "trigger": trigger,
         "key": firing.key,
         "by": firing.part,
+        "tenant": firing.tenant,
         "values": firing.values,
         "labels": firing.labels,
         "steps": dict(steps),

@@ -100,7 +100,9 @@ def bare(moment: Moment) -> Moment:
     kept = Record(
         record.topic, record.partition, record.offset, record.timestamp, record.key, None, tuple(record.headers)
     )
-    return Moment(moment.key, moment.source, kept, moment.time, moment.labels, moment.generation)
+    return Moment(moment.key, moment.source, kept, moment.time, moment.labels, moment.generation).of_tenant(
+        moment.tenant
+    )
 
 
 def cause_of(moment: Moment) -> RecordCause:
@@ -110,10 +112,11 @@ def cause_of(moment: Moment) -> RecordCause:
 
 def _dump_moment(moment: Moment) -> list[Any]:
     record = moment.record
-    return [moment.key, moment.source, record.timestamp, record.key, list(record.headers), dict(moment.labels)]
+    about = [moment.key, moment.source, record.timestamp, record.key, list(record.headers), dict(moment.labels)]
+    return about if moment.tenant is None else [*about, moment.tenant]
 
 
 def _load_moment(about: Sequence[Any], cause: RecordCause, time: int) -> Moment:
-    key, source, timestamp, record_key, headers, labels = about
+    key, source, timestamp, record_key, headers, labels, *tenant = about
     record = Record(cause.topic, cause.partition, cause.offset, timestamp, record_key, None, tuple(map(tuple, headers)))
-    return Moment(key, source, record, time, labels, cause.generation)
+    return Moment(key, source, record, time, labels, cause.generation).of_tenant(tenant[0] if tenant else None)

@@ -38,7 +38,7 @@ from penstock.operators.expression import (
     attribute_of,
     compile_expression,
 )  # fmt: skip
-from penstock.operators.expression_check import expand
+from penstock.operators.expression_check import TENANT, expand
 from penstock.operators.expression_parse import parse
 from penstock.operators.expression_tree import Member, Name, walk
 from penstock.operators.input_settings import InputSettings
@@ -112,6 +112,11 @@ class SourceSettings(Settings):
     time: TimeChoice | None = Field(
         default=None, description="When the event happened. Default: the record's timestamp.", examples=["event.ts"]
     )
+    tenant: Value | None = Field(
+        default=None,
+        description="Whose the event is: an expression. Results, templates and triggers can name it. Default: nobody's.",
+        examples=["event.customer"],
+    )
     watermark: WatermarkSettings = Field(default=WatermarkSettings(), description="Disorder and silence.")
     ignore: Condition | None = Field(default=None, description="Events to leave out of triggers and prompts.")
     dedupe: DedupeSettings | None = Field(
@@ -143,6 +148,8 @@ class SourceSettings(Settings):
 Holds = Callable[[Event, Raw, str, int], bool]
 """(event, raw, key, time) to whether a condition is true; unknown is false."""
 Hides = Callable[[Raw, Event], bool]
+TenantOf = Callable[[Event, Raw, str, int], Any]
+"""(event, raw, key, time) to whose it is; may be an Unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +183,8 @@ class Source:
     """Its records are no lines of text."""
     schemas: Schemas | None
     """What is known of the registry's schemas, where its records name them: what is decoded must be known."""
+    tenant: TenantOf | None = None
+    """Whose an event is, where the source says so."""
 
 
 def build_source(
@@ -193,12 +202,13 @@ def build_source(
 
     Raises ExpressionError for an expression of the settings that is none.
     """
-    compiler = _Compiler(name, replace(scope, aggregates=False), labels)
+    compiler = _Compiler(name, replace(scope, aggregates=False, roots=scope.roots - {TENANT}), labels)
     key_of, time_of = _key_of(settings.key, compiler), _time_of(settings, compiler)
     place, plain = placing(key_of, time_of), None if settings.derive else _plain_fields(settings)
     derived = [(attribute_of(field), compiler.look(text)) for field, text in settings.derive.items()]
     ignores = compiler.condition(settings.ignore) if settings.ignore is not None else None
     hides = compiler.hidden(settings.hide, key_of, time_of) if settings.hide is not None else None
+    tenant_of = compiler.value(settings.tenant) if settings.tenant is not None else None
     form = build_format(settings.format, read_file)
     shown = settings.show or _shown_by_default(form, settings.derive)
     events = event_class(fields.union(compiler.fields, settings.derive, shown or ()))
@@ -225,6 +235,7 @@ def build_source(
         rekey=settings.rekey,
         binary=form.binary,
         schemas=form.schemas,
+        tenant=tenant_of,
     )
 
 
@@ -271,6 +282,14 @@ class _Compiler:
         if compiled.uses_moment:
             return lambda event, raw, key, time: evaluate(event, (), Moment(key, name, raw, time, labels)) is True
         return lambda event, raw, key, time: evaluate(event, (), None) is True
+
+    def value(self, text: str) -> TenantOf:
+        """The value of an expression over a decoded event."""
+        compiled = self._compile(text, self._scope)
+        evaluate, name, labels = compiled.evaluate, self._name, self._labels
+        if compiled.uses_moment:
+            return lambda event, raw, key, time: evaluate(event, (), Moment(key, name, raw, time, labels))
+        return lambda event, raw, key, time: evaluate(event, (), None)
 
     def hidden(self, text: str, key_of: KeyOf, time_of: TimeOf) -> Hides:
         """Like `condition`, for an event whose key and time are not at hand: they are read again where it asks for them."""

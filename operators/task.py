@@ -45,6 +45,7 @@ from penstock.operators.runs import Runs
 from penstock.operators.source import Source
 from penstock.operators.succession import Succession
 from penstock.operators.tables import TaskTables
+from penstock.operators.tenants import Tenants
 from penstock.operators.transitions import Transitions
 from penstock.operators.unsaved import Unsaved
 from penstock.operators.watermark import END_OF_TIME, NEVER, Origin, least, reached
@@ -87,7 +88,8 @@ class Task:
         passage = Passage(plan, self._gates, outlet, self.counters)
         following = Following(plan, partition, passage, self.counters, self._tables.rows)
         self._runs = Runs(self._definitions, self._unsaved, outlet, self._context_of, following, self.counters)
-        self._occasions = Occasions(plan, partition, self._generation_of, self._tables.rows)
+        self._tenants = Tenants(plan, self._unsaved, self.counters)
+        self._occasions = Occasions(plan, partition, self._generation_of, self._tables.rows, self._tenants.of)
         combinations = Combinations(plan.triggers, self._unsaved)
         transitions = Transitions(
             plan, self._occasions, self._gates, passage, self._runs, combinations, self.counters, self._tables.rows
@@ -97,7 +99,7 @@ class Task:
             plan, self._unsaved, transitions.take, self._end_key, self.counters
         )
         self._keys.on_look, self._keys.on_looked = self._latest.take_away_over, combinations.settle
-        self._images = Images(plan, self._latest, self._gates, self._tables.rows)
+        self._images = Images(plan, self._latest, self._gates, self._tenants, self._tables.rows)
         self._succession = Succession(plan, partition, self._images.carried, self._keys, self._runs, self._definitions)
         self._late_topics = plan.late_topics
         self._positions: dict[str, Position] = {}
@@ -179,7 +181,7 @@ class Task:
         ignores, dedupe, line_of, lateness = source.ignores, source.dedupe, source.line, source.lateness
         labels, uses_moment, pace = self.plan.labels, self.plan.uses_moment, source.pace
         generation = self._generation_of(source.topic) if uses_moment else 0
-        tables = self._tables.rows
+        tables, tenants = self._tables.rows, self._tenants if self._tenants.named else None
         for raw, read in reads:
             if type(read) is DeadLetter:
                 self._bury(raw, read)
@@ -200,6 +202,8 @@ class Task:
                 if dedupe is None or dedupe.passes(keys.find(name), event, moment, time, before - lateness):
                     passed_over = pace is not None and pace.passes_over(keys.find(name), time, before - lateness)
                     line = None if passed_over else raw.value if line_of is None else line_of(raw, event)
+                    if tenants is not None:
+                        moment = tenants.take(keys, source, raw, read, moment)
                     keep(name, time, event, moment, line, raw, self._watermark)
             if keys.next_timer <= self._watermark:
                 keys.advance(self._watermark)
@@ -211,6 +215,8 @@ class Task:
         labels, tables = self.plan.labels, self._tables.rows
         moment = Moment(name, source.name, raw, time, labels, generation, tables) if self.plan.uses_moment else None
         line = raw.value if source.line is None else source.line(raw, event)
+        if self._tenants.named:
+            moment = self._tenants.take(self._keys, source, raw, read, moment, late=True)
         with self._gates.late(self._watermark):
             self._keys.keep_late(name, time, event, moment, line, raw, self._watermark)
             self._keys.advance(self._watermark)
@@ -244,6 +250,7 @@ class Task:
         needed = self._runs.end_episodes(key.name, at, FORGOTTEN)
         self._latest.end_key(key.name)
         self._gates.drop(key.name)
+        self._tenants.drop(key.name)
         if not needed:
             self.counters["forgotten", self.plan.name] += 1
         return needed
@@ -418,6 +425,7 @@ class Task:
         self._watermark = least(self._origins)
         takeover = self._succession.take_over(self._tick)
         self._gates.begin_anew(takeover.anew)
+        self._tenants.begin_anew(takeover.anew)
         for _ in self._runs.reopen(continues):
             yield self._take_effects()
         for _ in self._keys.arm_all(self._watermark, takeover):

@@ -59,13 +59,13 @@ class AbsenceSettings(CooldownSettings):
     )
 
     @model_validator(mode="after")
-    def _expects_whole_keys(self) -> Self:
-        parted = "`by`" if self.by is not None else "`from`" if self.from_ is not None else None
-        if self.expect is not None and self.takes_late:
-            raise ValueError("`expect` watches keys as a whole and cannot go with `late` yet; leave one of them out")
-        if self.expect is not None and parted is not None:
+    def _expects_no_parts(self) -> Self:
+        if self.expect is not None and self.late == "correct":
+            raise ValueError("`expect` cannot go with `late: correct` yet; `late: reason` takes late events, too")
+        if self.expect is not None and self.by is not None:
             raise ValueError(
-                f"`expect` watches keys as a whole and cannot go with {parted} yet; tell the events apart in `absence`"
+                "`expect` cannot go with `by`: a row says that its key is to speak, not which values of "
+                f"`{self.by}` are; make them part of the key of source and table, or leave `by` out"
             )
         return self
 

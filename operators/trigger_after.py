@@ -28,9 +28,9 @@ from penstock.operators.setting import OutcomeCondition, Text, TextOrTexts
 from penstock.operators.trigger import Bind, Transition, Trigger, TriggerSettings
 
 OUTCOME_SCOPE = Scope(
-    roots=frozenset({"answer", "text", "trigger", "key", "by", "values", "labels"}),
+    roots=frozenset({"answer", "text", "trigger", "key", "by", "tenant", "values", "labels"}),
     advice="the `where` of an `after` looks at what was answered, such as answer.verdict, and at what that run was about: "
-    "trigger.name, key, by, values.failures, labels.severity",
+    "trigger.name, key, by, tenant, values.failures, labels.severity",
 )
 
 

@@ -29,6 +29,8 @@ class Unsaved:
         """By key: triggers that began or ceased to keep others quiet."""
         self.counted: list[tuple[str, int]] = []
         """What limits let through: (limit, event time)."""
+        self.tenants: set[str] = set()
+        """Keys that have another tenant."""
         self.shown: set[str] = set()
         """Keys of which something else stands on the topic `latest`."""
         self.runs: dict[str, None] = {}
@@ -59,6 +61,7 @@ class Unsaved:
         self.forgotten.append((name, len(self.facts), since))
         self.bytes += len(name)
         self.shown.discard(name)
+        self.tenants.discard(name)
         self.inhibited.pop(name, None)
         self.cells.pop(name, None)
         self.heard.pop(name, None)

@@ -41,6 +41,7 @@ class Row(msgspec.Struct, kw_only=True):
     labels: dict[str, Any]
     values: dict[str, Any]
     events: int
+    tenant: str | None = None
     reason: str | None = None
     answer: dict[str, Any] | None = None
     text: str | None = None
@@ -72,6 +73,7 @@ def row_of(record: Mapping[str, Any], at: int) -> Row:
         trigger=record["triggers"][0],
         key=record["key"],
         by=record["by"],
+        tenant=record["tenant"],
         at=at,
         cause=why["fired_by"],
         end=record["end"],

@@ -17,6 +17,7 @@ from penstock.operators.dedupe import Dedupe, DedupeSettings, dedupe_call
 from penstock.operators.error import Rejected
 from penstock.operators.event import URGENCY
 from penstock.operators.expression import Compiled, Scope, compile_expression
+from penstock.operators.expression_check import TENANT, TRIGGER_ROOTS
 from penstock.operators.grouping import Grouping, grouping_identity
 from penstock.operators.model import ModelSettings
 from penstock.operators.pace import Pace, pace_call
@@ -89,7 +90,8 @@ class _Compiler:
 
     def __init__(self, spec: Spec, loaded: Loaded, agents: Mapping[str, AgentPlan]) -> None:
         self._spec, self._loaded, self._agents = spec, loaded, agents
-        self._scope = Scope(defines=spec.define, functions=imported(spec.functions))
+        roots = TRIGGER_ROOTS | {TENANT} if spec.names_tenants else TRIGGER_ROOTS
+        self._scope = Scope(defines=spec.define, functions=imported(spec.functions), roots=roots)
         """What every expression of an event may name; only those of triggers read rows of tables."""
         self._tables = {name: self._table(name, settings) for name, settings in spec.tables.items()}
         self._slots = _Slots()
@@ -200,6 +202,7 @@ class _Compiler:
         identities = {each.name: each.identity for each in planned}
         for each in planned:
             if isinstance(each.trigger, Combination):
+                each.trigger.in_file = [name for name in self._spec.triggers if name in each.trigger.members]
                 members = "\0".join([each.identity, *(identities[name] for name in each.trigger.members)])
                 identity = f"{each.name}:{_digest(members)}"
                 yield replace(each, identity=identity, gate=gate_of(self._spec, each.name, identity, self._parts))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from penstock.operators.expression import RESERVED_NAMES, Compiled, ExpressionError, Scope, compile_expression
+from penstock.operators.expression_check import TENANT, TRIGGER_ROOTS
 from penstock.operators.expression_code import noun
 from penstock.operators.expression_error import Place as Offset
 from penstock.operators.result_route import RESULT_SCOPE
@@ -34,7 +35,8 @@ _LASTING = frozenset({"for", "until", "keep_firing_for"})
 
 def expression_problems(root: Map) -> Iterator[Problem]:
     """What is wrong with a definition is said there, and not again of every expression that names it."""
-    file_scope = Scope(defines=_defines(root), functions=importable(root))
+    roots = TRIGGER_ROOTS | {TENANT} if names_tenants(root) else TRIGGER_ROOTS
+    file_scope = Scope(defines=_defines(root), functions=importable(root), roots=roots)
     fields = {
         part.path: (part.node, mark)
         for part in parts(Spec, root)
@@ -69,8 +71,15 @@ def _defines(root: Map) -> dict[str, str]:
 
 
 def _scope_at(path: Path, file_scope: Scope, tables: frozenset[str]) -> Scope:
-    """Rows are there for triggers, and for definitions because triggers name them."""
-    return replace(file_scope, tables=tables) if path[0] in (DEFINE, "triggers") else file_scope
+    """Rows and tenants are there for triggers, and for definitions because triggers name them."""
+    if path[0] in (DEFINE, "triggers"):
+        return replace(file_scope, tables=tables)
+    return replace(file_scope, roots=TRIGGER_ROOTS)
+
+
+def names_tenants(root: Map) -> bool:
+    """Some source says whose its events are."""
+    return any(isinstance(node, Scalar) and _is_text(node) for _, node in matching(root, f"sources.*.{TENANT}"))
 
 
 def _compiled(
@@ -80,7 +89,7 @@ def _compiled(
     scope = {"event": of_event, "result": RESULT_SCOPE, "outcome": OUTCOME_SCOPE}[mark.of]
     try:
         compiled = compile_expression(text, scope)
-        if path[0] in ("sources", "tables") and not mark.condition:
+        if path[0] in ("sources", "tables") and not mark.condition and path[-1] != TENANT:
             _check_before_key(text, scope)
     except ExpressionError as error:
         return error

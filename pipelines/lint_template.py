@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
+from penstock.operators.expression_check import TENANT
 from penstock.operators.run import Firing, template_scope
 from penstock.operators.setting import TemplateMark
 from penstock.operators.template import ANSWER, TEXT, Template, TemplateError
 from penstock.pipelines.document import Map, Node, Path, Scalar, matching
 from penstock.pipelines.lint_chain import answer_fields, before
+from penstock.pipelines.lint_expression import names_tenants
 from penstock.pipelines.lint_sequence import step_names
 from penstock.pipelines.lint_table import table_names
-from penstock.pipelines.not_yet import later_sentence
 from penstock.pipelines.problem import Code, Place, Problem, nearest_name
 from penstock.pipelines.scalar_place import place_in
 from penstock.pipelines.shape import parts
@@ -23,8 +25,6 @@ SCOPE: frozenset[str] = frozenset(
     template_scope(Firing(run="", trigger="", agent=None, key="", at=0, cause="", condition=""))
 )
 """What a template can name, as a run hands it over."""
-LATER: dict[str, str] = {"tenant": "0.5"}
-"""What templates will be able to name, and since when."""
 
 
 def template_problems(root: Map) -> Iterator[Problem]:
@@ -32,6 +32,7 @@ def template_problems(root: Map) -> Iterator[Problem]:
         if part.mark(TemplateMark) is not None and isinstance(part.node, Scalar) and isinstance(part.node.value, str):
             yield from _problems(part.node, _values(root, part.path), _steps(root, part.path), table_names(root))
             yield from _answer_problems(part.node, before(root, part.path), root)
+            yield from _tenant_problems(part.node, root)
 
 
 def _values(root: Map, path: Path) -> list[str]:
@@ -66,10 +67,7 @@ def _problems(node: Scalar, defines: Iterable[str], steps: list[str], tables: li
         return
     for name in sorted(template.names - SCOPE):
         place = _place(node, rf"\b{re.escape(name)}\b")
-        if name in LATER:
-            yield Problem(Code.NOT_BUILT_YET, place, later_sentence(name, LATER[name]))
-        else:
-            yield _unknown(place, name, f"a template cannot name `{name}`", sorted(SCOPE))
+        yield _unknown(place, name, f"a template cannot name `{name}`", sorted(SCOPE))
     for name in sorted(template.values - set(defines)):
         place = _place(node, rf"\bvalues\s*(\.\s*|\[\s*['\"]){re.escape(name)}\b")
         yield _unknown(place, name, f"`values.{name}` is not defined", list(defines))
@@ -100,6 +98,14 @@ def _answer_problems(node: Scalar, agents: list[str], root: Map) -> Iterator[Pro
         if not hasattr(dict, name):  # `answer.items()`
             place = _place(node, rf"\banswer\s*(\.\s*|\[\s*['\"]){re.escape(name)}\b")
             yield _unknown(place, name, f"the answer of agent `{agents[0]}` has no field `{name}`", fields)
+
+
+def _tenant_problems(node: Scalar, root: Map) -> Iterator[Problem]:
+    with suppress(TemplateError):  # one that does not parse is told elsewhere
+        if TENANT in Template(node.text).names and not names_tenants(root):
+            message = "there is no `tenant` here: no source says whose its events are"
+            expected = "a source with `tenant:`, such as `tenant: event.customer`"
+            yield Problem(Code.TEMPLATE, _place(node, rf"\b{TENANT}\b"), message, expected=expected)
 
 
 def _place(node: Scalar, pattern: str) -> Place:

@@ -45,7 +45,6 @@ LATER: tuple[Later, ...] = (
     Later("kafka.client", "0.2", frozenset({"confluent"})),
     Later("kafka.sasl.mechanism", "0.2", frozenset({"GSSAPI"})),
     *_fields("sources.*.", "0.4", "media"),
-    *_fields("sources.*.", "0.5", "tenant"),
     *_fields("context.window.", "0.4", "images"),
     Later("context.summary", "0.4", frozenset({"model"})),
     Later("models.*.kind", "0.3", frozenset({"embedding"})),

@@ -45,6 +45,8 @@ COUNTED: Mapping[str, Counted] = {
     "sampled_out": Counted("sampled_out", "trigger", "Firings that `sample` left out: no run, no record."),
     "ignored": Counted("ignored_events", "source", "Events that `ignore` took out."),
     "duplicate": Counted("duplicate_events", "source", "Events that `dedupe` found to be there already."),
+    "without_tenant": Counted("events_without_tenant", "source", "Kept events that do not say whose they are."),
+    "tenant_changed": Counted("tenant_changes", "source", "Events that name another tenant than their key had."),
     "late": Counted("late_events", "source", "Events later than `watermark.lateness` allows."),
     "late_for_trigger": Counted("late_for_trigger", "trigger", "Events older than the last one that a sequence took."),
     "corrected": Counted("corrections", "trigger", "Firings that an event of before, fed after, changed."),

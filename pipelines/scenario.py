@@ -124,6 +124,7 @@ class FiringExpectation(Settings):
     trigger: Text | None = Field(default=None, description="Which trigger.")
     key: Text | None = Field(default=None, description="For which key.")
     by: Text | None = Field(default=None, description="For which value of `by`.")
+    tenant: Text | None = Field(default=None, description="Whose the key is.")
     at: TimeText | None = Field(default=None, description="When, after the beginning of the scenario.")
     values: dict[str, Any] = Field(default={}, description="Definitions that the result reports.")
     labels: dict[str, Text] = Field(default={}, description="Labels.")

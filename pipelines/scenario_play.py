@@ -236,6 +236,6 @@ def _result(record: View, at: str, start: int) -> View:
 
 
 def _firing(result: View) -> View:
-    names = ("trigger", "key", "by", "at", "labels", "annotations", "end")
+    names = ("trigger", "key", "by", "tenant", "at", "labels", "annotations", "end")
     why = result["why"]
     return {name: result[name] for name in names} | {"values": why["values"], "events": why["events"]}

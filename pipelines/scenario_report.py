@@ -144,13 +144,18 @@ def _pair(field: Field) -> tuple[Side, Side]:
 
 def _title(section: str, item: Mapping[str, Any]) -> str:
     """An item in a few words; of what was expected only what was written."""
-    known = {name: item.get(name) for name in ("trigger", "agent", "key", "by", "state", "at")}
+    known = {name: item.get(name) for name in ("trigger", "agent", "key", "by", "tenant", "state", "at")}
     if known["trigger"] is None:
         known["trigger"] = item.get("triggers")
     if section == "prompts":
         parts = [known["agent"], _with("about", known["key"]), _with("because of", known["trigger"])]
     else:
-        told = [_with("on", known["key"]), _with("by", known["by"]), _with("at", known["at"])]
+        told = [
+            _with("on", known["key"]),
+            _with("by", known["by"]),
+            _with("of", known["tenant"]),
+            _with("at", known["at"]),
+        ]
         parts = [known["state"] if section == "results" else None, known["trigger"], *told]
     detail = _detail(section, item)
     words = " ".join(str(part) for part in parts if part is not None)

@@ -105,6 +105,11 @@ class Spec(Settings):
     def output_topics(self) -> OutputTopics:
         return output_topics(self.outputs, self.prefix)
 
+    @property
+    def names_tenants(self) -> bool:
+        """Some source says whose its events are."""
+        return any(source.tenant is not None for source in self.sources.values())
+
     def agent_of(self, trigger: str) -> str | None:
         """The agent that a trigger asks, None for `agent: none`. Without a word of its own: the only agent."""
         named = self.triggers[trigger].agent

@@ -7,7 +7,8 @@ again, until nothing is left to refuse: so an edge is judged when all that came 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -30,16 +31,17 @@ from tests.oracle.oracle import (
     steps_of,
 )
 from tests.oracle.product import PARTITION, TOPIC
+from tests.oracle.rule_combination import Combination
 from tests.oracle.rule_parted import Parted
 
 from penstock.operators.decode import canonical_json
-from penstock.operators.run import RecordCause, TimerCause, run_id
+from penstock.operators.run import Cause, RecordCause, RunCause, TimerCause, run_id
 
 PIPELINE = "oracle"
 Place = tuple[int, bool, Instant, str, bool, int, bool]
 """The turn, the key, whether the trigger goes by the watermark, its rank; an event's own look comes last."""
-Identity = tuple[str, str, str, str]
-"""Trigger, key, part and cause."""
+Identity = tuple[str, str, str, str, str]
+"""Trigger, key, part, cause, and what is told of it: one instant may be the cause of a combination by two of its members."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,17 @@ class Edge(NamedTuple):
 
 
 def identity_of(firing: Firing) -> Identity:
-    return firing.trigger, firing.key, firing.part, firing.cause
+    return firing.trigger, firing.key, firing.part, firing.cause, str(firing.values)
+
+
+@dataclass
+class Refusing(Outcome):
+    """Edges pass unless they are among those that are refused."""
+
+    refused: Collection[Identity] = ()
+
+    def passes(self, edge: Firing, turn: Turn, now: Instant | None = None) -> bool:
+        return identity_of(edge) not in self.refused and super().passes(edge, turn, now)
 
 
 @dataclass
@@ -113,16 +125,29 @@ class Judged(Outcome):
     """When the key that is being played is forgotten: whatever was known of it goes with it."""
 
     def passes(self, edge: Firing, turn: Turn, now: Instant | None = None) -> bool:
-        found = self._edge(edge, turn, now)
+        return self._passes(self._edge(edge, turn, now), _cause(edge))
+
+    def combines(self, edge: Firing, turn: Turn, last: Firing, now: Instant | None) -> bool:
+        """After everything else that is decided at the same instant."""
+        found = self._edge(edge, turn, last.at if now is None else now)
+        (record, by_watermark, at, key, _, rank, own), part = found.place
+        place = (record, by_watermark, at, key, now is None, rank, own)
+        return self._passes(found._replace(place=(place, part)), RunCause(_run(last, _cause(last))))
+
+    def _passes(self, found: Edge, cause: Cause) -> bool:
+        edge = found.firing
         self.edges.append(found)
         if found.identity not in self.refused:
-            if _is_sampled(edge, self.rules[edge.trigger].sample):
+            if _is_in(_run(edge, cause), self.rules[edge.trigger].sample):
                 self.firings.append(edge)
             else:
                 self.sampled_out[edge.trigger] = self.sampled_out.get(edge.trigger, 0) + 1
             return True
         self.skipped.append(Skipped(edge, *self.refused[found.identity]))
         return False
+
+    def alone(self) -> Outcome:
+        return Refusing(suppressed=Counter(), refused=self.refused)
 
     def ended(self, firing: Firing, over: Firing, turn: Turn) -> None:
         if firing in self.firings:
@@ -155,11 +180,12 @@ def expect_gated(settings: Settings, records: Sequence[Incoming]) -> Outcome:
 
 
 def _ranks(rules: dict[str, Gated]) -> dict[str, int]:
-    """Whoever waits for nobody is next, in the order of the file."""
+    """Whoever waits for nobody is next, in the order of the file; what is made of others looks when all others have looked."""
     order: list[str] = []
     while len(order) < len(rules):
         order.append(next(n for n, rule in rules.items() if n not in order and set(rule.inhibited_by) <= set(order)))
-    return {name: rank for rank, name in enumerate(order)}
+    ranks = {name: rank for rank, name in enumerate(order)}
+    return {name: rank + len(rules) * isinstance(rules[name].rule, Combination) for name, rank in ranks.items()}
 
 
 def _wrong(
@@ -192,12 +218,19 @@ def _inhibits(judged: Judged, rules: dict[str, Gated], earlier: Edge, edge: Edge
     return end is None or not (end.instant <= edge.instant and end.place < edge.place)
 
 
-def _is_sampled(edge: Firing, percent: int) -> bool:
+def _cause(edge: Firing) -> Cause:
     """Run ids are the product's own: what they are made of is decided elsewhere, what they decide is not."""
     kind, _, number = edge.cause.rpartition("@")
-    cause = TimerCause(int(number)) if kind == "timer" else RecordCause(TOPIC, 0, PARTITION, int(number))
+    return TimerCause(int(number)) if kind == "timer" else RecordCause(TOPIC, 0, PARTITION, int(number))
+
+
+def _run(edge: Firing, cause: Cause) -> str:
     group = canonical_json(json.loads(edge.part)) if edge.part else None
-    digest = blake2b(run_id(PARTITION, PIPELINE, edge.trigger, edge.key, cause, group).encode(), digest_size=8)
+    return run_id(PARTITION, PIPELINE, edge.trigger, edge.key, cause, group)
+
+
+def _is_in(run: str, percent: int) -> bool:
+    digest = blake2b(run.encode(), digest_size=8)
     return Fraction(int(digest.hexdigest(), 16), 2**64) < Fraction(percent, 100)
 
 

@@ -127,6 +127,14 @@ class Outcome:
         """The episode of a firing is over: it is told as `over` now."""
         self.firings[self.firings.index(firing)] = over
 
+    def alone(self) -> Outcome:
+        """For playing some of the rules once more, by themselves, with the same edges refused as here."""
+        return Outcome(suppressed=Counter())
+
+    def combines(self, edge: Firing, turn: Turn, last: Firing, now: Instant | None) -> bool:
+        """`passes`, of a trigger that is made of others and completed by the firing `last`. `now`: N, if that one went by it."""
+        return self.passes(edge, turn, now)
+
 
 @dataclass(frozen=True)
 class Step:

@@ -6,13 +6,13 @@ What a member does between one beginning and the next, it does in that step; wha
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from typing import ClassVar
 
-from tests.oracle.oracle import Firing, Instant, Life, Outcome, Rule, Step, field_text
+from tests.oracle.oracle import Firing, Instant, Life, Outcome, Rule, Step, Turn, field_text
 from tests.oracle.rule_absence import Absence
 
 
@@ -26,6 +26,19 @@ class Deed:
     cause: str
     end: bool
     ends: bool
+    firing: Firing
+    now: Instant | None
+    """N, where the member goes by that."""
+    turn: Turn
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The members come to a firing, by what one of them did; in the evaluation `off` to its end."""
+
+    firing: Firing
+    by: Deed
+    off: Sequence[Deed] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,25 +58,29 @@ class Combination(Rule):
         return self.cooldown
 
     def expect(self, key: str, life: Life, outcome: Outcome) -> None:
-        deeds = sorted(_deeds(self.members, key, life), key=lambda deed: deed.when)
+        deeds = sorted(_deeds(self.members, key, life, outcome), key=lambda deed: deed.when)
         evaluations = [list(same) for _, same in groupby(deeds, key=lambda deed: deed.when)]
         last: int | None = None
-        for firing in self.firings(key, evaluations):
+        for edge in self.edges(key, evaluations):
+            firing = edge.firing
             if self.cooldown and last is not None and firing.at < last + self.cooldown:
                 outcome.suppressed[self.name] += 1
-                continue
-            last = firing.at
-            open_now = firing.ends_at is None and self.lasting and life.over is not None
-            over = replace(firing, ends_at=max(life.over or 0, firing.at), forgotten=True)
-            outcome.firings.append(over if open_now else firing)
+            elif outcome.combines(firing, edge.by.turn, edge.by.firing, edge.by.now):
+                last = firing.at
+                self._end(edge, life, outcome)
 
-    @property
-    def lasting(self) -> bool:
-        return False
+    def _end(self, edge: Edge, life: Life, outcome: Outcome) -> None:
+        firing = edge.firing
+        if edge.off is not None:
+            ended = min(deed.at for deed in edge.off if deed.ends)
+            outcome.ended(firing, replace(firing, ends_at=max(ended, firing.at)), edge.off[0].turn)
+        elif self.episodic and life.over is not None:
+            over = replace(firing, ends_at=max(life.over, firing.at), forgotten=True)
+            outcome.ended(firing, over, life.steps[-1].passed(life.over))
 
     @abstractmethod
-    def firings(self, key: str, evaluations: Sequence[Sequence[Deed]]) -> Iterator[Firing]:
-        """As if there were no cooldown."""
+    def edges(self, key: str, evaluations: Sequence[Sequence[Deed]]) -> Iterator[Edge]:
+        """As if there were no cooldown, and nothing else in the way."""
 
     def told(self, key: str, last: Deed, fired: dict[str, int]) -> Firing:
         """At the time of the last of them."""
@@ -77,12 +94,12 @@ class AnyOf(Combination):
     def text(self) -> str:
         return f"any: {self.names}, cooldown: {self.cooldown}ms"
 
-    def firings(self, key: str, evaluations: Sequence[Sequence[Deed]]) -> Iterator[Firing]:
+    def edges(self, key: str, evaluations: Sequence[Sequence[Deed]]) -> Iterator[Edge]:
         for deeds in evaluations:
             fired = [deed for deed in deeds if not deed.ends]
             if fired:
                 firing = self.told(key, fired[0], {deed.member: deed.at for deed in fired})
-                yield replace(firing, at=fired[0].at)
+                yield Edge(replace(firing, at=fired[0].at), fired[0])
 
 
 @dataclass(frozen=True)
@@ -97,7 +114,7 @@ class AllWithin(Combination):
     def lasts(self) -> int:
         return max(self.within, self.cooldown)
 
-    def firings(self, key: str, evaluations: Sequence[Sequence[Deed]]) -> Iterator[Firing]:
+    def edges(self, key: str, evaluations: Sequence[Sequence[Deed]]) -> Iterator[Edge]:
         """Every firing since the last one that was used; of them the latest of each member."""
         unused: list[Deed] = []
         for deeds in evaluations:
@@ -110,32 +127,26 @@ class AllWithin(Combination):
             }
             complete = fired and len(times) == len(self.members)
             if complete and max(times.values()) - min(times.values()) <= self.within:
-                yield self.told(key, fired[-1], times)
+                yield Edge(self.told(key, fired[-1], times), fired[-1])
                 unused = []
 
 
 @dataclass(frozen=True)
 class AllAtOnce(Combination):
+    episodic: ClassVar[bool] = True
+
     @property
     def text(self) -> str:
         return f"all: {self.names}, cooldown: {self.cooldown}ms"
 
-    @property
-    def lasting(self) -> bool:
-        return True
-
-    def firings(self, key: str, evaluations: Sequence[Sequence[Deed]]) -> Iterator[Firing]:
+    def edges(self, key: str, evaluations: Sequence[Sequence[Deed]]) -> Iterator[Edge]:
         """From an evaluation after which all are on, and before which they were not, to the first after which they are not."""
         states = [self._on(evaluations[: count + 1]) for count in range(len(evaluations))]
         for place, state in enumerate(states):
             if state is None or (place > 0 and states[place - 1] is not None):
                 continue
-            firing = self.told(key, evaluations[place][-1], state)
-            off = next((later for later in range(place, len(states)) if states[later] is None), None)
-            if off is not None:
-                ended = min(deed.at for deed in evaluations[off] if deed.ends)
-                firing = replace(firing, ends_at=max(ended, firing.at))
-            yield firing
+            off = next((evaluations[later] for later in range(place, len(states)) if states[later] is None), None)
+            yield Edge(self.told(key, evaluations[place][-1], state), evaluations[place][-1], off)
 
     def _on(self, evaluations: Sequence[Sequence[Deed]]) -> dict[str, int] | None:
         """When each began that is on after these; None unless all are."""
@@ -146,20 +157,19 @@ class AllAtOnce(Combination):
         }  # fmt: skip
 
 
-def _deeds(members: Sequence[Rule], key: str, life: Life) -> Iterator[Deed]:
+def _deeds(members: Sequence[Rule], key: str, life: Life, outcome: Outcome) -> Iterator[Deed]:
     for member in members:
         before: list[Firing] = []
         for count in range(1, len(life.steps) + 1):
             steps = life.steps[:count]
-            after = _firings(member, key, steps)
+            after = _firings(member, key, steps, outcome.alone())
             yield from _news(member, steps, before, after)
             before = after
 
 
-def _firings(member: Rule, key: str, steps: list[Step]) -> list[Firing]:
-    outcome = Outcome(suppressed=Counter())
-    member.expect(key, Life(steps, None), outcome)
-    return outcome.firings
+def _firings(member: Rule, key: str, steps: list[Step], alone: Outcome) -> list[Firing]:
+    member.expect(key, Life(steps, None), alone)
+    return alone.firings
 
 
 def _news(member: Rule, steps: list[Step], before: list[Firing], after: list[Firing]) -> Iterator[Deed]:
@@ -167,11 +177,17 @@ def _news(member: Rule, steps: list[Step], before: list[Firing], after: list[Fir
     for place, firing in enumerate(after):
         known = before[place] if place < len(before) else None
         if known is None:
-            when = _when(member, steps, firing.at, timer=firing.cause.startswith("timer"))
-            yield Deed(when, member.name, firing.at, firing.cause, firing.end, ends=False)
+            yield _deed(member, steps, firing, firing.at, timer=firing.cause.startswith("timer"), ends=False)
         if firing.ends_at is not None and (known is None or known.ends_at is None):
-            when = _when(member, steps, firing.ends_at, timer=not _is_met_at_once(member, steps[-1]))
-            yield Deed(when, member.name, firing.ends_at, "", False, ends=True)
+            timer = not _is_met_at_once(member, steps[-1])
+            yield _deed(member, steps, firing, firing.ends_at, timer=timer, ends=True)
+
+
+def _deed(member: Rule, steps: list[Step], firing: Firing, at: int, *, timer: bool, ends: bool) -> Deed:
+    when = _when(member, steps, at, timer=timer)
+    _, by_watermark, instant, waits = when
+    turn = Turn(steps[-1].number, bool(by_watermark), instant, own=True)
+    return Deed(when, member.name, at, firing.cause, firing.end, ends, firing, None if waits else instant, turn)
 
 
 def _when(member: Rule, steps: list[Step], at: int, *, timer: bool) -> tuple[int, int, Instant, int]:

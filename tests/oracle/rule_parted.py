@@ -58,10 +58,11 @@ class Parted(Rule):
 
     def expect(self, key: str, life: Life, outcome: Outcome) -> None:
         parts = [None if step.kept is None else self._part(step.kept) for step in life.steps]
-        for part in sorted({part for part in parts if part is not None}):
+        whole = {""} if self.by is None else set[str]()  # where nothing comes, something may be missed
+        for part in sorted(whole.union(part for part in parts if part is not None)):
             own = [_seen(step, sees=found == part) for step, found in zip(life.steps, parts, strict=True)]
             alone = _Part(suppressed=outcome.suppressed, noted=outcome.noted, whole=outcome, part=part)
-            self.rule.expect(key, Life(own, life.over), alone)
+            self.rule.expect(key, replace(life, steps=own), alone)
 
     def _part(self, event: Kept) -> str | None:
         """JSON of the value, one spelling for equal ones; None: it takes no part."""

@@ -521,6 +521,17 @@ async def test_who_continues_a_text_is_known_from_the_list_of_models_unless_it_i
         assert model.continues == continues
 
 
+@pytest.mark.parametrize(("owner", "salted"), [("vllm", True), (None, True), ("openai", False), ("sglang", False)])
+async def test_a_server_that_says_that_it_is_another_than_vllm_gets_no_salt(owner: str | None, *, salted: bool) -> None:
+    """It would refuse a field that it does not know, and with it every question of a tenant."""
+    listing = answering(200, json.dumps({"data": [{"id": "tiny", "owned_by": owner}]}))
+    async with serving(listing) as stub, model_of(stub.base_url) as model:
+        await model.probe()
+        with contextlib.suppress(CallInvalid):
+            assert [piece async for piece in model.stream(request(cache_salt="tenant"), timeout=20)]
+    assert ("cache_salt" in stub.bodies[-1]) == salted
+
+
 async def probe(handler: Handler, **options: Any) -> str:
     async with serving(handler) as stub, model_of(stub.base_url, **options) as model:
         return await model.probe()

@@ -185,3 +185,18 @@ def test_a_table_is_there_for_the_question_of_what_follows() -> None:
     stand.feed(stand.row("h", owner="ann"))
     [ask] = answered(stand, asked(stand, 10))
     assert "It is. ann" in ask.request.messages[-1].content
+
+
+def test_what_holds_a_member_back_does_not_decide_which_member_a_combination_is_because_of() -> None:
+    """Inhibitors are asked first; members still count in the order of the file."""
+    runs = []
+    for inhibited in ("", "inhibited_by: [z], "):
+        stand = began(
+            f"""m: {{each: 'event.x == "m"', {inhibited}agent: none}}""",
+            """n: {each: 'event.x == "m"', agent: none}""",
+            """z: {each: 'event.x == "z"', agent: none}""",
+            "any_of: {any: [n, m], agent: none}",
+        )
+        stand.feed(stand.event(1, x="m"))
+        runs += [each["run"] for each in stand.results(stand.cut()) if each["triggers"] == ["any_of"]]
+    assert runs[0] == runs[1]

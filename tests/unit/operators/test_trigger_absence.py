@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from tests.oracle.product import plan_of
 from tests.oracle.stand import Stand
 from tests.oracle.timeline import HEAD, Played, play, play_records
 
+from penstock.operators.record import Record
 from penstock.operators.trigger_absence import AbsenceSettings
 
 BEAT = "absence: 'event.x == \"a\"', for: 4s"
@@ -258,3 +261,94 @@ def test_a_row_that_comes_when_its_silence_would_be_over_counts_as_of_now() -> N
     assert told(stand) == []
     stand.feed(stand.event(105, x="b"))
     assert told(stand) == [("late", "final")]
+
+
+FROM = """
+penstock: v1
+name: expecting
+sources:
+  auth: {topic: auth, key: event.host, time: {at: event.t, unit: s}, watermark: {delay: 0s, idle: never}}
+  moves: {topic: moves, key: event.host, time: {at: event.t, unit: s}, watermark: {delay: 0s, idle: never}}
+tables: {hosts: {topic: cmdb}}
+triggers:
+  quiet: {from: auth, absence: 'event.x == "a"', for: 4s, expect: tables.hosts, agent: none}
+"""
+
+
+def both(stand: Stand, time: int, **fields: Any) -> tuple[Record, Record]:
+    """Both inputs come to this time, by events of another key."""
+    other = {"host": "other", **fields}
+    return stand.event(time, **other), stand.event(time, topic="moves", **other)
+
+
+def test_with_from_only_events_of_these_sources_are_a_sign_of_life() -> None:
+    """t           10              14              20
+    moved  auth     ·                               a        moves are seen by other triggers only
+           moves         m    m    m    m    m
+    """
+    stand = Stand(FROM)
+    stand.feed(stand.row("moved", a=1))
+    stand.feed(*both(stand, 10))
+    for time in (11, 13, 15):
+        stand.feed(stand.event(time, topic="moves", host="moved", x="a"), stand.event(time, host="other"))
+    assert told(stand) == [("moved", "final")]
+    stand.feed(stand.event(20, host="moved", x="a"), stand.event(20, topic="moves", host="other"), *both(stand, 21))
+    assert told(stand) == [("moved", "resolved")]
+
+
+def test_with_from_a_key_that_never_spoke_is_missed_until_its_row_goes() -> None:
+    stand = Stand(FROM)
+    stand.feed(stand.row("silent", a=1))
+    stand.feed(*both(stand, 10))
+    stand.feed(*both(stand, 15))
+    assert told(stand) == [("silent", "final")]
+    stand.feed(stand.row("silent"))
+    assert told(stand) == [("silent", "resolved")]
+    assert stand.task.key("silent") is None
+
+
+def test_what_is_expected_of_a_source_survives_restarts_and_snapshots() -> None:
+    stand = Stand(FROM)
+    stand.feed(stand.row("silent", a=1))
+    stand.feed(*both(stand, 10))
+    stand.cut()
+    stand.reopen()
+    stand.feed(*both(stand, 13))
+    stand.cut()
+    stand.snapshot(0, 1)
+    stand.trim()
+    stand.reopen()
+    stand.feed(*both(stand, 15))
+    assert told(stand) == [("silent", "final")]
+    stand.reopen()
+    stand.feed(stand.row("silent"))
+    assert told(stand) == [("silent", "resolved")]
+
+
+def test_rows_that_are_there_are_expected_by_a_trigger_that_comes_later() -> None:
+    stand = Stand(FROM.replace("expect: tables.hosts, ", ""))
+    stand.feed(stand.row("silent", a=1))
+    stand.feed(*both(stand, 10))
+    stand.cut("opened")
+    stand.reopen(plan_of(FROM))
+    stand.feed(*both(stand, 15))
+    assert told(stand) == [("silent", "final")]
+
+
+def test_a_trigger_that_takes_late_events_expects_as_any_other() -> None:
+    stand = Stand(EXPECTING.replace("agent: none", "late: reason, agent: none"))
+    stand.feed(stand.row("silent", a=1))
+    stand.feed(stand.event(10, x="b"), stand.event(15, x="b"))
+    assert told(stand) == [("silent", "final")]
+
+
+def test_an_expected_key_whose_first_event_is_late_may_be_forgotten_like_any_other() -> None:
+    late = "  late: {each: 'true', late: reason, agent: none}\n"
+    watermark = "watermark: {delay: 0s, idle: never, lateness: 2s}"
+    text = EXPECTING.replace("watermark: {delay: 0s, idle: never}", watermark)
+    stand = Stand(text.replace("triggers:\n", f"context: {{forget: 20s}}\ntriggers:\n{late}"))
+    stand.feed(stand.row("silent", a=1))
+    stand.feed(stand.event(10, x="b"), stand.event(1, host="silent", x="b"))
+    assert stand.task.key("silent") is not None
+    stand.feed(stand.event(100, x="b"))
+    assert stand.task.key("silent") is None

@@ -276,11 +276,12 @@ def test_an_output_shares_its_topic_with_nothing(tmp_path: Path, outputs: str, c
     assert [(problem.code, problem.place.line, problem.place.column) for problem in found] == expected
 
 
-@pytest.mark.parametrize(("name", "version"), [("tenant", "0.5"), ("tenant.name", "0.5")])
-def test_what_a_template_will_be_able_to_name_says_when(tmp_path: Path, name: str, version: str) -> None:
-    (problem,) = problems(tmp_path, with_lines("ask: Well?", "ask: 'So {{ " + name + " }}?'"))
-    assert (problem.code, problem.place.line, problem.place.column) == (Code.NOT_BUILT_YET, 13, 21)
-    assert f"comes with version {version}" in problem.message
+def test_a_template_names_a_tenant_only_where_a_source_says_whose_its_events_are(tmp_path: Path) -> None:
+    text = with_lines("ask: Well?", "ask: 'So {{ tenant }}?'")
+    (problem,) = problems(tmp_path, text)
+    assert (problem.code, problem.place.line, problem.place.column) == (Code.TEMPLATE, 13, 21)
+    assert problem.message == "there is no `tenant` here: no source says whose its events are"
+    assert problems(tmp_path, text.replace("key: event.", "tenant: event.whose, key: event.")) == []
 
 
 ROUTED = BASE.replace("agent: ask}", "agent: ask, labels: {severity: page}}").replace(

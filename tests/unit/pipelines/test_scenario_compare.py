@@ -14,7 +14,7 @@ from penstock.pipelines.scenario_time import Moment
 
 
 def ended(name: str, second: int = 0, key: str = "k") -> dict[str, Any]:
-    return {"trigger": name, "key": key, "at": Moment(second * 1000, 0), "by": None, "reason": None}
+    return {"trigger": name, "key": key, "at": Moment(second * 1000, 0), "by": None, "tenant": None, "reason": None}
 
 
 def found(expected: Any, *happened: dict[str, Any], section: str = "resolved") -> list[Difference]:
