@@ -13,6 +13,15 @@ import orjson
 
 from penstock.pipelines.backtest import History
 from penstock.pipelines.backtest_against import Changed, Difference
+from penstock.pipelines.backtest_forecast_report import (
+    ERRORS_HEAD,
+    ERRORS_TITLE,
+    HEAD,
+    TITLE,
+    error_rows,
+    forecast_notes,
+    forecast_rows,
+)
 from penstock.pipelines.backtest_labels import Label
 from penstock.pipelines.backtest_plot import Bar, Lane, bars, timeline
 from penstock.pipelines.backtest_report import shortly
@@ -49,6 +58,7 @@ def page(
         _timeline(histories, names, colours, labels or ()),
         _triggers(ours, colours),
         _agents(ours),
+        _forecast(ours),
     ]
     if difference is not None:
         body.append(_difference(difference, figures[1]))
@@ -144,6 +154,16 @@ def _agents(figures: Figures) -> str:
     note = f"<p class=muted>Tokens: {legend}{'· ~ estimated' if figures['estimated'] else ''}</p>"
     table = _table(("agent", "runs", "outcomes", "cost"), costs)
     return _section("Agents", bars("Tokens by agent", rows) + note + table)
+
+
+def _forecast(figures: Figures) -> str:
+    told, errors = figures["forecast"], ""
+    if not told["all"]["runs"]["per_day"]:
+        return ""
+    notes = "".join(f"<p class=muted>{escape(note)}</p>" for note in forecast_notes(told))
+    if "earlier" in figures:
+        errors = f"<h3>{ERRORS_TITLE}</h3>" + _table(ERRORS_HEAD, error_rows(figures["earlier"]))
+    return _section(TITLE, _table(HEAD, forecast_rows(told)) + notes + errors)
 
 
 def _difference(difference: Difference, candidate: Figures) -> str:

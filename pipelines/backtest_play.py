@@ -20,7 +20,7 @@ from penstock.operators.plan import Plan
 from penstock.operators.task import Task
 from penstock.pipelines.backtest_feed import WHOLE, Reader, Recorded, Share, shared_plan
 from penstock.pipelines.backtest_input import BLOCK_BYTES, Block, Inputs, blocks
-from penstock.pipelines.backtest_row import ASKED, Row, Used, row_of, time_of
+from penstock.pipelines.backtest_row import ASKED, Asked, Row, row_of, time_of, used_of
 from penstock.pipelines.backtest_tokens import TokenEstimate
 
 OVER = Progress(0, 0, 2**60)
@@ -77,7 +77,8 @@ class _Player:
         self._task = Task(shared_plan(plan if script is not None else _without_fallbacks(plan), share), 0)
         self._readers = {source.topic: Reader(source, share, alone=len(plan.sources) == 1) for source in plan.sources}
         self._rows: dict[str, Row] = {}
-        self._asked: dict[str, Used] = {}
+        self._asked: dict[str, Asked] = {}
+        self._delays: dict[str, int] = {}
         self._estimate = TokenEstimate()
         self._seq = 0
         self._follow(self._task.opened({}, 0))
@@ -112,6 +113,8 @@ class _Player:
                 waiting += self._task.feed(self._answered(ask))
 
     def _answered(self, ask: Ask) -> Answered | CallLost:
+        if ask.delay:
+            self._delays[ask.run] = ask.delay
         if self._script is None:
             if ask.run not in self._asked:
                 self._asked[ask.run] = self._estimated(ask)
@@ -119,18 +122,16 @@ class _Player:
         text = self._script(ask)
         return Answered(ask.call_id, text, "stop", self._estimate.answered(ask, text), simulated=True)
 
-    def _estimated(self, ask: Ask) -> Used:
+    def _estimated(self, ask: Ask) -> Asked:
         agent = next(agent for agent in self._plan.agents.values() if ask.endpoint in _endpoints(agent))
         usage = self._estimate.unanswered(ask)
         price = _endpoints(agent)[ask.endpoint].price
-        cost = None if price is None else float(price.cost(usage))
-        return Used(
-            calls=1,
+        return Asked(
+            model=ask.endpoint,
             input_tokens=usage.input_tokens,
             cached_input_tokens=usage.cached_input_tokens,
             output_tokens=usage.output_tokens,
-            cost=cost,
-            estimated=True,
+            cost=None if price is None else float(price.cost(usage)),
         )
 
     def _take(self) -> None:
@@ -148,9 +149,11 @@ class _Player:
             return
         row = self._rows[run] = row_of(record, time_of(at))
         row.usage.estimated = row.usage.calls > 0
+        row.delay = self._delays.pop(run, 0)
         if run in self._asked:
             row.state, row.reason, row.answer, row.degraded = ASKED, None, None, []
-            row.usage = self._asked.pop(run)
+            row.route = [self._asked.pop(run)]
+            row.usage = used_of(row.route, estimated=True)
 
     def part(self) -> Part:
         self._take()

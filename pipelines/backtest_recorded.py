@@ -14,12 +14,13 @@ from typing import Any
 import msgspec
 import orjson
 
+from penstock.operators.agent_plan import AgentPlan
 from penstock.operators.answer import Unusable
 from penstock.operators.error import Rejected
 from penstock.operators.event import Usage
 from penstock.operators.plan import Plan
 from penstock.operators.timestamp import instant
-from penstock.pipelines.backtest_row import ASKED, Row, Used
+from penstock.pipelines.backtest_row import ASKED, Asked, Row, Used, route_of, used_of
 from penstock.pipelines.recording import recorded_lines
 
 UNUSABLE = "unusable"
@@ -35,6 +36,7 @@ class Recorded(msgspec.Struct):
     answer: dict[str, Any] | None
     text: str | None
     usage: Used
+    route: list[Asked]
 
 
 class Answers:
@@ -80,7 +82,15 @@ def _add(answers: Answers, record: Mapping[str, Any] | None) -> None:
     if record is None or record["state"] in ("partial", "resolved", ASKED):
         return
     usage = {name: record["usage"][name] for name in Used.__struct_fields__ if name in record["usage"]}
-    found = Recorded(record["state"], record["reason"], record["answer"], record["text"], msgspec.convert(usage, Used))
+    route = record["route"] if "route" in record else record.get("why", {}).get("route", ())
+    found = Recorded(
+        record["state"],
+        record["reason"],
+        record["answer"],
+        record["text"],
+        msgspec.convert(usage, Used),
+        msgspec.convert(msgspec.to_builtins(route_of(route)), list[Asked]),
+    )
     answers.by_run[record["run"]] = found
     at = instant(record["at"]) if record.get("at") else None
     if at is not None:
@@ -103,6 +113,19 @@ def _answer(plan: Plan, row: Row, found: Recorded) -> None:
         read = agent.shape.parse(orjson.dumps(found.answer).decode(), "stop")
         if isinstance(read, Unusable):
             row.state, row.reason = UNUSABLE, read.reason
-    price, used = agent.endpoints[0].price, found.usage
-    usage = Usage(used.input_tokens, used.cached_input_tokens, used.output_tokens)
-    row.usage = msgspec.structs.replace(used, cost=None if price is None else float(price.cost(usage)))
+    row.route = [_priced(agent, asked) for asked in found.route or _as_one(agent, found.usage)]
+    row.usage = msgspec.structs.replace(used_of(row.route, estimated=found.usage.estimated), calls=found.usage.calls)
+
+
+def _as_one(agent: AgentPlan, used: Used) -> list[Asked]:
+    """Of a result that does not tell its calls."""
+    tokens = {name: getattr(used, name) for name in ("input_tokens", "cached_input_tokens", "output_tokens")}
+    return [Asked(model=agent.endpoints[0].name, **tokens)] if used.calls else []
+
+
+def _priced(agent: AgentPlan, asked: Asked) -> Asked:
+    """At the price that its model has now; one that is gone is taken for the first."""
+    endpoint = next((each for each in agent.endpoints if each.name == asked.model), agent.endpoints[0])
+    usage = Usage(asked.input_tokens, asked.cached_input_tokens, asked.output_tokens)
+    cost = None if endpoint.price is None else float(endpoint.price.cost(usage))
+    return msgspec.structs.replace(asked, model=endpoint.name, cost=cost)

@@ -40,6 +40,17 @@ def backtest(
     end: Annotated[
         str, typer.Option(help="fire, or hold: leave out what only the end of the recording makes happen.")
     ] = "fire",
+    rate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[MODEL.]RATE",
+            help="prefill=8000/s, decode=60/s, throughput=2400/s or gpus=2, for the forecast; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    earlier: Annotated[
+        Path | None, typer.Option(metavar="FORECAST", help="A former forecast.json: how wrong was it?")
+    ] = None,
     fail_on: Annotated[
         str | None, typer.Option(help="changed: end with 1 if the candidate changes anything.", show_default=False)
     ] = None,
@@ -51,6 +62,6 @@ def backtest(
     options = BacktestOptions(
         file=file, overlays=overlay or (), sets=set_ or (), env_file=env_file, inputs=input or (), workers=workers,
         against=against, answers=answers, script=script, recorded=recorded, labels=labels, series=series, end=end,
-        fail_on=fail_on, out=out, json=json,
+        rates=rate or (), earlier=earlier, fail_on=fail_on, out=out, json=json,
     )  # fmt: skip
     run_backtest(options)

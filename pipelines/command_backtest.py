@@ -2,7 +2,8 @@
 
 file, recordings ─▶ History ─┬─▶ table or --json
 candidate ───────▶ History ─┴─▶ difference ─▶ --fail-on changed
-                             └─▶ --out: firings.jsonl, summary.json, report.html
+                             ├─▶ forecast ─▶ how wrong an --earlier one was
+                             └─▶ --out: firings.jsonl, summary.json, forecast.json, report.html
 """
 
 from __future__ import annotations
@@ -22,9 +23,13 @@ from penstock.operators.plan import Plan
 from penstock.operators.trigger_after import After
 from penstock.pipelines.backtest import History, Job, backtest
 from penstock.pipelines.backtest_against import Difference, compared
+from penstock.pipelines.backtest_earlier import errors_of, load_forecast
+from penstock.pipelines.backtest_forecast import forecast
+from penstock.pipelines.backtest_forecast_report import report_errors, report_forecast
 from penstock.pipelines.backtest_html import page
 from penstock.pipelines.backtest_input import inputs_of
 from penstock.pipelines.backtest_labels import Label, load_labels
+from penstock.pipelines.backtest_rates import rates_of
 from penstock.pipelines.backtest_recorded import Answers, answered, load_answers
 from penstock.pipelines.backtest_report import report, report_difference
 from penstock.pipelines.backtest_row import Row
@@ -56,6 +61,8 @@ class BacktestOptions:
     labels: Path | None
     series: str | None
     end: str
+    rates: Sequence[str]
+    earlier: Path | None
     fail_on: str | None
     out: Path | None
     json: bool
@@ -70,7 +77,12 @@ def run_backtest(options: BacktestOptions) -> None:
     _note_followers(options, files, plans)
     spare_collector()
     histories = sides.play(files)
-    figures = [summary(plan, history, sides.labels) for plan, history in zip(plans, histories, strict=True)]
+    figures = [
+        {**summary(plan, history, sides.labels), "forecast": forecast(plan, history, sides.rates)}
+        for plan, history in zip(plans, histories, strict=True)
+    ]
+    if sides.earlier is not None:
+        figures[0]["earlier"] = errors_of(sides.earlier, figures[0]["forecast"])
     difference = compared(histories[0].rows, histories[1].rows) if len(histories) > 1 else None
     if options.out is not None:
         _write(options.out, histories, figures, difference, sides.labels)
@@ -139,6 +151,9 @@ class _Sides:
             if options.labels is None
             else load_labels(options.labels, options.series, [Path(each).name for each in options.inputs])
         )
+        models = {endpoint.name for plan in plans for agent in plan.agents.values() for endpoint in agent.endpoints}
+        self.rates = rates_of(options.rates, models)
+        self.earlier = None if options.earlier is None else load_forecast(options.earlier)
         self._answers: Answers | None = None if options.recorded is None else load_answers(options.recorded)
         if options.script is not None:
             load_script(options.script)
@@ -183,10 +198,17 @@ def _tell(options: BacktestOptions, figures: Sequence[Figures], difference: Diff
     names = [options.file.name, str(options.against)] if difference is not None else [None]
     for name, side in zip(names, figures, strict=True):
         report(console, side, name)
+        report_forecast(console, side["forecast"])
+        if "earlier" in side:
+            report_errors(console, side["earlier"])
     if difference is not None:
         report_difference(console, difference, (options.file.name, str(options.against)))
     if options.out is not None:
-        console.print(f"\nwritten: {options.out}/firings.jsonl, summary.json, report.html", style="dim", markup=False)
+        console.print(
+            f"\nwritten: {options.out}/firings.jsonl, summary.json, forecast.json, report.html",
+            style="dim",
+            markup=False,
+        )
 
 
 def _object(figures: Sequence[Figures], difference: Difference | None) -> dict[str, Any]:
@@ -207,13 +229,18 @@ def _write(
         folder.mkdir(parents=True, exist_ok=True)
         for name, history in zip(("firings.jsonl", "candidate-firings.jsonl"), histories, strict=False):
             (folder / name).write_bytes(_lines(history.rows))
-        whole = orjson.dumps(_object(figures, difference), option=orjson.OPT_INDENT_2)
-        (folder / "summary.json").write_bytes(whole + b"\n")
+        for name, side in zip(("forecast.json", "candidate-forecast.json"), figures, strict=False):
+            (folder / name).write_bytes(_indented(side["forecast"]))
+        (folder / "summary.json").write_bytes(_indented(_object(figures, difference)))
         (folder / "report.html").write_text(page(histories, figures, difference, labels), encoding="utf-8")
     except OSError as error:
         raise Rejected(
             f"cannot be written: {error.strerror}", where=str(error.filename or folder), remedy="check --out"
         ) from error
+
+
+def _indented(said: Figures) -> bytes:
+    return orjson.dumps(said, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def _lines(rows: Iterable[Row]) -> bytes:

@@ -125,6 +125,24 @@ def test_the_firings_of_one_backtest_answer_another(tmp_path: Path) -> None:
     assert done.json["agents"]["judge"]["cost"] > 0
 
 
+def test_a_forecast_is_written_and_held_against_what_came(tmp_path: Path) -> None:
+    sources = "sources: {auth: {topic: auth, key: event.host, time: {at: event.ts, unit: ms}}}"
+    file = written(tmp_path, ASKING.replace("sources: {auth: {topic: auth, key: event.host}}", sources))
+    hours = [{"host": "db-1", "user": "root", "ts": 1_700_000_000_000 + 3_600_000 * hour} for hour in range(73)]
+    first, second = recording(tmp_path, hours[::2], "one.jsonl"), recording(tmp_path, hours, "two.jsonl")
+    rates = ("--rate", "prefill=8000/s", "--rate", "small.decode=60/s")
+    done = penstock("backtest", file, "--input", first, *rates, "--out", tmp_path / "one")
+    assert ("(least–most) of 3 whole days" in done.out, done.err) == (True, "")
+    earlier = tmp_path / "one" / "forecast.json"
+    told = penstock("backtest", file, "--input", second, *rates, "--earlier", earlier, "--out", tmp_path, "--json").json
+    assert told["forecast"]["all"]["runs"] == {
+        "per_day": pytest.approx(73 / 3), "low": 24, "high": pytest.approx(73 / 3),
+    }  # fmt: skip
+    assert told["earlier"]["all"]["runs"]["error"] == pytest.approx(37 / 73 - 1, abs=1e-6)
+    assert told["forecast"]["all"]["in_flight"]["max"] == 1
+    assert "How wrong the earlier forecast was" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_labels_give_precision_and_recall(files: tuple[Path, Path], tmp_path: Path) -> None:
     file, events = files
     at = orjson.loads(penstock("backtest", file, "--input", events, "--out", tmp_path / "out", "--json").out)
@@ -155,6 +173,9 @@ def test_labels_give_precision_and_recall(files: tuple[Path, Path], tmp_path: Pa
         (("--input", "EVENTS", "--against", "gone.yaml"), 1, "gone.yaml"),
         (("--input", "EVENTS", "--out", "EVENTS/below"), 1, "cannot be written"),
         (("--input", "EVENTS", "-w", "0"), 2, "-w"),
+        (("--input", "EVENTS", "--rate", "fast"), 2, "--rate: 'fast' is no rate"),
+        (("--input", "EVENTS", "--earlier", "gone.json"), 1, "gone.json: cannot be read"),
+        (("--input", "EVENTS", "--earlier", "EVENTS"), 1, "EVENTS: is no"),
     ],
 )
 def test_mistakes_are_named_with_what_to_do(
@@ -162,6 +183,7 @@ def test_mistakes_are_named_with_what_to_do(
 ) -> None:
     file, events = files
     named = [text.replace("EVENTS", str(events)).replace("FILE", str(file)) for text in arguments]
+    said = said.replace("EVENTS", str(events))
     done = penstock("backtest", file, *named)
     assert (done.code, said in done.err) == (code, True), done.err
     assert "Traceback" not in done.err
