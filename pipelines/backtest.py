@@ -10,7 +10,7 @@ and the outcome is the same for any number.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -25,8 +25,9 @@ from penstock.operators.error import PenstockError, Rejected
 from penstock.operators.plan import Plan
 from penstock.pipelines.backtest_feed import WHOLE, Share
 from penstock.pipelines.backtest_input import inputs_of
-from penstock.pipelines.backtest_play import Part, play
+from penstock.pipelines.backtest_play import Part, Told, play
 from penstock.pipelines.backtest_row import SKIPPED, Row
+from penstock.pipelines.backtest_rows import Files, rows_of
 from penstock.pipelines.backtest_script import load_script
 from penstock.pipelines.collector import spare_collector
 from penstock.pipelines.compile import compile_pipeline
@@ -34,7 +35,6 @@ from penstock.pipelines.loading import load
 
 TOLD_BYTES = 4 << 20
 """Progress is told after so much."""
-Told = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class Job:
     scripted: bool = False
     script: Path | None = None
     hold: bool = False
+    tables: Files = field(default_factory=dict)
 
 
 @dataclass
@@ -91,7 +92,8 @@ def joined(plan: Plan, parts: Sequence[Part]) -> History:
 def _share(job: Job, plan: Plan, share: Share, told: Told) -> Part:
     inputs = inputs_of(plan, job.inputs)
     script = load_script(job.script) if job.scripted else None
-    return play(plan, inputs, share, script, hold=job.hold, told=_in_steps(told))
+    rows = rows_of(plan, job.tables, share)
+    return play(plan, inputs, share, script, rows=rows, hold=job.hold, told=_in_steps(told))
 
 
 def _in_steps(told: Told) -> Told:

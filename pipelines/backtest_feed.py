@@ -86,6 +86,8 @@ class Span:
         self.last: int | None = None
 
     def add(self, times: Sequence[int]) -> None:
+        if not times:
+            return
         self.minutes.update([time // MINUTE_MS for time in times])
         first, last = min(times), max(times)
         self.first = first if self.first is None else min(self.first, first)
@@ -100,24 +102,13 @@ class Reader:
 
     def __init__(self, source: Source, share: Share, *, alone: bool) -> None:
         self._source, self._share, self._alone = source, share, alone
-        self._owners = _Owners(share)
+        self._owners = Owners(share)
         self._offset = 0
         self.marks = 0
         self.span = Span()
 
-    def records(self, block: Block) -> list[Recorded]:
-        records = self._decoded(block)
-        if self._share.place == 0 and (
-            times := [each.read[1] for each in records if type(each.read) is not DeadLetter]
-        ):
-            self.span.add(times)
-        if self._share.of == 1:
-            return records
-        made = list(self._shared(records))
-        self.marks += sum(record.value is None for record in made)
-        return made
-
-    def _decoded(self, block: Block) -> list[Recorded]:
+    def decoded(self, block: Block) -> list[Recorded]:
+        """All records of it, each with what it says."""
         topic, timestamp, first = self._source.topic, block.timestamp, self._offset
         self._offset += len(block.values)
         records = [
@@ -126,7 +117,18 @@ class Reader:
         ]
         for record, read in zip(records, self._source.decode_all(records), strict=True):
             record.read = read
+        if self._share.place == 0:
+            times = [each.read[1] for each in records if type(each.read) is not DeadLetter]
+            self.span.add(times)
         return records
+
+    def shared(self, records: list[Recorded]) -> list[Recorded]:
+        """Those of this share, and marks for the others."""
+        if self._share.of == 1:
+            return records
+        made = list(self._shared(records))
+        self.marks += sum(record.value is None for record in made)
+        return made
 
     def _shared(self, records: Sequence[Recorded]) -> Iterator[Recorded]:
         """A mark stands where the time of others went beyond that of everything before it."""
@@ -159,7 +161,7 @@ def _mark(record: Recorded, time: int) -> Recorded:
     return Recorded(record.topic, 0, record.offset, record.timestamp, None, None, (), ("", time, None))
 
 
-class _Owners(dict[str, bool]):
+class Owners(dict[str, bool]):
     """Whether a key is of this share. By a hash that is the same in every process."""
 
     def __init__(self, share: Share) -> None:

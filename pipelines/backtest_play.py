@@ -7,7 +7,7 @@ blocks ─▶ Reader ─▶ task.feed ─▶ Ask ─▶ answered at once ─▶ 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,14 +18,20 @@ from penstock.operators.agent_plan import AgentPlan, EndpointPlan
 from penstock.operators.event import Answered, Arrived, Ask, CallLost, Effect, Ended, Event, Progress, Ticked
 from penstock.operators.plan import Plan
 from penstock.operators.task import Task
+from penstock.operators.timestamp import EARLIEST_MS
+from penstock.pipelines.backtest_cursor import Cursor
 from penstock.pipelines.backtest_feed import WHOLE, Reader, Recorded, Share, shared_plan
 from penstock.pipelines.backtest_input import BLOCK_BYTES, Block, Inputs, blocks
 from penstock.pipelines.backtest_row import ASKED, Asked, Row, row_of, time_of, used_of
+from penstock.pipelines.backtest_rows import Coming
 from penstock.pipelines.backtest_tokens import TokenEstimate
 
 OVER = Progress(0, 0, 2**60)
 """Of an input that has ended: it was silent for ever, so it holds no other back."""
+PAUSED = Progress(0, 0, -1)
+"""Of an input that goes on later: the others need not wait for it, and nothing is known of its silence."""
 NOBODY = "a backtest without answers asks no model"
+Told = Callable[[int], None]
 Script = Callable[[Ask], str]
 """The answer to a question, which follows from the question alone. Raises Unsupported where there is none."""
 
@@ -56,26 +62,34 @@ def play(
     share: Share = WHOLE,
     script: Script | None = None,
     *,
+    rows: Sequence[Coming] = (),
     hold: bool = False,
     block_bytes: int = BLOCK_BYTES,
-    told: Callable[[int], None] = lambda read: None,
+    told: Told = lambda read: None,
 ) -> Part:
     """`hold`: leave out what only the end of the recording makes happen. `told` hears how many bytes were read since.
 
     Nothing depends on `block_bytes`.
     """
-    player = _Player(plan, share, script, told)
-    player.feed_all({source.topic: blocks(inputs.get(source.name, ()), block_bytes) for source in plan.sources})
+    unread = {source.topic: blocks(inputs.get(source.name, ()), block_bytes) for source in plan.sources}
+    player = _Player(plan, share, unread, script, told)
+    player.feed_all(rows)
     if not hold:
         player.feed(Ended(0))
     return player.part()
 
 
 class _Player:
-    def __init__(self, plan: Plan, share: Share, script: Script | None, told: Callable[[int], None]) -> None:
-        self._plan, self._script, self._told = plan, script, told
+    def __init__(
+        self, plan: Plan, share: Share, unread: Mapping[str, Iterator[Block]], script: Script | None, told: Told
+    ) -> None:
+        self._plan, self._script = plan, script
         self._task = Task(shared_plan(plan if script is not None else _without_fallbacks(plan), share), 0)
-        self._readers = {source.topic: Reader(source, share, alone=len(plan.sources) == 1) for source in plan.sources}
+        alone = len(plan.sources) == 1
+        self._cursors = {
+            source.topic: Cursor(Reader(source, share, alone=alone), unread[source.topic], told)
+            for source in plan.sources
+        }
         self._rows: dict[str, Row] = {}
         self._asked: dict[str, Asked] = {}
         self._delays: dict[str, int] = {}
@@ -83,23 +97,39 @@ class _Player:
         self._seq = 0
         self._follow(self._task.opened({}, 0))
 
-    def feed_all(self, unread: Mapping[str, Iterator[Block]]) -> None:
-        """Every input to its end, block by block. What is over lets the others pass it exactly where its last record stood."""
-        left, drained = set(unread), dict[str, Progress]()
-        while left or len(drained) < len(unread):
+    def feed_all(self, rows: Iterable[Coming]) -> None:
+        """Every input to its end, and the rows of tables when they come."""
+        for coming in rows:
+            if coming.at > EARLIEST_MS:
+                self._feed_until(coming.at)
+            self.feed(Arrived(coming.records, {}, 0))
+        self._feed_until(None)
+
+    def _feed_until(self, time: int | None) -> None:
+        """All that comes before a time, block by block. Who has no more of it lets the others pass exactly where its last
+        record stood; an input that is over is silent from there on."""
+        left, passed = set(self._cursors), dict[str, Progress]()
+        while left or len(passed) < len(self._cursors):
             records: dict[str, list[Recorded]] = {}
             for topic in left - self._task.backlogged:
-                block = next(unread[topic], None)
-                if block is None:
+                found = self._cursors[topic].next(time)
+                if found is None:
                     left = left - {topic}
                 else:
-                    records[topic] = self._readers[topic].records(block)
-                    self._told(block.read)
-            self.feed(Arrived(records, drained, 0))
+                    records[topic] = found
+            self.feed(Arrived(records, passed, 0))
             self._take()
-            drained = {topic: OVER for topic in unread if topic not in left and not self._task.holds(topic)}
-            if len(drained) < len(unread):
-                self.feed(Ticked(0, drained, most=0))
+            passed = {topic: self._passed(topic) for topic in self._cursors if topic not in left}
+            passed = {topic: progress for topic, progress in passed.items() if not self._task.holds(topic)}
+            if not self._over(passed):
+                self.feed(Ticked(0, passed, most=0))
+
+    def _over(self, passed: Mapping[str, Progress]) -> bool:
+        """Then nothing holds anything back: what comes behind is the end."""
+        return len(passed) == len(self._cursors) and all(progress is OVER for progress in passed.values())
+
+    def _passed(self, topic: str) -> Progress:
+        return OVER if self._cursors[topic].over else PAUSED
 
     def feed(self, event: Event) -> None:
         self._follow(self._task.feed(event))
@@ -161,10 +191,10 @@ class _Player:
             {(name[0], name[-1]): count for name, count in self._task.counters.items() if name[0] in TOLD}
         )
         for source in self._plan.sources:
-            marks = self._readers[source.topic].marks
+            marks = self._cursors[source.topic].reader.marks
             counters["events", source.name] -= marks
             counters["ignored", source.name] -= marks
-        spans = [reader.span for reader in self._readers.values()]
+        spans = [cursor.reader.span for cursor in self._cursors.values()]
         minutes = sum((span.minutes for span in spans), Counter[int]())
         first = min((span.first for span in spans if span.first is not None), default=None)
         last = max((span.last for span in spans if span.last is not None), default=None)

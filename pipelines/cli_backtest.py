@@ -24,6 +24,10 @@ def backtest(
             show_default=False,
         ),
     ] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TABLE=FILE", help="Rows of a table, a line each; may be repeated.", show_default=False),
+    ] = None,
     workers: Annotated[int, typer.Option("-w", "--workers", help="Processes that share the keys.", min=1)] = 1,
     against: Annotated[
         Path | None, typer.Option(metavar="CANDIDATE", help="Another file: what would it change?")
@@ -60,8 +64,8 @@ def backtest(
     from penstock.pipelines.command_backtest import BacktestOptions, run_backtest
 
     options = BacktestOptions(
-        file=file, overlays=overlay or (), sets=set_ or (), env_file=env_file, inputs=input or (), workers=workers,
-        against=against, answers=answers, script=script, recorded=recorded, labels=labels, series=series, end=end,
-        rates=rate or (), earlier=earlier, fail_on=fail_on, out=out, json=json,
+        file=file, overlays=overlay or (), sets=set_ or (), env_file=env_file, inputs=input or (), tables=table or (),
+        workers=workers, against=against, answers=answers, script=script, recorded=recorded, labels=labels, series=series,
+        end=end, rates=rate or (), earlier=earlier, fail_on=fail_on, out=out, json=json,
     )  # fmt: skip
     run_backtest(options)

@@ -33,6 +33,7 @@ from penstock.pipelines.backtest_rates import rates_of
 from penstock.pipelines.backtest_recorded import Answers, answered, load_answers
 from penstock.pipelines.backtest_report import report, report_difference
 from penstock.pipelines.backtest_row import Row
+from penstock.pipelines.backtest_rows import tables_of
 from penstock.pipelines.backtest_script import load_script
 from penstock.pipelines.backtest_summary import Figures, summary
 from penstock.pipelines.collector import spare_collector
@@ -53,6 +54,7 @@ class BacktestOptions:
     sets: Sequence[str]
     env_file: Path | None
     inputs: Sequence[str]
+    tables: Sequence[str]
     workers: int
     against: Path | None
     answers: str
@@ -116,12 +118,6 @@ def _check(options: BacktestOptions) -> None:
 
 def _plan(options: BacktestOptions, file: Path) -> Plan:
     _, pipeline = usable(load(file, options.overlays, options.sets, options.env_file))
-    if pipeline.plan.tables:
-        raise Rejected(
-            "looks up rows of tables, and recordings of tables cannot be read yet",
-            where=str(file),
-            remedy="play it in a scenario (`penstock test`), or take out what reads rows with an overlay",
-        )
     if pipeline.plan.limits and options.workers > 1:
         raise Misused(
             f"{file} has limits, which count over all keys: no process that has some of them could tell",
@@ -151,6 +147,7 @@ class _Sides:
             if options.labels is None
             else load_labels(options.labels, options.series, [Path(each).name for each in options.inputs])
         )
+        self._tables = tables_of(plans, options.tables)
         models = {endpoint.name for plan in plans for agent in plan.agents.values() for endpoint in agent.endpoints}
         self.rates = rates_of(options.rates, models)
         self.earlier = None if options.earlier is None else load_forecast(options.earlier)
@@ -171,8 +168,9 @@ class _Sides:
         options, began = self._options, perf_counter()
         scripted, hold = options.answers == "scripted", options.end == "hold"
         job = Job(
-            file, options.overlays, options.sets, options.env_file, options.inputs, scripted, options.script, hold
-        )
+            file, options.overlays, options.sets, options.env_file, options.inputs, scripted, options.script, hold,
+            self._tables,
+        )  # fmt: skip
         history = backtest(job, plan, options.workers, told)
         if self._answers is not None:
             answered(plan, history.rows, self._answers)

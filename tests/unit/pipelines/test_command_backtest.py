@@ -197,12 +197,51 @@ def test_an_empty_recording_is_no_mistake(tmp_path: Path) -> None:
     assert "0 events of 0 keys" in done.out
 
 
-def test_a_file_that_reads_rows_is_refused_and_not_played_without_them(tmp_path: Path) -> None:
-    tables = "tables: {hosts: {topic: cmdb, key: event.hostname}}\ntriggers: {root: {each: 'has(tables.hosts[key])'}}"
-    file = written(tmp_path, ASKING.replace('triggers: {root: {each: event.user == "root"}}', tables))
-    done = penstock("backtest", file, "--input", recording(tmp_path, EVENTS))
-    assert done.code == 1
-    assert "recordings of tables cannot be read yet" in done.err
+ROWS = ASKING.replace(
+    'triggers: {root: {each: event.user == "root"}}',
+    """tables: {hosts: {topic: cmdb, key: event.hostname}}
+triggers: {watched: {each: 'tables.hosts[key].level > 1', agent: none}}""",
+).replace("key: event.host}", "key: event.host, time: {at: event.ts, unit: ms}}")
+
+
+def test_rows_are_looked_up_from_the_time_on_at_which_they_came(tmp_path: Path) -> None:
+    """
+    level of db-1    2 from the start    1 from 2 s    3 from 4 s    gone at 6 s
+    events           0  1                2  3          4  5          6  7
+    """
+    events = recording(tmp_path, [{"host": "db-1", "ts": 1_700_000_000_000 + 1000 * at} for at in range(8)])
+    base, file = 1_700_000_000_000, written(tmp_path, ROWS)
+    rows: list[dict[str, Any]] = [
+        {"hostname": "db-1", "level": 2},
+        {"key": "r", "row": {"hostname": "db-1", "level": 3}, "at": base + 4000},
+        {"row": {"hostname": "db-1", "level": 1}, "at": "2023-11-14T22:13:22Z"},
+        {"key": "r", "row": None, "at": base + 6000},
+    ]
+    hosts = recording(tmp_path, rows, "hosts.jsonl")
+    for workers in ("1", "2"):
+        out = tmp_path / workers
+        done = penstock("backtest", file, "--input", events, "--table", f"hosts={hosts}", "--out", out, "-w", workers)
+        assert done.code == 0, done.err
+        firings = [orjson.loads(line)["at"] for line in (out / "firings.jsonl").read_bytes().splitlines()]
+        assert [at[17:19] for at in firings] == ["20", "21", "24", "25"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ((), 2, "nothing says what rows the table hosts has"),
+        (("--table", "users=rows.jsonl"), 2, "'users=rows.jsonl' names no table"),
+        (("--table", "hosts=gone.jsonl"), 1, "gone.jsonl: cannot be read"),
+        (("--table", "hosts=ROWS"), 1, "ROWS:2: is no row"),
+    ],
+)
+def test_rows_that_are_not_there_or_none_are_named(
+    arguments: tuple[str, ...], code: int, said: str, tmp_path: Path
+) -> None:
+    file, events = written(tmp_path, ROWS), recording(tmp_path, EVENTS)
+    rows = recording(tmp_path, [{"hostname": "a"}, {"key": "a", "row": {}, "at": "soon"}], "rows.jsonl")
+    done = penstock("backtest", file, "--input", events, *(text.replace("ROWS", str(rows)) for text in arguments))
+    assert (done.code, said.replace("ROWS", str(rows)) in done.err) == (code, True), done.err
 
 
 def test_limits_are_counted_by_one_process_alone(tmp_path: Path) -> None:
