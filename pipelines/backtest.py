@@ -23,9 +23,11 @@ import msgspec
 from penstock.operators import error as errors
 from penstock.operators.error import PenstockError, Rejected
 from penstock.operators.plan import Plan
+from penstock.pipelines.backtest_answering import Live, Source
 from penstock.pipelines.backtest_feed import WHOLE, Share
 from penstock.pipelines.backtest_input import inputs_of
 from penstock.pipelines.backtest_play import Part, Told, play
+from penstock.pipelines.backtest_recorded import load_answers
 from penstock.pipelines.backtest_row import SKIPPED, Row
 from penstock.pipelines.backtest_rows import Files, rows_of
 from penstock.pipelines.backtest_script import load_script
@@ -40,7 +42,7 @@ TOLD_BYTES = 4 << 20
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a process needs to do its share: all of it can be sent there. `script`: scripted answers; a path of None: the rules
-    of the simulated model."""
+    of the simulated model. `recorded`: answers of a former time."""
 
     file: Path
     overlays: Sequence[Path]
@@ -51,6 +53,7 @@ class Job:
     script: Path | None = None
     hold: bool = False
     tables: Files = field(default_factory=dict)
+    recorded: Path | None = None
 
 
 @dataclass
@@ -71,10 +74,11 @@ class History:
         return [row for row in self.rows if row.state != SKIPPED]
 
 
-def backtest(job: Job, plan: Plan, workers: int, told: Told = lambda read: None) -> History:
-    """`plan` is that of the job's file. `told` hears how many bytes of the recordings were read, in all processes together."""
+def backtest(job: Job, plan: Plan, workers: int, told: Told = lambda read: None, live: Live | None = None) -> History:
+    """`plan` is that of the job's file. `told` hears how many bytes of the recordings were read, in all processes together.
+    `live` models are asked by one process only."""
     if workers == 1:
-        return joined(plan, [_share(job, plan, WHOLE, told)])
+        return joined(plan, [_share(job, plan, WHOLE, told, live)])
     with _processes(job, workers, plan.digest) as connections:
         return joined(plan, list(_parts(connections, told)))
 
@@ -89,11 +93,12 @@ def joined(plan: Plan, parts: Sequence[Part]) -> History:
     return History(rows, counters, keys, Counter(whole.minutes), whole.first, whole.last)
 
 
-def _share(job: Job, plan: Plan, share: Share, told: Told) -> Part:
+def _share(job: Job, plan: Plan, share: Share, told: Told, live: Live | None = None) -> Part:
     inputs = inputs_of(plan, job.inputs)
     script = load_script(job.script) if job.scripted else None
-    rows = rows_of(plan, job.tables, share)
-    return play(plan, inputs, share, script, rows=rows, hold=job.hold, told=_in_steps(told))
+    recorded = None if job.recorded is None else load_answers(job.recorded)
+    rows, answers = rows_of(plan, job.tables, share), Source(script, recorded, live)
+    return play(plan, inputs, share, answers, rows=rows, hold=job.hold, told=_in_steps(told))
 
 
 def _in_steps(told: Told) -> Told:

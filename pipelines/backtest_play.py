@@ -1,12 +1,12 @@
 """One share of a backtest: a task, fed as fast as it goes. The same core as `penstock run`; no broker, no clock.
 
-blocks ─▶ Reader ─▶ task.feed ─▶ Ask ─▶ answered at once ─▶ task.feed ─▶ …
+blocks ─▶ Reader ─▶ task.feed ─▶ Ask ─▶ Answering ─▶ task.feed ─▶ …
                         └─▶ cut: results ─▶ rows
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,26 +14,25 @@ from typing import Any
 import msgspec
 import orjson
 
-from penstock.operators.agent_plan import AgentPlan, EndpointPlan
-from penstock.operators.event import Answered, Arrived, Ask, CallLost, Effect, Ended, Event, Progress, Ticked
+from penstock.operators.event import Arrived, Ask, Effect, Ended, Event, Progress, Ticked
 from penstock.operators.plan import Plan
+from penstock.operators.run import Run
 from penstock.operators.task import Task
 from penstock.operators.timestamp import EARLIEST_MS
+from penstock.pipelines.backtest_answering import Answering, Source
 from penstock.pipelines.backtest_cursor import Cursor
 from penstock.pipelines.backtest_feed import WHOLE, Reader, Recorded, Share, shared_plan
 from penstock.pipelines.backtest_input import BLOCK_BYTES, Block, Inputs, blocks
-from penstock.pipelines.backtest_row import ASKED, Asked, Row, row_of, time_of, used_of
+from penstock.pipelines.backtest_row import Row, row_of, time_of
 from penstock.pipelines.backtest_rows import Coming
-from penstock.pipelines.backtest_tokens import TokenEstimate
 
 OVER = Progress(0, 0, 2**60)
 """Of an input that has ended: it was silent for ever, so it holds no other back."""
 PAUSED = Progress(0, 0, -1)
 """Of an input that goes on later: the others need not wait for it, and nothing is known of its silence."""
-NOBODY = "a backtest without answers asks no model"
+NO_ANSWERS = Source()
 Told = Callable[[int], None]
-Script = Callable[[Ask], str]
-"""The answer to a question, which follows from the question alone. Raises Unsupported where there is none."""
+_decoder = msgspec.msgpack.Decoder(Run)
 
 
 TOLD = frozenset(
@@ -60,7 +59,7 @@ def play(
     plan: Plan,
     inputs: Inputs,
     share: Share = WHOLE,
-    script: Script | None = None,
+    answers: Source = NO_ANSWERS,
     *,
     rows: Sequence[Coming] = (),
     hold: bool = False,
@@ -72,28 +71,30 @@ def play(
     Nothing depends on `block_bytes`.
     """
     unread = {source.topic: blocks(inputs.get(source.name, ()), block_bytes) for source in plan.sources}
-    player = _Player(plan, share, unread, script, told)
+    player = _Player(plan, share, unread, answers, told)
     player.feed_all(rows)
     if not hold:
-        player.feed(Ended(0))
+        player.end()
+    player.settle()
     return player.part()
 
 
 class _Player:
     def __init__(
-        self, plan: Plan, share: Share, unread: Mapping[str, Iterator[Block]], script: Script | None, told: Told
+        self, plan: Plan, share: Share, unread: Mapping[str, Iterator[Block]], answers: Source, told: Told
     ) -> None:
-        self._plan, self._script = plan, script
-        self._task = Task(shared_plan(plan if script is not None else _without_fallbacks(plan), share), 0)
+        self._plan = plan
+        self._task = Task(shared_plan(plan if answers.script is not None else _without_fallbacks(plan), share), 0)
         alone = len(plan.sources) == 1
         self._cursors = {
             source.topic: Cursor(Reader(source, share, alone=alone), unread[source.topic], told)
             for source in plan.sources
         }
+        self._answering = Answering(plan, answers, self._run_of)
+        self._keeps_runs = answers.recorded is not None
+        self._runs: dict[str, Run] = {}
         self._rows: dict[str, Row] = {}
-        self._asked: dict[str, Asked] = {}
-        self._delays: dict[str, int] = {}
-        self._estimate = TokenEstimate()
+        self._open: list[Ask] = []
         self._seq = 0
         self._follow(self._task.opened({}, 0))
 
@@ -134,43 +135,37 @@ class _Player:
     def feed(self, event: Event) -> None:
         self._follow(self._task.feed(event))
 
-    def _follow(self, effects: Iterable[Effect]) -> None:
+    def end(self) -> None:
+        """Whatever was asked before is answered before time ends, and what is asked then, too."""
+        self.settle()
+        self.feed(Ended(0))
+
+    def settle(self) -> None:
         """Whatever is asked is answered, until nothing is asked any more."""
-        waiting = deque(effects)
-        while waiting:
-            ask = waiting.popleft()
-            if isinstance(ask, Ask):
-                waiting += self._task.feed(self._answered(ask))
+        while self._open:
+            asks, self._open = self._open, []
+            for heard in self._answering.answers(asks):
+                self._open += _asks(self._task.feed(heard))
 
-    def _answered(self, ask: Ask) -> Answered | CallLost:
-        if ask.delay:
-            self._delays[ask.run] = ask.delay
-        if self._script is None:
-            if ask.run not in self._asked:
-                self._asked[ask.run] = self._estimated(ask)
-            return CallLost(ask.call_id, "invalid", NOBODY)
-        text = self._script(ask)
-        return Answered(ask.call_id, text, "stop", self._estimate.answered(ask, text), simulated=True)
-
-    def _estimated(self, ask: Ask) -> Asked:
-        agent = next(agent for agent in self._plan.agents.values() if ask.endpoint in _endpoints(agent))
-        usage = self._estimate.unanswered(ask)
-        price = _endpoints(agent)[ask.endpoint].price
-        return Asked(
-            model=ask.endpoint,
-            input_tokens=usage.input_tokens,
-            cached_input_tokens=usage.cached_input_tokens,
-            output_tokens=usage.output_tokens,
-            cost=None if price is None else float(price.cost(usage)),
-        )
+    def _follow(self, effects: Iterable[Effect]) -> None:
+        self._open += _asks(effects)
+        if len(self._open) >= self._answering.gathers:
+            self.settle()
 
     def _take(self) -> None:
         """Takes what is ready to leave: a backtest keeps the outcomes."""
         self._seq += 1
         cut = self._task.cut(seq=self._seq, incarnation=1, owner="backtest", build="backtest", sent={})
+        if self._keeps_runs:
+            self._runs |= {name: _decoder.decode(run) for name, run in cut.delta.runs.items() if run is not None}
         for output in cut.outputs:
             if output.topic == self._plan.results.results:
                 self._note(orjson.loads(output.value or b"{}"), dict(output.headers)["ce_time"].decode())
+
+    def _run_of(self, name: str) -> Run:
+        if name not in self._runs:
+            self._take()
+        return self._runs[name]
 
     def _note(self, record: dict[str, Any], at: str) -> None:
         run = record["run"]
@@ -178,12 +173,8 @@ class _Player:
             self._rows[run].resolved_at = time_of(record["episode"]["ends_at"])
             return
         row = self._rows[run] = row_of(record, time_of(at))
-        row.usage.estimated = row.usage.calls > 0
-        row.delay = self._delays.pop(run, 0)
-        if run in self._asked:
-            row.state, row.reason, row.answer, row.degraded = ASKED, None, None, []
-            row.route = [self._asked.pop(run)]
-            row.usage = used_of(row.route, estimated=True)
+        self._answering.note(row)
+        self._runs.pop(run, None)
 
     def part(self) -> Part:
         self._take()
@@ -206,5 +197,5 @@ def _without_fallbacks(plan: Plan) -> Plan:
     return replace(plan, agents={name: replace(agent, fallback=None) for name, agent in plan.agents.items()})
 
 
-def _endpoints(agent: AgentPlan) -> Mapping[str, EndpointPlan]:
-    return {endpoint.name: endpoint for endpoint in agent.endpoints}
+def _asks(effects: Iterable[Effect]) -> list[Ask]:
+    return [effect for effect in effects if isinstance(effect, Ask)]

@@ -1,4 +1,4 @@
-"""Recorded answers: what the runs of a former time were answered, given to the same firings again.
+"""Recorded answers: what the runs of a former time were answered, given to the same firings again, when they ask.
 
 A firing is found by its run id, else by trigger, key, part and time: offsets of a recording are seldom those of the topic that
 it was made of. What is read are lines of the results topic (`penstock tail --json`), or of a former `firings.jsonl`.
@@ -7,9 +7,9 @@ it was made of. What is read are lines of the results topic (`penstock tail --js
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
@@ -17,8 +17,7 @@ import orjson
 from penstock.operators.agent_plan import AgentPlan
 from penstock.operators.answer import Unusable
 from penstock.operators.error import Rejected
-from penstock.operators.event import Usage
-from penstock.operators.plan import Plan
+from penstock.operators.event import Answered, Ask, CallLost, Usage
 from penstock.operators.timestamp import instant
 from penstock.pipelines.backtest_row import ASKED, Asked, Row, Used, route_of, used_of
 from penstock.pipelines.recording import recorded_lines
@@ -37,6 +36,7 @@ class Recorded(msgspec.Struct):
     text: str | None
     usage: Used
     route: list[Asked]
+    degraded: list[str]
 
 
 class Answers:
@@ -46,10 +46,10 @@ class Answers:
         self.by_run: dict[str, Recorded] = {}
         self.by_place: dict[Place, deque[Recorded]] = {}
 
-    def take(self, row: Row) -> Recorded | None:
+    def take(self, run: str, place: Place) -> Recorded | None:
         """Of several with one place each is given out once, in order."""
-        found = self.by_run.get(row.run)
-        if found is None and (waiting := self.by_place.get(row.place)):
+        found = self.by_run.get(run)
+        if found is None and (waiting := self.by_place.get(place)):
             return waiting.popleft()
         return found
 
@@ -90,6 +90,7 @@ def _add(answers: Answers, record: Mapping[str, Any] | None) -> None:
         record["text"],
         msgspec.convert(usage, Used),
         msgspec.convert(msgspec.to_builtins(route_of(route)), list[Asked]),
+        [each if isinstance(each, str) else each["step"] for each in record.get("degraded", ())],
     )
     answers.by_run[record["run"]] = found
     at = instant(record["at"]) if record.get("at") else None
@@ -98,23 +99,40 @@ def _add(answers: Answers, record: Mapping[str, Any] | None) -> None:
         answers.by_place.setdefault((trigger, record["key"], record["by"], at), deque()).append(found)
 
 
-def answered(plan: Plan, rows: Iterable[Row], answers: Answers) -> None:
-    """Gives every run that was asked what it was answered then, with the tokens of then at the prices of now."""
-    for row in rows:
-        found = answers.take(row) if row.state == ASKED else None
-        if found is not None:
-            _answer(plan, row, found)
+class Given(NamedTuple):
+    """What a run is answered, and what its row says of it. Without `text` its call is lost, because of `reason`."""
+
+    text: str | None
+    state: str
+    reason: str | None
+    found: Recorded
+    route: list[Asked]
+
+    def put(self, row: Row) -> None:
+        """With the tokens of then at the prices of now."""
+        found = self.found
+        row.state, row.reason, row.answer, row.text = self.state, self.reason, found.answer, found.text
+        row.degraded, row.route = found.degraded, self.route
+        row.usage = msgspec.structs.replace(
+            used_of(self.route, estimated=found.usage.estimated), calls=found.usage.calls
+        )
 
 
-def _answer(plan: Plan, row: Row, found: Recorded) -> None:
-    row.state, row.reason, row.answer, row.text = found.state, found.reason, found.answer, found.text
-    agent = plan.agents[row.agent or ""]
-    if agent.shape is not None and found.answer is not None:
-        read = agent.shape.parse(orjson.dumps(found.answer).decode(), "stop")
+def give(agent: AgentPlan, found: Recorded) -> Given:
+    """By the file's present `answer`: one that it does not allow any more is unusable."""
+    route = [_priced(agent, asked) for asked in found.route or _as_one(agent, found.usage)]
+    text = found.text if found.answer is None else orjson.dumps(found.answer).decode()
+    if agent.shape is not None and text is not None:
+        read = agent.shape.parse(text, "stop")
         if isinstance(read, Unusable):
-            row.state, row.reason = UNUSABLE, read.reason
-    row.route = [_priced(agent, asked) for asked in found.route or _as_one(agent, found.usage)]
-    row.usage = msgspec.structs.replace(used_of(row.route, estimated=found.usage.estimated), calls=found.usage.calls)
+            return Given(None, UNUSABLE, read.reason, found, route)
+    return Given(text, found.state, found.reason, found, route)
+
+
+def replied(ask: Ask, given: Given) -> Answered | CallLost:
+    if given.text is None:
+        return CallLost(ask.call_id, "invalid", given.reason or given.state)
+    return Answered(ask.call_id, given.text, "stop", Usage())
 
 
 def _as_one(agent: AgentPlan, used: Used) -> list[Asked]:

@@ -30,7 +30,7 @@ from penstock.pipelines.backtest_html import page
 from penstock.pipelines.backtest_input import inputs_of
 from penstock.pipelines.backtest_labels import Label, load_labels
 from penstock.pipelines.backtest_rates import rates_of
-from penstock.pipelines.backtest_recorded import Answers, answered, load_answers
+from penstock.pipelines.backtest_recorded import load_answers
 from penstock.pipelines.backtest_report import report, report_difference
 from penstock.pipelines.backtest_row import Row
 from penstock.pipelines.backtest_rows import tables_of
@@ -128,8 +128,7 @@ def _plan(options: BacktestOptions, file: Path) -> Plan:
 
 
 def _note_followers(options: BacktestOptions, files: Sequence[Path], plans: Sequence[Plan]) -> None:
-    """Recorded answers are put in afterwards: while it plays nobody answers."""
-    for file, plan in zip(files, plans, strict=True) if options.answers != "scripted" else ():
+    for file, plan in zip(files, plans, strict=True) if options.answers == "none" else ():
         names = [planned.name for planned in plan.triggers if isinstance(planned.trigger, After)]
         if names:
             message = f"nobody answers while {file} plays, so what is `after` an answer never fires: {', '.join(names)}"
@@ -151,7 +150,8 @@ class _Sides:
         models = {endpoint.name for plan in plans for agent in plan.agents.values() for endpoint in agent.endpoints}
         self.rates = rates_of(options.rates, models)
         self.earlier = None if options.earlier is None else load_forecast(options.earlier)
-        self._answers: Answers | None = None if options.recorded is None else load_answers(options.recorded)
+        if options.recorded is not None:
+            load_answers(options.recorded)
         if options.script is not None:
             load_script(options.script)
 
@@ -169,11 +169,9 @@ class _Sides:
         scripted, hold = options.answers == "scripted", options.end == "hold"
         job = Job(
             file, options.overlays, options.sets, options.env_file, options.inputs, scripted, options.script, hold,
-            self._tables,
+            self._tables, options.recorded,
         )  # fmt: skip
         history = backtest(job, plan, options.workers, told)
-        if self._answers is not None:
-            answered(plan, history.rows, self._answers)
         return replace(history, wall_seconds=perf_counter() - began)
 
     def _progress(self) -> Progress:
