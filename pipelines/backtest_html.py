@@ -116,7 +116,8 @@ def _triggers(figures: Figures, colours: Mapping[str, int]) -> str:
     ]
     table = ""
     if "labels" in figures:
-        scores = {**{name: one["labels"] for name, one in figures["triggers"].items()}, "together": figures["labels"]}
+        alarms = {name: one["labels"] for name, one in figures["triggers"].items() if "labels" in one}
+        scores = {**alarms, "together": figures["labels"]}
         head = ("trigger", "precision", "recall", "delay (median)", "false alarms per day")
         table = _table(head, [_score(name, score) for name, score in scores.items()])
     return _section("Triggers", bars("Firings by trigger", rows) + table)

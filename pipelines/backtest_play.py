@@ -84,7 +84,8 @@ class _Player:
         self, plan: Plan, share: Share, unread: Mapping[str, Iterator[Block]], answers: Source, told: Told
     ) -> None:
         self._plan = plan
-        self._task = Task(shared_plan(plan if answers.script is not None else _without_fallbacks(plan), share), 0)
+        played = plan if answers.script is not None else _without_fallbacks(plan)
+        self._task = Task(shared_plan(played, share), 0, share.of)
         alone = len(plan.sources) == 1
         self._cursors = {
             source.topic: Cursor(Reader(source, share, alone=alone), unread[source.topic], told)
@@ -146,6 +147,8 @@ class _Player:
             asks, self._open = self._open, []
             for heard in self._answering.answers(asks):
                 self._open += _asks(self._task.feed(heard))
+            if self._answering.gathers > 1:
+                self._take()  # what was paid for is kept at once
 
     def _follow(self, effects: Iterable[Effect]) -> None:
         self._open += _asks(effects)

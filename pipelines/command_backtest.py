@@ -9,6 +9,7 @@ candidate ───────▶ History ─┴─▶ difference ─▶ --fail
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -29,6 +30,7 @@ from penstock.pipelines.backtest_forecast_report import report_errors, report_fo
 from penstock.pipelines.backtest_html import page
 from penstock.pipelines.backtest_input import inputs_of
 from penstock.pipelines.backtest_labels import Label, load_labels
+from penstock.pipelines.backtest_live import LiveModels, check_live, live_models, purse_of
 from penstock.pipelines.backtest_rates import rates_of
 from penstock.pipelines.backtest_recorded import load_answers
 from penstock.pipelines.backtest_report import report, report_difference
@@ -37,10 +39,11 @@ from penstock.pipelines.backtest_rows import tables_of
 from penstock.pipelines.backtest_script import load_script
 from penstock.pipelines.backtest_summary import Figures, summary
 from penstock.pipelines.collector import spare_collector
+from penstock.pipelines.compile import Pipeline
 from penstock.pipelines.loading import load, usable
 from penstock.pipelines.show import screen
 
-ANSWERS = ("none", "scripted", "recorded")
+ANSWERS = ("none", "scripted", "recorded", "live")
 ENDS = ("fire", "hold")
 CHANGED = "changed"
 
@@ -60,6 +63,8 @@ class BacktestOptions:
     answers: str
     script: Path | None
     recorded: Path | None
+    most_runs: int | None
+    budget: str | None
     labels: Path | None
     series: str | None
     end: str
@@ -74,8 +79,9 @@ def run_backtest(options: BacktestOptions) -> None:
     """Ends with 1 where `--fail-on` says so. Raises Misused and Rejected before anything is read, where it can be known."""
     _check(options)
     files = [options.file, *([] if options.against is None else [options.against])]
-    plans = [_plan(options, file) for file in files]
-    sides = _Sides(options, plans)
+    pipelines = [_pipeline(options, file) for file in files]
+    plans = [pipeline.plan for pipeline in pipelines]
+    sides = _Sides(options, pipelines)
     _note_followers(options, files, plans)
     spare_collector()
     histories = sides.play(files)
@@ -99,7 +105,7 @@ def _check(options: BacktestOptions) -> None:
         raise Misused(
             f"there are no answers {options.answers!r}",
             where="--answers",
-            remedy="write none, scripted or recorded; live is not there yet",
+            remedy="write none, scripted, recorded or live",
         )
     if options.end not in ENDS:
         raise Misused(f"{options.end!r} is no end", where="--end", remedy="write fire or hold")
@@ -107,24 +113,29 @@ def _check(options: BacktestOptions) -> None:
         raise Misused(f"{options.fail_on!r} is nothing to fail on", where="--fail-on", remedy="write changed")
     if options.fail_on and options.against is None:
         raise Misused("there is nothing to compare with", where="--fail-on", remedy="name a candidate with --against")
-    if (options.recorded is not None) != (options.answers == "recorded"):
+    if (options.recorded is None) == (options.answers == "recorded") and options.answers != "live":
         remedy = "give both: --answers recorded --recorded RESULTS.jsonl"
         raise Misused("recorded answers are in a file", where="--recorded", remedy=remedy)
+    check_live(
+        options.answers == "live",
+        options.workers,
+        options.out,
+        {"--most-runs": options.most_runs, "--budget": options.budget},
+    )
     if options.script is not None and options.answers != "scripted":
         raise Misused("a script answers nobody", where="--script", remedy="write --answers scripted, too")
     if options.series is not None and options.labels is None:
         raise Misused("there are no labels to choose from", where="--series", remedy="name them with --labels")
 
 
-def _plan(options: BacktestOptions, file: Path) -> Plan:
+def _pipeline(options: BacktestOptions, file: Path) -> Pipeline:
     _, pipeline = usable(load(file, options.overlays, options.sets, options.env_file))
     if pipeline.plan.limits and options.workers > 1:
-        raise Misused(
-            f"{file} has limits, which count over all keys: no process that has some of them could tell",
-            where="-w",
-            remedy="use one process: -w 1",
+        message = (
+            f"{file} has limits: each of {options.workers} processes lets its share through, as that many partitions do"
         )
-    return pipeline.plan
+        typer.echo(f"penstock: {message}; -w 1 is one partition", err=True)
+    return pipeline
 
 
 def _note_followers(options: BacktestOptions, files: Sequence[Path], plans: Sequence[Plan]) -> None:
@@ -138,8 +149,10 @@ def _note_followers(options: BacktestOptions, files: Sequence[Path], plans: Sequ
 class _Sides:
     """The file, and the candidate if there is one, over the same recordings."""
 
-    def __init__(self, options: BacktestOptions, plans: Sequence[Plan]) -> None:
-        self._options, self._plans = options, plans
+    def __init__(self, options: BacktestOptions, pipelines: Sequence[Pipeline]) -> None:
+        plans = [pipeline.plan for pipeline in pipelines]
+        self._options, self._pipelines = options, pipelines
+        self._purse = purse_of(options.most_runs, options.budget, [pipeline.models for pipeline in pipelines])
         self._sizes = [_bytes(plan, options.inputs) for plan in plans]
         self.labels: list[Label] | None = (
             None
@@ -160,19 +173,25 @@ class _Sides:
         with self._progress() as progress:
             bar = progress.add_task("", total=total)
             return [
-                self._one(file, plan, lambda read: progress.advance(bar, read))
-                for file, plan in zip(files, self._plans, strict=True)
+                self._one(file, pipeline, lambda read: progress.advance(bar, read))
+                for file, pipeline in zip(files, self._pipelines, strict=True)
             ]
 
-    def _one(self, file: Path, plan: Plan, told: Any) -> History:
+    def _one(self, file: Path, pipeline: Pipeline, told: Any) -> History:
         options, began = self._options, perf_counter()
         scripted, hold = options.answers == "scripted", options.end == "hold"
         job = Job(
             file, options.overlays, options.sets, options.env_file, options.inputs, scripted, options.script, hold,
             self._tables, options.recorded,
         )  # fmt: skip
-        history = backtest(job, plan, options.workers, told)
+        with self._live(pipeline) as live:
+            history = backtest(job, pipeline.plan, options.workers, told, live)
         return replace(history, wall_seconds=perf_counter() - began)
+
+    def _live(self, pipeline: Pipeline) -> AbstractContextManager[LiveModels | None]:
+        if self._options.answers != "live" or self._options.out is None:
+            return nullcontext()
+        return live_models(pipeline.plan, pipeline.models, self._purse, self._options.out)
 
     def _progress(self) -> Progress:
         columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))

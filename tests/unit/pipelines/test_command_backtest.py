@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import orjson
 import pytest
@@ -244,13 +246,15 @@ def test_rows_that_are_not_there_or_none_are_named(
     assert (done.code, said.replace("ROWS", str(rows)) in done.err) == (code, True), done.err
 
 
-def test_limits_are_counted_by_one_process_alone(tmp_path: Path) -> None:
-    file = written(tmp_path, ASKING.replace('user == "root"}', 'user == "root", limit: 1/hour}'))
-    events = recording(tmp_path, EVENTS)
-    assert penstock("backtest", file, "--input", events, "-w", "1").code == 0
-    done = penstock("backtest", file, "--input", events, "-w", "2")
-    assert done.code == 2
-    assert "-w 1" in done.err
+def test_processes_share_limits_as_partitions_do(tmp_path: Path) -> None:
+    """Four may pass in an hour: with two processes two of each, of which one has more than its share to tell."""
+    file = written(tmp_path, ASKING.replace('user == "root"}', 'user == "root", limit: 4/hour}'))
+    hosts = [f"db-{number}" for number in range(12)]
+    events = recording(tmp_path, [{"host": host, "user": "root"} for host in hosts])
+    one, two = (penstock("backtest", file, "--input", events, "--json", "-w", count) for count in ("1", "2"))
+    assert (one.json["firings"], one.err) == (4, "")
+    assert two.json["firings"] == sum(min(2, count) for count in Counter(crc32(h.encode()) % 2 for h in hosts).values())
+    assert "each of 2 processes lets its share through" in " ".join(two.err.split())
 
 
 def test_it_says_what_never_fires_because_nobody_answers(tmp_path: Path) -> None:
