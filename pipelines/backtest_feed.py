@@ -10,7 +10,7 @@ the records of its own keys, does with those keys what a task does that is fed e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
@@ -88,8 +88,11 @@ class Span:
     def add(self, times: Sequence[int]) -> None:
         if not times:
             return
-        self.minutes.update([time // MINUTE_MS for time in times])
         first, last = min(times), max(times)
+        if first // MINUTE_MS == last // MINUTE_MS:
+            self.minutes[first // MINUTE_MS] += len(times)
+        else:
+            self.minutes.update([time // MINUTE_MS for time in times])
         self.first = first if self.first is None else min(self.first, first)
         self.last = last if self.last is None else max(self.last, last)
 
@@ -126,39 +129,47 @@ class Reader:
         """Those of this share, and marks for the others."""
         if self._share.of == 1:
             return records
-        made = list(self._shared(records))
-        self.marks += sum(record.value is None for record in made)
+        return self._by_itself(records) if self._alone else self._merged(records)
+
+    def _by_itself(self, records: list[Recorded]) -> list[Recorded]:
+        """A mark stands where the time of others went beyond that of everything before it. One loop: it takes every record."""
+        owners, takes_dead = self._owners, self._share.place == 0
+        made, highest, told = list[Recorded](), NEVER, NEVER
+        for record in records:
+            read = record.read
+            if type(read) is DeadLetter:
+                made += [record] if takes_dead else []
+                continue
+            name, time, _ = read
+            if owners[name]:
+                if highest > told:
+                    made.append(self._mark(record, highest))
+                    told = highest
+                made.append(record)
+                if time > told:
+                    told = time
+            elif time > highest:
+                highest = time
+        if highest > told:
+            made.append(self._mark(records[-1], highest))
         return made
 
-    def _shared(self, records: Sequence[Recorded]) -> Iterator[Recorded]:
-        """A mark stands where the time of others went beyond that of everything before it."""
-        highest = told = NEVER
-        for own, record in zip(self._owned(records), records, strict=True):
-            read = record.read
-            if own:
-                if highest > told:
-                    yield _mark(record, highest)
-                    told = highest
-                yield record
-                if type(read) is not DeadLetter and read[1] > told:
-                    told = read[1]
-            elif type(read) is not DeadLetter:
-                if not self._alone:
-                    yield _mark(record, read[1])
-                elif read[1] > highest:
-                    highest = read[1]
-        if highest > told:
-            yield _mark(records[-1], highest)
-
-    def _owned(self, records: Sequence[Recorded]) -> list[bool]:
+    def _merged(self, records: list[Recorded]) -> list[Recorded]:
+        """The merge decides by every single record's time whose turn it is: each has a mark of its own."""
         owners, takes_dead = self._owners, self._share.place == 0
-        reads = [record.read for record in records]
-        return [takes_dead if type(read) is DeadLetter else owners[read[0]] for read in reads]
+        made = []
+        for record in records:
+            read = record.read
+            if type(read) is DeadLetter:
+                made += [record] if takes_dead else []
+            else:
+                made.append(record if owners[read[0]] else self._mark(record, read[1]))
+        return made
 
-
-def _mark(record: Recorded, time: int) -> Recorded:
-    """It stands at the place of this record."""
-    return Recorded(record.topic, 0, record.offset, record.timestamp, None, None, (), ("", time, None))
+    def _mark(self, record: Recorded, time: int) -> Recorded:
+        """It stands at the place of this record."""
+        self.marks += 1
+        return Recorded(record.topic, 0, record.offset, record.timestamp, None, None, (), ("", time, None))
 
 
 class Owners(dict[str, bool]):

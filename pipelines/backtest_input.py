@@ -108,13 +108,14 @@ def _blocks(recording: Recording, file: IO[bytes], place: IO[bytes], size: int) 
     rest, before, is_first = b"", 0, True
     while True:
         more = file.read(size)
-        lines = (rest + more).split(b"\n")
+        text = rest + more
+        lines = text.split(b"\n")
         rest = lines.pop() if more else b""
         if len(rest) > LINE_BYTES_MAX:
             raise Rejected(
                 "has a line of more than 64 MiB", where=str(recording.path), remedy="a recording has one event per line"
             )
-        values = _values(lines)
+        values = _values(lines, has_returns=b"\r" in text)
         if is_first and values:
             is_first = False
             del values[: is_header(recording.path.name, values[0])]
@@ -125,7 +126,7 @@ def _blocks(recording: Recording, file: IO[bytes], place: IO[bytes], size: int) 
             return
 
 
-def _values(lines: list[bytes]) -> list[bytes]:
-    if any(line.endswith(b"\r") for line in lines):
-        lines = [line.rstrip(b"\r") for line in lines]
+def _values(lines: list[bytes], *, has_returns: bool) -> list[bytes]:
+    if has_returns:
+        lines = [line.rstrip(b"\r") if line.endswith(b"\r") else line for line in lines]
     return list(filter(None, lines))
