@@ -24,7 +24,7 @@ from penstock.operators.plan import Plan
 from penstock.operators.record import DeadLetter, Headers
 from penstock.operators.source import Holds, Source
 from penstock.operators.watermark import NEVER
-from penstock.pipelines.backtest_input import Block
+from penstock.pipelines.backtest_input import About, Block
 
 MINUTE_MS = 60_000
 OWNERS_MAX = 1_000_000
@@ -112,18 +112,28 @@ class Reader:
 
     def decoded(self, block: Block) -> list[Recorded]:
         """All records of it, each with what it says."""
-        topic, timestamp, first = self._source.topic, block.timestamp, self._offset
-        self._offset += len(block.values)
-        records = [
-            Recorded(topic, 0, offset, timestamp, None, value, (), _UNREAD)
-            for offset, value in enumerate(block.values, first)
-        ]
+        records = self._lines(block) if block.about is None else self._spooled(block, block.about)
         for record, read in zip(records, self._source.decode_all(records), strict=True):
             record.read = read
         if self._share.place == 0:
             times = [each.read[1] for each in records if type(each.read) is not DeadLetter]
             self.span.add(times)
         return records
+
+    def _lines(self, block: Block) -> list[Recorded]:
+        topic, timestamp, first = self._source.topic, block.timestamp, self._offset
+        self._offset += len(block.values)
+        return [
+            Recorded(topic, 0, offset, timestamp, None, value, (), _UNREAD)
+            for offset, value in enumerate(block.values, first)
+        ]
+
+    def _spooled(self, block: Block, about: Sequence[About]) -> list[Recorded]:
+        topic = self._source.topic
+        return [
+            Recorded(topic, 0, one.offset, one.timestamp, one.key, value, one.headers, _UNREAD)
+            for one, value in zip(about, block.values, strict=True)
+        ]
 
     def shared(self, records: list[Recorded]) -> list[Recorded]:
         """Those of this share, and marks for the others."""

@@ -22,9 +22,10 @@ from penstock.operators.timestamp import EARLIEST_MS
 from penstock.pipelines.backtest_answering import Answering, Source
 from penstock.pipelines.backtest_cursor import Cursor
 from penstock.pipelines.backtest_feed import WHOLE, Reader, Recorded, Share, shared_plan
-from penstock.pipelines.backtest_input import BLOCK_BYTES, Block, Inputs, blocks
+from penstock.pipelines.backtest_input import BLOCK_BYTES, Block, Inputs
 from penstock.pipelines.backtest_row import Row, row_of, time_of
 from penstock.pipelines.backtest_rows import Coming
+from penstock.pipelines.backtest_spool import all_blocks
 
 OVER = Progress(0, 0, 2**60)
 """Of an input that has ended: it was silent for ever, so it holds no other back."""
@@ -70,7 +71,7 @@ def play(
 
     Nothing depends on `block_bytes`.
     """
-    unread = {source.topic: blocks(inputs.get(source.name, ()), block_bytes) for source in plan.sources}
+    unread = {source.topic: all_blocks(inputs.get(source.name, ()), block_bytes) for source in plan.sources}
     player = _Player(plan, share, unread, answers, told)
     player.feed_all(rows)
     if not hold:

@@ -20,7 +20,7 @@ def backtest(
         list[str] | None,
         typer.Option(
             metavar="[SOURCE=]PATH",
-            help="A recording (jsonl, csv, text; .gz) or a folder of them; may be repeated.",
+            help="A recording (jsonl, csv, text; .gz), a folder, or kafka:TOPIC[@FROM..TO]; may be repeated.",
             show_default=False,
         ),
     ] = None,

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -37,11 +38,13 @@ from penstock.pipelines.backtest_report import report, report_difference
 from penstock.pipelines.backtest_row import Row
 from penstock.pipelines.backtest_rows import tables_of
 from penstock.pipelines.backtest_script import load_script
+from penstock.pipelines.backtest_spool import spooled
 from penstock.pipelines.backtest_summary import Figures, summary
 from penstock.pipelines.collector import spare_collector
 from penstock.pipelines.compile import Pipeline
 from penstock.pipelines.loading import load, usable
 from penstock.pipelines.show import screen
+from penstock.pipelines.spec import Spec
 
 ANSWERS = ("none", "scripted", "recorded", "live")
 ENDS = ("fire", "hold")
@@ -79,7 +82,15 @@ def run_backtest(options: BacktestOptions) -> None:
     """Ends with 1 where `--fail-on` says so. Raises Misused and Rejected before anything is read, where it can be known."""
     _check(options)
     files = [options.file, *([] if options.against is None else [options.against])]
-    pipelines = [_pipeline(options, file) for file in files]
+    with TemporaryDirectory(prefix="penstock-backtest-") as folder:
+        _run(options, files, Path(folder))
+
+
+def _run(options: BacktestOptions, files: Sequence[Path], folder: Path) -> None:
+    """What is read of topics lies in `folder` meanwhile."""
+    loaded = [_pipeline(options, file) for file in files]
+    pipelines = [pipeline for _, pipeline in loaded]
+    options = replace(options, inputs=spooled(options.inputs, loaded[0][0].kafka, folder))
     plans = [pipeline.plan for pipeline in pipelines]
     sides = _Sides(options, pipelines)
     _note_followers(options, files, plans)
@@ -128,14 +139,14 @@ def _check(options: BacktestOptions) -> None:
         raise Misused("there are no labels to choose from", where="--series", remedy="name them with --labels")
 
 
-def _pipeline(options: BacktestOptions, file: Path) -> Pipeline:
-    _, pipeline = usable(load(file, options.overlays, options.sets, options.env_file))
+def _pipeline(options: BacktestOptions, file: Path) -> tuple[Spec, Pipeline]:
+    spec, pipeline = usable(load(file, options.overlays, options.sets, options.env_file))
     if pipeline.plan.limits and options.workers > 1:
         message = (
             f"{file} has limits: each of {options.workers} processes lets its share through, as that many partitions do"
         )
         typer.echo(f"penstock: {message}; -w 1 is one partition", err=True)
-    return pipeline
+    return spec, pipeline
 
 
 def _note_followers(options: BacktestOptions, files: Sequence[Path], plans: Sequence[Plan]) -> None:
