@@ -42,7 +42,7 @@ TOLD_BYTES = 4 << 20
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a process needs to do its share: all of it can be sent there. `script`: scripted answers; a path of None: the rules
-    of the simulated model. `recorded`: answers of a former time."""
+    of the simulated model. `recorded`: answers of a former time. `keeps_prompts`: those that nobody answers are asked for."""
 
     file: Path
     overlays: Sequence[Path]
@@ -54,6 +54,7 @@ class Job:
     hold: bool = False
     tables: Files = field(default_factory=dict)
     recorded: Path | None = None
+    keeps_prompts: bool = False
 
 
 @dataclass
@@ -67,6 +68,7 @@ class History:
     first: int | None
     last: int | None
     wall_seconds: float = field(default=0.0)
+    prompts: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def firings(self) -> list[Row]:
@@ -90,7 +92,8 @@ def joined(plan: Plan, parts: Sequence[Part]) -> History:
     counters = sum((Counter(part.counters) for part in parts), Counter[tuple[str, str]]())
     whole = parts[0]
     keys = sum(part.keys for part in parts)
-    return History(rows, counters, keys, Counter(whole.minutes), whole.first, whole.last)
+    prompts = {run: blocks for part in parts for run, blocks in part.prompts.items()}
+    return History(rows, counters, keys, Counter(whole.minutes), whole.first, whole.last, prompts=prompts)
 
 
 def _share(job: Job, plan: Plan, share: Share, told: Told, live: Live | None = None) -> Part:
@@ -98,7 +101,9 @@ def _share(job: Job, plan: Plan, share: Share, told: Told, live: Live | None = N
     script = load_script(job.script) if job.scripted else None
     recorded = None if job.recorded is None else load_answers(job.recorded)
     rows, answers = rows_of(plan, job.tables, share), Source(script, recorded, live)
-    return play(plan, inputs, share, answers, rows=rows, hold=job.hold, told=_in_steps(told))
+    return play(
+        plan, inputs, share, answers, rows=rows, hold=job.hold, keeps_prompts=job.keeps_prompts, told=_in_steps(told)
+    )
 
 
 def _in_steps(told: Told) -> Told:

@@ -54,12 +54,15 @@ def prices_of(plan: Plan) -> Mapping[str, PriceSettings | None]:
 
 
 class Answering:
-    """`run_of` is asked where answers are found by more than the id of a run."""
+    """`run_of` is asked where answers are found by more than the id of a run. `prompts`, if they are kept: by run, the names of
+    the blocks of what nobody answered."""
 
-    def __init__(self, plan: Plan, source: Source, run_of: RunOf) -> None:
+    def __init__(self, plan: Plan, source: Source, run_of: RunOf, *, keeps_prompts: bool = False) -> None:
         self._plan, self._run_of = plan, run_of
         self._script, self._recorded, self._live = source
         self._prices = prices_of(plan)
+        self._keeps_prompts = keeps_prompts
+        self.prompts: dict[str, bytes] = {}
         self._estimate = TokenEstimate()
         self._asked: dict[str, Asked] = {}
         self._given: dict[str, Given] = {}
@@ -107,6 +110,8 @@ class Answering:
 
     def _estimated(self, ask: Ask) -> Asked:
         usage = self._estimate.unanswered(ask)
+        if self._keeps_prompts:
+            self.prompts[ask.run] = self._estimate.last_blocks(ask)
         price = self._prices[ask.endpoint]
         return Asked(
             model=ask.endpoint,

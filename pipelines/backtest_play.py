@@ -43,7 +43,7 @@ TOLD = frozenset(
 
 
 class Part(msgspec.Struct):
-    """What came of one share. `counters` by (what, which).
+    """What came of one share. `counters` by (what, which), `prompts` by run (`Answering`).
 
     `minutes` counts the events of every minute since the epoch, `first` and `last` are event times: the first share alone knows.
     """
@@ -54,6 +54,7 @@ class Part(msgspec.Struct):
     minutes: dict[int, int]
     first: int | None
     last: int | None
+    prompts: dict[str, bytes]
 
 
 def play(
@@ -64,6 +65,7 @@ def play(
     *,
     rows: Sequence[Coming] = (),
     hold: bool = False,
+    keeps_prompts: bool = False,
     block_bytes: int = BLOCK_BYTES,
     told: Told = lambda read: None,
 ) -> Part:
@@ -72,7 +74,7 @@ def play(
     Nothing depends on `block_bytes`.
     """
     unread = {source.topic: all_blocks(inputs.get(source.name, ()), block_bytes) for source in plan.sources}
-    player = _Player(plan, share, unread, answers, told)
+    player = _Player(plan, share, unread, answers, told, keeps_prompts=keeps_prompts)
     player.feed_all(rows)
     if not hold:
         player.end()
@@ -82,7 +84,14 @@ def play(
 
 class _Player:
     def __init__(
-        self, plan: Plan, share: Share, unread: Mapping[str, Iterator[Block]], answers: Source, told: Told
+        self,
+        plan: Plan,
+        share: Share,
+        unread: Mapping[str, Iterator[Block]],
+        answers: Source,
+        told: Told,
+        *,
+        keeps_prompts: bool,
     ) -> None:
         self._plan = plan
         played = plan if answers.script is not None else _without_fallbacks(plan)
@@ -92,7 +101,7 @@ class _Player:
             source.topic: Cursor(Reader(source, share, alone=alone), unread[source.topic], told)
             for source in plan.sources
         }
-        self._answering = Answering(plan, answers, self._run_of)
+        self._answering = Answering(plan, answers, self._run_of, keeps_prompts=keeps_prompts)
         self._keeps_runs = answers.recorded is not None
         self._runs: dict[str, Run] = {}
         self._rows: dict[str, Row] = {}
@@ -193,7 +202,9 @@ class _Player:
         minutes = sum((span.minutes for span in spans), Counter[int]())
         first = min((span.first for span in spans if span.first is not None), default=None)
         last = max((span.last for span in spans if span.last is not None), default=None)
-        return Part(list(self._rows.values()), dict(+counters), self._task.keys, minutes, first, last)
+        return Part(
+            list(self._rows.values()), dict(+counters), self._task.keys, minutes, first, last, self._answering.prompts
+        )
 
 
 def _without_fallbacks(plan: Plan) -> Plan:

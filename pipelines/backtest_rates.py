@@ -19,9 +19,10 @@ from penstock.operators.error import Misused
 from penstock.pipelines.backtest_row import Asked
 
 SPEEDS = ("prefill", "decode", "throughput")
-GPUS = "gpus"
+GPUS, CACHE = "gpus", "cache"
+COUNTS = (GPUS, CACHE)
 NEEDED = ("prefill", "decode")
-REMEDY = "write prefill=8000/s, decode=60/s, throughput=2400/s or gpus=2; for one model small.decode=60/s"
+REMEDY = "write prefill=8000/s, decode=60/s, throughput=2400/s, gpus=2 or cache=250000; for one model small.decode=60/s"
 _RATE = re.compile(r"(?:(?P<model>[A-Za-z_][\w-]*)\.)?(?P<name>[a-z]+)=(?P<number>\d+(?:\.\d+)?)(?P<unit>(?:tok)?/s)?")
 
 Rates = Mapping[str, Mapping[str, float]]
@@ -55,7 +56,7 @@ def rates_of(options: Sequence[str], models: Iterable[str]) -> Rates:
     known, found = set(models), dict[str, dict[str, float]]()
     for text in options:
         match = _RATE.fullmatch(text)
-        if match is None or match["name"] not in (*SPEEDS, GPUS) or (match["unit"] is None) != (match["name"] == GPUS):
+        if match is None or match["name"] not in (SPEEDS if match["unit"] else COUNTS):
             raise Misused(f"{text!r} is no rate", where="--rate", remedy=REMEDY)
         if match["model"] is not None and match["model"] not in known:
             raise Misused(

@@ -41,6 +41,10 @@ class TokenEstimate:
     def answered(self, ask: Ask, text: str) -> Usage:
         return self._usage(ask, len(token_ids(text)))
 
+    def last_blocks(self, ask: Ask) -> bytes:
+        """Of the prompt that was counted last of its key and model: the names of its full blocks."""
+        return array("I", self._last[ask.key, ask.endpoint]).tobytes()
+
     def _usage(self, ask: Ask, output_tokens: int) -> Usage:
         ids = prompt_ids(ask.request.messages)
         chain, place = _chain(ids), (ask.key, ask.endpoint)

@@ -25,6 +25,7 @@ from penstock.operators.plan import Plan
 from penstock.operators.trigger_after import After
 from penstock.pipelines.backtest import History, Job, backtest
 from penstock.pipelines.backtest_against import Difference, compared
+from penstock.pipelines.backtest_cache import cache_sizes, recached
 from penstock.pipelines.backtest_earlier import errors_of, load_forecast
 from penstock.pipelines.backtest_forecast import forecast
 from penstock.pipelines.backtest_forecast_report import report_errors, report_forecast
@@ -193,10 +194,11 @@ class _Sides:
         scripted, hold = options.answers == "scripted", options.end == "hold"
         job = Job(
             file, options.overlays, options.sets, options.env_file, options.inputs, scripted, options.script, hold,
-            self._tables, options.recorded,
+            self._tables, options.recorded, bool(cache_sizes(self.rates, pipeline.models)),
         )  # fmt: skip
         with self._live(pipeline) as live:
             history = backtest(job, pipeline.plan, options.workers, told, live)
+        recached(pipeline.plan, history, self.rates)
         return replace(history, wall_seconds=perf_counter() - began)
 
     def _live(self, pipeline: Pipeline) -> AbstractContextManager[LiveModels | None]:

@@ -145,6 +145,24 @@ def test_a_forecast_is_written_and_held_against_what_came(tmp_path: Path) -> Non
     assert "How wrong the earlier forecast was" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+def test_keys_push_each_other_out_of_a_cache_whose_size_is_given(tmp_path: Path) -> None:
+    """Four hosts in turns, whose prompts go on from the last one: a cache that holds one of them helps none."""
+    timed = ASKING.replace("key: event.host}", "key: event.host, time: {at: event.ts, unit: ms}}")
+    file = written(tmp_path, timed.replace("name: asking", "name: asking\ncontext: {window: {events: 30}}"))
+    said = {"user": "root", "text": "some words that make a long line of it, again and again, " * 4}
+    events = recording(tmp_path, [{"host": f"db-{n % 4}", "ts": 1000 * n, **said} for n in range(40)])
+
+    def cached(*arguments: str) -> int:
+        told = penstock("backtest", file, "--input", events, "--json", *arguments).json
+        assert told["forecast"]["rates"] == {}
+        return int(told["agents"]["judge"]["cached_input_tokens"])
+
+    estimated, roomy, tight = cached(), cached("--rate", "cache=1000000"), cached("--rate", "small.cache=1000")
+    assert roomy == pytest.approx(estimated, rel=0.05)
+    assert tight < roomy / 5
+    assert cached("--rate", "cache=3000", "-w", "2") == cached("--rate", "cache=3000")
+
+
 def test_labels_give_precision_and_recall(files: tuple[Path, Path], tmp_path: Path) -> None:
     file, events = files
     at = orjson.loads(penstock("backtest", file, "--input", events, "--out", tmp_path / "out", "--json").out)
