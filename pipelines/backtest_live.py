@@ -49,12 +49,14 @@ class Purse:
     def __init__(self, most_runs: int | None, budget: Decimal | None) -> None:
         self._most_runs, self._budget = most_runs, budget
         self.spent = Decimal()
-        self._runs: set[str] = set()
+        self._runs: set[tuple[str, str]] = set()
         self._reserved: dict[str, Decimal] = {}
 
-    def open(self, ask: Ask, price: PriceSettings | None) -> bool:
-        """Whether this may be asked; what it may cost at most is held back until it is settled."""
-        if self._most_runs is not None and ask.run not in self._runs and len(self._runs) >= self._most_runs:
+    def open(self, ask: Ask, price: PriceSettings | None, definition: str) -> bool:
+        """Whether this may be asked; what it may cost at most is held back until it is settled. A run of another definition is
+        another run, whatever its id."""
+        run = (definition, ask.run)
+        if self._most_runs is not None and run not in self._runs and len(self._runs) >= self._most_runs:
             return False
         if self._budget is not None:
             assert price is not None, "with a budget every model has a price"
@@ -62,7 +64,7 @@ class Purse:
             if self.spent + sum(self._reserved.values()) + cost > self._budget:
                 return False
             self._reserved[ask.call_id] = cost
-        self._runs.add(ask.run)
+        self._runs.add(run)
         return True
 
     def settle(self, call_id: str, usage: Usage, price: PriceSettings | None) -> None:
@@ -129,6 +131,7 @@ class LiveModels:
         runner: asyncio.Runner,
     ) -> None:
         self.most = min(GATHERED_MAX, sum(each.concurrency for each in settings.values()))
+        self._definition = plan.digest
         self._prices, self._purse, self._kept, self._runner = prices_of(plan), purse, kept, runner
         self._bugs: list[BaseException] = []
         self._admission = Admission(
@@ -139,7 +142,7 @@ class LiveModels:
         return self._runner.run(self._answers(asks))
 
     async def _answers(self, asks: Sequence[Ask]) -> list[Answered | CallLost | None]:
-        allowed = [ask if self._purse.open(ask, self._prices[ask.endpoint]) else None for ask in asks]
+        allowed = [ask if self._purse.open(ask, self._prices[ask.endpoint], self._definition) else None for ask in asks]
         waiting = [None if ask is None else asyncio.ensure_future(self._heard(ask)) for ask in allowed]
         return [None if each is None else await each for each in waiting]
 
@@ -169,9 +172,9 @@ class LiveModels:
 
 
 @contextmanager
-def live_models(plan: Plan, settings: Mapping[str, ModelSettings], purse: Purse, folder: Path) -> Iterator[LiveModels]:
+def live_models(plan: Plan, settings: Mapping[str, ModelSettings], purse: Purse, file: Path) -> Iterator[LiveModels]:
     """Raises Unreachable where an agent has no model that answers, Rejected where answers cannot be kept."""
-    with _kept(folder) as kept, asyncio.Runner() as runner:
+    with _kept(file) as kept, asyncio.Runner() as runner:
         stack = AsyncExitStack()
         try:
             models = runner.run(stack.enter_async_context(opened_models(settings)))
@@ -184,13 +187,13 @@ def live_models(plan: Plan, settings: Mapping[str, ModelSettings], purse: Purse,
 
 
 @contextmanager
-def _kept(folder: Path) -> Iterator[IO[bytes]]:
+def _kept(path: Path) -> Iterator[IO[bytes]]:
     """Answers of a former time stay: it is written behind them."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / KEPT).open("ab") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
             yield file
     except OSError as error:
         raise Rejected(
-            f"cannot be written: {error.strerror}", where=str(error.filename or folder), remedy="check --out"
+            f"cannot be written: {error.strerror}", where=str(error.filename or path), remedy="check --out"
         ) from error

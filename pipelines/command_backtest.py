@@ -32,7 +32,7 @@ from penstock.pipelines.backtest_forecast_report import report_errors, report_fo
 from penstock.pipelines.backtest_html import page
 from penstock.pipelines.backtest_input import inputs_of
 from penstock.pipelines.backtest_labels import Label, load_labels
-from penstock.pipelines.backtest_live import LiveModels, check_live, live_models, purse_of
+from penstock.pipelines.backtest_live import KEPT, LiveModels, check_live, live_models, purse_of
 from penstock.pipelines.backtest_rates import rates_of
 from penstock.pipelines.backtest_recorded import load_answers
 from penstock.pipelines.backtest_report import report, report_difference
@@ -204,7 +204,8 @@ class _Sides:
     def _live(self, pipeline: Pipeline) -> AbstractContextManager[LiveModels | None]:
         if self._options.answers != "live" or self._options.out is None:
             return nullcontext()
-        return live_models(pipeline.plan, pipeline.models, self._purse, self._options.out)
+        name = KEPT if pipeline is self._pipelines[0] else f"candidate-{KEPT}"
+        return live_models(pipeline.plan, pipeline.models, self._purse, self._options.out / name)
 
     def _progress(self) -> Progress:
         columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))

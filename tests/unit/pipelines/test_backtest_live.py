@@ -78,6 +78,18 @@ async def test_no_more_runs_are_asked_than_are_allowed_and_the_others_later(
     assert (len(kept), set(kept.values())) == (5, {1})
 
 
+async def test_a_candidate_is_asked_for_itself_and_within_the_same_bounds(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    candidate = written(tmp_path, files[0].read_text().replace("well?", "ill?"), "candidate.yaml")
+    arguments = ("--against", candidate, "--answers", "live", "--most-runs", "9", "--out", tmp_path / "out")
+    both = await backtested(files, *arguments)
+    assert both.json["agents"]["judge"]["states"] == {"final": 6}
+    assert both.json["candidate"]["agents"]["judge"]["states"] == {"asked": 3, "final": 3}
+    names = ("answers.jsonl", "candidate-answers.jsonl")
+    assert [len(firings(tmp_path / "out", name)) for name in names] == [6, 3]
+
+
 async def test_a_budget_is_not_exceeded(files: tuple[Path, Path], tmp_path: Path) -> None:
     done = await backtested(files, "--answers", "live", "--budget", "0.0006", "--out", tmp_path)
     states = done.json["agents"]["judge"]["states"]
