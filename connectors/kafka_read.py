@@ -34,6 +34,19 @@ async def read_range(
             yield raw
 
 
+async def offset_at(clients: Clients, topic: str, partition: int, time: int) -> int | None:
+    """Of the first record with this timestamp (ms) or a later one; None where there is none yet. Raises Unreachable."""
+    reader, each = clients.reader(), TopicPartition(topic, partition)
+    try:
+        await reader.start()
+        found = (await reader.offsets_for_times({each: time}))[each]
+        return None if found is None else found.offset
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise clients.unreachable(error, f"looking for a time in {topic}/{partition}") from error
+    finally:
+        await stop_within(STOP_SECONDS, reader.stop)
+
+
 async def follow(clients: Clients, admin: Admin, topic: str) -> AsyncIterator[Raw]:
     """As `Broker.follow`; raises Unreachable."""
     async with _reader(clients, f"following {topic}") as reader:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from hashlib import blake2b
 from zlib import crc32
 
@@ -63,7 +63,7 @@ class PrefixCache:
         if block < 1 or capacity_blocks < 1:
             raise ValueError(f"block ({block}) and capacity_blocks ({capacity_blocks}) are at least 1")
         self._block, self._capacity = block, capacity_blocks
-        self._blocks: OrderedDict[bytes, None] = OrderedDict()
+        self._blocks: OrderedDict[Hashable, None] = OrderedDict()
         self.queried_tokens = 0
         self.cached_tokens = 0
 
@@ -77,13 +77,16 @@ class PrefixCache:
 
     def lookup_and_add(self, ids: Sequence[int], salt: str = "") -> int:
         """Tokens of this prompt that need no computation; its full blocks are in the cache afterwards."""
-        hashes = self._hashes(ids, salt)
-        reusable = max(len(ids) - 1, 0) // self._block
+        return self.take(self._hashes(ids, salt), len(ids))
+
+    def take(self, hashes: Sequence[Hashable], tokens: int) -> int:
+        """The same for a prompt of so many tokens whose full blocks are known by their names, each for all up to its end."""
+        reusable = max(tokens - 1, 0) // self._block
         hit = 0
         while hit < min(reusable, len(hashes)) and hashes[hit] in self._blocks:
             hit += 1
         self._touch(hashes)
-        self.queried_tokens += len(ids)
+        self.queried_tokens += tokens
         self.cached_tokens += hit * self._block
         return hit * self._block
 
@@ -96,7 +99,7 @@ class PrefixCache:
             chain.append(parent)
         return chain
 
-    def _touch(self, hashes: list[bytes]) -> None:
+    def _touch(self, hashes: Sequence[Hashable]) -> None:
         for name in reversed(hashes):  # the head last: it is the part that other prompts share
             self._blocks[name] = None
             self._blocks.move_to_end(name)

@@ -10,7 +10,7 @@ and the outcome is the same for any number.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -23,10 +23,13 @@ import msgspec
 from penstock.operators import error as errors
 from penstock.operators.error import PenstockError, Rejected
 from penstock.operators.plan import Plan
+from penstock.pipelines.backtest_answering import Live, Source
 from penstock.pipelines.backtest_feed import WHOLE, Share
 from penstock.pipelines.backtest_input import inputs_of
-from penstock.pipelines.backtest_play import Part, play
+from penstock.pipelines.backtest_play import Part, Told, play
+from penstock.pipelines.backtest_recorded import load_answers
 from penstock.pipelines.backtest_row import SKIPPED, Row
+from penstock.pipelines.backtest_rows import Files, rows_of
 from penstock.pipelines.backtest_script import load_script
 from penstock.pipelines.collector import spare_collector
 from penstock.pipelines.compile import compile_pipeline
@@ -34,13 +37,12 @@ from penstock.pipelines.loading import load
 
 TOLD_BYTES = 4 << 20
 """Progress is told after so much."""
-Told = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a process needs to do its share: all of it can be sent there. `script`: scripted answers; a path of None: the rules
-    of the simulated model."""
+    of the simulated model. `recorded`: answers of a former time. `keeps_prompts`: those that nobody answers are asked for."""
 
     file: Path
     overlays: Sequence[Path]
@@ -50,6 +52,9 @@ class Job:
     scripted: bool = False
     script: Path | None = None
     hold: bool = False
+    tables: Files = field(default_factory=dict)
+    recorded: Path | None = None
+    keeps_prompts: bool = False
 
 
 @dataclass
@@ -63,6 +68,7 @@ class History:
     first: int | None
     last: int | None
     wall_seconds: float = field(default=0.0)
+    prompts: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def firings(self) -> list[Row]:
@@ -70,10 +76,11 @@ class History:
         return [row for row in self.rows if row.state != SKIPPED]
 
 
-def backtest(job: Job, plan: Plan, workers: int, told: Told = lambda read: None) -> History:
-    """`plan` is that of the job's file. `told` hears how many bytes of the recordings were read, in all processes together."""
+def backtest(job: Job, plan: Plan, workers: int, told: Told = lambda read: None, live: Live | None = None) -> History:
+    """`plan` is that of the job's file. `told` hears how many bytes of the recordings were read, in all processes together.
+    `live` models are asked by one process only."""
     if workers == 1:
-        return joined(plan, [_share(job, plan, WHOLE, told)])
+        return joined(plan, [_share(job, plan, WHOLE, told, live)])
     with _processes(job, workers, plan.digest) as connections:
         return joined(plan, list(_parts(connections, told)))
 
@@ -85,13 +92,18 @@ def joined(plan: Plan, parts: Sequence[Part]) -> History:
     counters = sum((Counter(part.counters) for part in parts), Counter[tuple[str, str]]())
     whole = parts[0]
     keys = sum(part.keys for part in parts)
-    return History(rows, counters, keys, Counter(whole.minutes), whole.first, whole.last)
+    prompts = {run: blocks for part in parts for run, blocks in part.prompts.items()}
+    return History(rows, counters, keys, Counter(whole.minutes), whole.first, whole.last, prompts=prompts)
 
 
-def _share(job: Job, plan: Plan, share: Share, told: Told) -> Part:
+def _share(job: Job, plan: Plan, share: Share, told: Told, live: Live | None = None) -> Part:
     inputs = inputs_of(plan, job.inputs)
     script = load_script(job.script) if job.scripted else None
-    return play(plan, inputs, share, script, hold=job.hold, told=_in_steps(told))
+    recorded = None if job.recorded is None else load_answers(job.recorded)
+    rows, answers = rows_of(plan, job.tables, share), Source(script, recorded, live)
+    return play(
+        plan, inputs, share, answers, rows=rows, hold=job.hold, keeps_prompts=job.keeps_prompts, told=_in_steps(told)
+    )
 
 
 def _in_steps(told: Told) -> Told:

@@ -10,7 +10,7 @@ the records of its own keys, does with those keys what a task does that is fed e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
@@ -24,7 +24,7 @@ from penstock.operators.plan import Plan
 from penstock.operators.record import DeadLetter, Headers
 from penstock.operators.source import Holds, Source
 from penstock.operators.watermark import NEVER
-from penstock.pipelines.backtest_input import Block
+from penstock.pipelines.backtest_input import About, Block
 
 MINUTE_MS = 60_000
 OWNERS_MAX = 1_000_000
@@ -86,8 +86,13 @@ class Span:
         self.last: int | None = None
 
     def add(self, times: Sequence[int]) -> None:
-        self.minutes.update([time // MINUTE_MS for time in times])
+        if not times:
+            return
         first, last = min(times), max(times)
+        if first // MINUTE_MS == last // MINUTE_MS:
+            self.minutes[first // MINUTE_MS] += len(times)
+        else:
+            self.minutes.update([time // MINUTE_MS for time in times])
         self.first = first if self.first is None else min(self.first, first)
         self.last = last if self.last is None else max(self.last, last)
 
@@ -100,66 +105,84 @@ class Reader:
 
     def __init__(self, source: Source, share: Share, *, alone: bool) -> None:
         self._source, self._share, self._alone = source, share, alone
-        self._owners = _Owners(share)
+        self._owners = Owners(share)
         self._offset = 0
         self.marks = 0
         self.span = Span()
 
-    def records(self, block: Block) -> list[Recorded]:
-        records = self._decoded(block)
-        if self._share.place == 0 and (
-            times := [each.read[1] for each in records if type(each.read) is not DeadLetter]
-        ):
+    def decoded(self, block: Block) -> list[Recorded]:
+        """All records of it, each with what it says."""
+        records = self._lines(block) if block.about is None else self._spooled(block, block.about)
+        for record, read in zip(records, self._source.decode_all(records), strict=True):
+            record.read = read
+        if self._share.place == 0:
+            times = [each.read[1] for each in records if type(each.read) is not DeadLetter]
             self.span.add(times)
-        if self._share.of == 1:
-            return records
-        made = list(self._shared(records))
-        self.marks += sum(record.value is None for record in made)
-        return made
+        return records
 
-    def _decoded(self, block: Block) -> list[Recorded]:
+    def _lines(self, block: Block) -> list[Recorded]:
         topic, timestamp, first = self._source.topic, block.timestamp, self._offset
         self._offset += len(block.values)
-        records = [
+        return [
             Recorded(topic, 0, offset, timestamp, None, value, (), _UNREAD)
             for offset, value in enumerate(block.values, first)
         ]
-        for record, read in zip(records, self._source.decode_all(records), strict=True):
-            record.read = read
-        return records
 
-    def _shared(self, records: Sequence[Recorded]) -> Iterator[Recorded]:
-        """A mark stands where the time of others went beyond that of everything before it."""
-        highest = told = NEVER
-        for own, record in zip(self._owned(records), records, strict=True):
-            read = record.read
-            if own:
-                if highest > told:
-                    yield _mark(record, highest)
-                    told = highest
-                yield record
-                if type(read) is not DeadLetter and read[1] > told:
-                    told = read[1]
-            elif type(read) is not DeadLetter:
-                if not self._alone:
-                    yield _mark(record, read[1])
-                elif read[1] > highest:
-                    highest = read[1]
-        if highest > told:
-            yield _mark(records[-1], highest)
+    def _spooled(self, block: Block, about: Sequence[About]) -> list[Recorded]:
+        topic = self._source.topic
+        return [
+            Recorded(topic, 0, one.offset, one.timestamp, one.key, value, one.headers, _UNREAD)
+            for one, value in zip(about, block.values, strict=True)
+        ]
 
-    def _owned(self, records: Sequence[Recorded]) -> list[bool]:
+    def shared(self, records: list[Recorded]) -> list[Recorded]:
+        """Those of this share, and marks for the others."""
+        if self._share.of == 1:
+            return records
+        return self._by_itself(records) if self._alone else self._merged(records)
+
+    def _by_itself(self, records: list[Recorded]) -> list[Recorded]:
+        """A mark stands where the time of others went beyond that of everything before it. One loop: it takes every record."""
         owners, takes_dead = self._owners, self._share.place == 0
-        reads = [record.read for record in records]
-        return [takes_dead if type(read) is DeadLetter else owners[read[0]] for read in reads]
+        made, highest, told = list[Recorded](), NEVER, NEVER
+        for record in records:
+            read = record.read
+            if type(read) is DeadLetter:
+                made += [record] if takes_dead else []
+                continue
+            name, time, _ = read
+            if owners[name]:
+                if highest > told:
+                    made.append(self._mark(record, highest))
+                    told = highest
+                made.append(record)
+                if time > told:
+                    told = time
+            elif time > highest:
+                highest = time
+        if highest > told:
+            made.append(self._mark(records[-1], highest))
+        return made
+
+    def _merged(self, records: list[Recorded]) -> list[Recorded]:
+        """The merge decides by every single record's time whose turn it is: each has a mark of its own."""
+        owners, takes_dead = self._owners, self._share.place == 0
+        made = []
+        for record in records:
+            read = record.read
+            if type(read) is DeadLetter:
+                made += [record] if takes_dead else []
+            else:
+                made.append(record if owners[read[0]] else self._mark(record, read[1]))
+        return made
+
+    def _mark(self, record: Recorded, time: int) -> Recorded:
+        """It stands at the place of this record."""
+        self.marks += 1
+        return Recorded(record.topic, 0, record.offset, record.timestamp, None, None, (), ("", time, None))
 
 
-def _mark(record: Recorded, time: int) -> Recorded:
-    """It stands at the place of this record."""
-    return Recorded(record.topic, 0, record.offset, record.timestamp, None, None, (), ("", time, None))
-
-
-class _Owners(dict[str, bool]):
+class Owners(dict[str, bool]):
     """Whether a key is of this share. By a hash that is the same in every process."""
 
     def __init__(self, share: Share) -> None:

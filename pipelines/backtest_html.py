@@ -13,6 +13,15 @@ import orjson
 
 from penstock.pipelines.backtest import History
 from penstock.pipelines.backtest_against import Changed, Difference
+from penstock.pipelines.backtest_forecast_report import (
+    ERRORS_HEAD,
+    ERRORS_TITLE,
+    HEAD,
+    TITLE,
+    error_rows,
+    forecast_notes,
+    forecast_rows,
+)
 from penstock.pipelines.backtest_labels import Label
 from penstock.pipelines.backtest_plot import Bar, Lane, bars, timeline
 from penstock.pipelines.backtest_report import number_text, percent_text, shortly
@@ -49,6 +58,7 @@ def page(
         _timeline(histories, names, colours, labels or ()),
         _triggers(ours, colours),
         _agents(ours),
+        _forecast(ours),
     ]
     if difference is not None:
         body.append(_difference(difference, figures[1]))
@@ -106,7 +116,8 @@ def _triggers(figures: Figures, colours: Mapping[str, int]) -> str:
     ]
     table = ""
     if "labels" in figures:
-        scores = {**{name: one["labels"] for name, one in figures["triggers"].items()}, "together": figures["labels"]}
+        alarms = {name: one["labels"] for name, one in figures["triggers"].items() if "labels" in one}
+        scores = {**alarms, "together": figures["labels"]}
         head = ("trigger", "precision", "recall", "delay (median)", "false alarms per day")
         table = _table(head, [_score(name, score) for name, score in scores.items()])
     return _section("Triggers", bars("Firings by trigger", rows) + table)
@@ -144,6 +155,16 @@ def _agents(figures: Figures) -> str:
     note = f"<p class=muted>Tokens: {legend}{'· ~ estimated' if figures['estimated'] else ''}</p>"
     table = _table(("agent", "runs", "outcomes", "cost"), costs)
     return _section("Agents", bars("Tokens by agent", rows) + note + table)
+
+
+def _forecast(figures: Figures) -> str:
+    told, errors = figures["forecast"], ""
+    if not told["all"]["runs"]["per_day"]:
+        return ""
+    notes = "".join(f"<p class=muted>{escape(note)}</p>" for note in forecast_notes(told))
+    if "earlier" in figures:
+        errors = f"<h3>{ERRORS_TITLE}</h3>" + _table(ERRORS_HEAD, error_rows(figures["earlier"]))
+    return _section(TITLE, _table(HEAD, forecast_rows(told)) + notes + errors)
 
 
 def _difference(difference: Difference, candidate: Figures) -> str:

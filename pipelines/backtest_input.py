@@ -17,6 +17,7 @@ from typing import IO, NamedTuple
 from penstock.connectors.lines import is_header
 from penstock.operators.error import Misused, Rejected
 from penstock.operators.plan import Plan
+from penstock.operators.record import Headers
 from penstock.operators.source import Source
 from penstock.pipelines.recording import opened, recorded_at
 from penstock.pipelines.samples import source_of
@@ -24,7 +25,9 @@ from penstock.pipelines.samples import source_of
 BLOCK_BYTES = 1 << 18
 """Lines of so many bytes are decoded together: they stay in the processor's cache."""
 LINE_BYTES_MAX = 64 << 20
-RECORDINGS = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".txt", ".log"})
+SPOOL = ".spool"
+"""What was read from one partition of a topic (`backtest_spool.py`)."""
+RECORDINGS = frozenset({SPOOL, ".jsonl", ".ndjson", ".json", ".csv", ".txt", ".log"})
 """What counts as a recording in a folder, `.gz` behind it or not."""
 _NAMED = re.compile(r"([A-Za-z_][\w-]*)=(.*)", re.DOTALL)
 
@@ -42,11 +45,22 @@ Inputs = Mapping[str, Sequence[Recording]]
 
 
 class Block(NamedTuple):
-    """Lines without their ends, none of them empty. `read`: how many bytes of the file it took."""
+    """Lines without their ends, none of them empty. `read`: how many bytes of the file it took. `about`: of every record what a
+    line does not tell, where it is known."""
 
-    values: list[bytes]
+    values: Sequence[bytes | None]
     timestamp: int
     read: int
+    about: Sequence[About] | None = None
+
+
+class About(NamedTuple):
+    """Where and when a record stood in its topic."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    headers: Headers
 
 
 def inputs_of(plan: Plan, options: Sequence[str]) -> Inputs:
@@ -89,7 +103,7 @@ def _recordings(source: Source, path: Path) -> Iterator[Recording]:
                 "holds no recording", where=str(path), remedy=f"what is read ends in {wanted}, or .gz behind it"
             )
     for file in files:
-        yield Recording(file, recorded_at(source, file), file.stat().st_size)
+        yield Recording(file, 0 if file.suffix == SPOOL else recorded_at(source, file), file.stat().st_size)
 
 
 def _is_recording(file: Path) -> bool:
@@ -108,13 +122,14 @@ def _blocks(recording: Recording, file: IO[bytes], place: IO[bytes], size: int) 
     rest, before, is_first = b"", 0, True
     while True:
         more = file.read(size)
-        lines = (rest + more).split(b"\n")
+        text = rest + more
+        lines = text.split(b"\n")
         rest = lines.pop() if more else b""
         if len(rest) > LINE_BYTES_MAX:
             raise Rejected(
                 "has a line of more than 64 MiB", where=str(recording.path), remedy="a recording has one event per line"
             )
-        values = _values(lines)
+        values = _values(lines, has_returns=b"\r" in text)
         if is_first and values:
             is_first = False
             del values[: is_header(recording.path.name, values[0])]
@@ -125,7 +140,7 @@ def _blocks(recording: Recording, file: IO[bytes], place: IO[bytes], size: int) 
             return
 
 
-def _values(lines: list[bytes]) -> list[bytes]:
-    if any(line.endswith(b"\r") for line in lines):
-        lines = [line.rstrip(b"\r") for line in lines]
+def _values(lines: list[bytes], *, has_returns: bool) -> list[bytes]:
+    if has_returns:
+        lines = [line.rstrip(b"\r") if line.endswith(b"\r") else line for line in lines]
     return list(filter(None, lines))

@@ -1,34 +1,40 @@
 """One share of a backtest: a task, fed as fast as it goes. The same core as `penstock run`; no broker, no clock.
 
-blocks ─▶ Reader ─▶ task.feed ─▶ Ask ─▶ answered at once ─▶ task.feed ─▶ …
+blocks ─▶ Reader ─▶ task.feed ─▶ Ask ─▶ Answering ─▶ task.feed ─▶ …
                         └─▶ cut: results ─▶ rows
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 import orjson
 
-from penstock.operators.agent_plan import AgentPlan, EndpointPlan
-from penstock.operators.event import Answered, Arrived, Ask, CallLost, Effect, Ended, Event, Progress, Ticked
+from penstock.operators.event import Arrived, Ask, Effect, Ended, Event, Progress, Ticked
 from penstock.operators.plan import Plan
+from penstock.operators.run import Run
 from penstock.operators.task import Task
+from penstock.operators.timestamp import EARLIEST_MS
+from penstock.pipelines.backtest_answering import Answering, Source
+from penstock.pipelines.backtest_cursor import Cursor
 from penstock.pipelines.backtest_feed import WHOLE, Reader, Recorded, Share, shared_plan
-from penstock.pipelines.backtest_input import BLOCK_BYTES, Block, Inputs, blocks
-from penstock.pipelines.backtest_row import ASKED, Row, Used, row_of, time_of
-from penstock.pipelines.backtest_tokens import TokenEstimate
+from penstock.pipelines.backtest_input import BLOCK_BYTES, Block, Inputs
+from penstock.pipelines.backtest_row import Row, row_of, time_of
+from penstock.pipelines.backtest_rows import Coming
+from penstock.pipelines.backtest_spool import all_blocks
 from penstock.pipelines.samples import keys_of
 
 OVER = Progress(0, 0, 2**60)
 """Of an input that has ended: it was silent for ever, so it holds no other back."""
-NOBODY = "a backtest without answers asks no model"
-Script = Callable[[Ask], str]
-"""The answer to a question, which follows from the question alone. Raises Unsupported where there is none."""
+PAUSED = Progress(0, 0, -1)
+"""Of an input that goes on later: the others need not wait for it, and nothing is known of its silence."""
+NO_ANSWERS = Source()
+Told = Callable[[int], None]
+_decoder = msgspec.msgpack.Decoder(Run)
 
 
 TOLD = frozenset(
@@ -38,7 +44,7 @@ TOLD = frozenset(
 
 
 class Part(msgspec.Struct):
-    """What came of one share. `counters` by (what, which).
+    """What came of one share. `counters` by (what, which), `prompts` by run (`Answering`).
 
     `minutes` counts the events of every minute since the epoch, `first` and `last` are event times: the first share alone knows.
     """
@@ -49,98 +55,131 @@ class Part(msgspec.Struct):
     minutes: dict[int, int]
     first: int | None
     last: int | None
+    prompts: dict[str, bytes]
 
 
 def play(
     plan: Plan,
     inputs: Inputs,
     share: Share = WHOLE,
-    script: Script | None = None,
+    answers: Source = NO_ANSWERS,
     *,
+    rows: Sequence[Coming] = (),
     hold: bool = False,
+    keeps_prompts: bool = False,
     block_bytes: int = BLOCK_BYTES,
-    told: Callable[[int], None] = lambda read: None,
+    told: Told = lambda read: None,
 ) -> Part:
     """`hold`: leave out what only the end of the recording makes happen. `told` hears how many bytes were read since.
 
     Nothing depends on `block_bytes`.
     """
-    player = _Player(plan, share, script, told)
-    player.feed_all({source.topic: blocks(inputs.get(source.name, ()), block_bytes) for source in plan.sources})
+    unread = {source.topic: all_blocks(inputs.get(source.name, ()), block_bytes) for source in plan.sources}
+    player = _Player(plan, share, unread, answers, told, keeps_prompts=keeps_prompts)
+    player.feed_all(rows)
     if not hold:
-        player.feed(Ended(0))
+        player.end()
+    player.settle()
     return player.part()
 
 
 class _Player:
-    def __init__(self, plan: Plan, share: Share, script: Script | None, told: Callable[[int], None]) -> None:
-        self._plan, self._script, self._told = plan, script, told
-        self._task = Task(shared_plan(plan if script is not None else _without_fallbacks(plan), share), 0)
-        self._readers = {source.topic: Reader(source, share, alone=len(plan.sources) == 1) for source in plan.sources}
+    def __init__(
+        self,
+        plan: Plan,
+        share: Share,
+        unread: Mapping[str, Iterator[Block]],
+        answers: Source,
+        told: Told,
+        *,
+        keeps_prompts: bool,
+    ) -> None:
+        self._plan = plan
+        played = plan if answers.script is not None else _without_fallbacks(plan)
+        self._task = Task(shared_plan(played, share), 0, share.of)
+        alone = len(plan.sources) == 1
+        self._cursors = {
+            source.topic: Cursor(Reader(source, share, alone=alone), unread[source.topic], told)
+            for source in plan.sources
+        }
+        self._answering = Answering(plan, answers, self._run_of, keeps_prompts=keeps_prompts)
+        self._keeps_runs = answers.recorded is not None
+        self._runs: dict[str, Run] = {}
         self._rows: dict[str, Row] = {}
-        self._asked: dict[str, Used] = {}
-        self._estimate = TokenEstimate()
+        self._open: list[Ask] = []
         self._seq = 0
         self._follow(self._task.opened({}, 0))
 
-    def feed_all(self, unread: Mapping[str, Iterator[Block]]) -> None:
-        """Every input to its end, block by block. What is over lets the others pass it exactly where its last record stood."""
-        left, drained = set(unread), dict[str, Progress]()
-        while left or len(drained) < len(unread):
+    def feed_all(self, rows: Iterable[Coming]) -> None:
+        """Every input to its end, and the rows of tables when they come."""
+        for coming in rows:
+            if coming.at > EARLIEST_MS:
+                self._feed_until(coming.at)
+            self.feed(Arrived(coming.records, {}, 0))
+        self._feed_until(None)
+
+    def _feed_until(self, time: int | None) -> None:
+        """All that comes before a time, block by block. Who has no more of it lets the others pass exactly where its last
+        record stood; an input that is over is silent from there on."""
+        left, passed = set(self._cursors), dict[str, Progress]()
+        while left or len(passed) < len(self._cursors):
             records: dict[str, list[Recorded]] = {}
             for topic in left - self._task.backlogged:
-                block = next(unread[topic], None)
-                if block is None:
+                found = self._cursors[topic].next(time)
+                if found is None:
                     left = left - {topic}
                 else:
-                    records[topic] = self._readers[topic].records(block)
-                    self._told(block.read)
-            self.feed(Arrived(records, drained, 0))
+                    records[topic] = found
+            self.feed(Arrived(records, passed, 0))
             self._take()
-            drained = {topic: OVER for topic in unread if topic not in left and not self._task.holds(topic)}
-            if len(drained) < len(unread):
-                self.feed(Ticked(0, drained, most=0))
+            passed = {topic: self._passed(topic) for topic in self._cursors if topic not in left}
+            passed = {topic: progress for topic, progress in passed.items() if not self._task.holds(topic)}
+            if not self._over(passed):
+                self.feed(Ticked(0, passed, most=0))
+
+    def _over(self, passed: Mapping[str, Progress]) -> bool:
+        """Then nothing holds anything back: what comes behind is the end."""
+        return len(passed) == len(self._cursors) and all(progress is OVER for progress in passed.values())
+
+    def _passed(self, topic: str) -> Progress:
+        return OVER if self._cursors[topic].over else PAUSED
 
     def feed(self, event: Event) -> None:
         self._follow(self._task.feed(event))
 
-    def _follow(self, effects: Iterable[Effect]) -> None:
+    def end(self) -> None:
+        """Whatever was asked before is answered before time ends, and what is asked then, too."""
+        self.settle()
+        self.feed(Ended(0))
+
+    def settle(self) -> None:
         """Whatever is asked is answered, until nothing is asked any more."""
-        waiting = deque(effects)
-        while waiting:
-            ask = waiting.popleft()
-            if isinstance(ask, Ask):
-                waiting += self._task.feed(self._answered(ask))
+        while self._open:
+            asks, self._open = self._open, []
+            for heard in self._answering.answers(asks):
+                self._open += _asks(self._task.feed(heard))
+            if self._answering.gathers > 1:
+                self._take()  # what was paid for is kept at once
 
-    def _answered(self, ask: Ask) -> Answered | CallLost:
-        if self._script is None:
-            if ask.run not in self._asked:
-                self._asked[ask.run] = self._estimated(ask)
-            return CallLost(ask.call_id, "invalid", NOBODY)
-        text = self._script(ask)
-        return Answered(ask.call_id, text, "stop", self._estimate.answered(ask, text), simulated=True)
-
-    def _estimated(self, ask: Ask) -> Used:
-        agent = next(agent for agent in self._plan.agents.values() if ask.endpoint in _endpoints(agent))
-        usage = self._estimate.unanswered(ask)
-        price = _endpoints(agent)[ask.endpoint].price
-        cost = None if price is None else float(price.cost(usage))
-        return Used(
-            calls=1,
-            input_tokens=usage.input_tokens,
-            cached_input_tokens=usage.cached_input_tokens,
-            output_tokens=usage.output_tokens,
-            cost=cost,
-            estimated=True,
-        )
+    def _follow(self, effects: Iterable[Effect]) -> None:
+        self._open += _asks(effects)
+        if len(self._open) >= self._answering.gathers:
+            self.settle()
 
     def _take(self) -> None:
         """Takes what is ready to leave: a backtest keeps the outcomes."""
         self._seq += 1
         cut = self._task.cut(seq=self._seq, incarnation=1, owner="backtest", build="backtest", sent={})
+        if self._keeps_runs:
+            self._runs |= {name: _decoder.decode(run) for name, run in cut.delta.runs.items() if run is not None}
         for output in cut.outputs:
             if output.topic == self._plan.results.results:
                 self._note(orjson.loads(output.value or b"{}"), dict(output.headers)["ce_time"].decode())
+
+    def _run_of(self, name: str) -> Run:
+        if name not in self._runs:
+            self._take()
+        return self._runs[name]
 
     def _note(self, record: dict[str, Any], at: str) -> None:
         run = record["run"]
@@ -148,10 +187,8 @@ class _Player:
             self._rows[run].resolved_at = time_of(record["episode"]["ends_at"])
             return
         row = self._rows[run] = row_of(record, time_of(at))
-        row.usage.estimated = row.usage.calls > 0
-        if run in self._asked:
-            row.state, row.reason, row.answer, row.degraded = ASKED, None, None, []
-            row.usage = self._asked.pop(run)
+        self._answering.note(row)
+        self._runs.pop(run, None)
 
     def part(self) -> Part:
         self._take()
@@ -159,14 +196,22 @@ class _Player:
             {(name[0], name[-1]): count for name, count in self._task.counters.items() if name[0] in TOLD}
         )
         for source in self._plan.sources:
-            marks = self._readers[source.topic].marks
+            marks = self._cursors[source.topic].reader.marks
             counters["events", source.name] -= marks
             counters["ignored", source.name] -= marks
-        spans = [reader.span for reader in self._readers.values()]
+        spans = [cursor.reader.span for cursor in self._cursors.values()]
         minutes = sum((span.minutes for span in spans), Counter[int]())
         first = min((span.first for span in spans if span.first is not None), default=None)
         last = max((span.last for span in spans if span.last is not None), default=None)
-        return Part(list(self._rows.values()), dict(+counters), keys_of(self._task), minutes, first, last)
+        return Part(
+            list(self._rows.values()),
+            dict(+counters),
+            keys_of(self._task),
+            minutes,
+            first,
+            last,
+            self._answering.prompts,
+        )
 
 
 def _without_fallbacks(plan: Plan) -> Plan:
@@ -174,5 +219,5 @@ def _without_fallbacks(plan: Plan) -> Plan:
     return replace(plan, agents={name: replace(agent, fallback=None) for name, agent in plan.agents.items()})
 
 
-def _endpoints(agent: AgentPlan) -> Mapping[str, EndpointPlan]:
-    return {endpoint.name: endpoint for endpoint in agent.endpoints}
+def _asks(effects: Iterable[Effect]) -> list[Ask]:
+    return [effect for effect in effects if isinstance(effect, Ask)]

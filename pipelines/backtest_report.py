@@ -58,7 +58,9 @@ def _triggers(figures: Figures) -> Table:
         times = [_short(trigger["first"]), _short(trigger["last"])]
         table.add_row(escape(name), *counts, number_text(trigger["per_day"]), *times, *_scores(trigger.get("labels")))
     if labelled and len(figures["triggers"]) > 1:
-        table.add_row("together", f"{figures['firings']:,}", *[""] * 5, *_scores(figures["labels"]), style="bold")
+        table.add_row(
+            "together", f"{figures['labels']['firings']:,}", *[""] * 5, *_scores(figures["labels"]), style="bold"
+        )
     return table
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -26,8 +26,22 @@ class Used(msgspec.Struct, kw_only=True):
     estimated: bool = False
 
 
+class Asked(msgspec.Struct, kw_only=True):
+    """One call of a run to a model of the file. `seconds` is how long it took, where somebody looked at the clock."""
+
+    model: str
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = None
+    seconds: float | None = None
+
+
 class Row(msgspec.Struct, kw_only=True):
-    """One firing, with what came of it. Times are ms; `resolved_at` is where its episode ended, None if it did not."""
+    """One firing, with what came of it. Times are ms; `resolved_at` is where its episode ended, None if it did not.
+
+    `route` are the calls of its run, which began `delay` ms after it fired (`spread`).
+    """
 
     run: str
     trigger: str
@@ -48,6 +62,8 @@ class Row(msgspec.Struct, kw_only=True):
     degraded: list[str] = []
     usage: Used = msgspec.field(default_factory=Used)
     resolved_at: int | None = None
+    route: list[Asked] = []
+    delay: int = 0
 
     @property
     def place(self) -> tuple[str, str, str | None, int]:
@@ -87,6 +103,26 @@ def row_of(record: Mapping[str, Any], at: int) -> Row:
         text=record["text"],
         degraded=[entry["step"] for entry in record["degraded"]],
         usage=Used(**{name: usage[name] for name in Used.__struct_fields__ if name in usage}),
+        route=route_of(why["route"]),
+    )
+
+
+def route_of(entries: Iterable[Mapping[str, Any]]) -> list[Asked]:
+    """The calls that a result tells of."""
+    return [Asked(**{name: each[name] for name in Asked.__struct_fields__ if name in each}) for each in entries]
+
+
+def used_of(route: Sequence[Asked], *, estimated: bool) -> Used:
+    """All calls of a run together; what they cost is unknown as soon as one is."""
+    costs = [asked.cost for asked in route]
+    known = [cost for cost in costs if cost is not None]
+    return Used(
+        calls=len(route),
+        input_tokens=sum(asked.input_tokens for asked in route),
+        cached_input_tokens=sum(asked.cached_input_tokens for asked in route),
+        output_tokens=sum(asked.output_tokens for asked in route),
+        cost=sum(known) if len(known) == len(costs) else None,
+        estimated=estimated,
     )
 
 

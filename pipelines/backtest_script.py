@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from penstock.operators.event import Ask
-from penstock.pipelines.backtest_play import Script
+from penstock.pipelines.backtest_answering import Script
 from penstock.pipelines.fake_answer import load_rules, simulated_answer
 from penstock.pipelines.fake_schema import Unsupported
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from penstock.operators.instant import iso_text
 from penstock.operators.plan import Plan
+from penstock.operators.scheduled import Scheduled
 from penstock.pipelines.backtest import History
 from penstock.pipelines.backtest_labels import DAY_MS, Label, scored
 from penstock.pipelines.backtest_row import SKIPPED, Row
@@ -17,9 +18,10 @@ TOKENS = ("input_tokens", "cached_input_tokens", "output_tokens")
 
 
 def summary(plan: Plan, history: History, labels: Sequence[Label] | None) -> Figures:
-    """One object for machines; what is printed and drawn is made of it."""
+    """One object for machines; what is printed and drawn is made of it. What fires on a schedule is no alarm."""
     days = days_of(history)
     fired = history.firings
+    schedules = {planned.name for planned in plan.triggers if isinstance(planned.trigger, Scheduled)}
     by_trigger = {planned.name: [row for row in fired if row.trigger == planned.name] for planned in plan.triggers}
     figures: Figures = {
         "pipeline": plan.name,
@@ -33,14 +35,18 @@ def summary(plan: Plan, history: History, labels: Sequence[Label] | None) -> Fig
         "ignored": _counted(history, "ignored"),
         "dead": {what[1]: count for what, count in sorted(history.counters.items()) if what[0] == "dead"},
         "firings": len(fired),
-        "triggers": {name: _of_trigger(name, rows, history, days, labels) for name, rows in by_trigger.items()},
+        "triggers": {
+            name: _of_trigger(name, rows, history, days, None if name in schedules else labels)
+            for name, rows in by_trigger.items()
+        },
         "agents": {name: _of_agent([row for row in fired if row.agent == name], days) for name in plan.agents},
         "cost": _cost(fired),
         "estimated": any(row.usage.estimated for row in history.rows),
         "seconds": round(history.wall_seconds, 3),
     }
     if labels is not None:
-        figures["labels"] = scored(fired, labels, days).as_json()
+        alarms = [row for row in fired if row.trigger not in schedules]
+        figures["labels"] = scored(alarms, labels, days).as_json()
     return figures
 
 

@@ -13,10 +13,17 @@ from itertools import takewhile
 from zlib import crc32
 
 from penstock.operators.event import Ask, Usage
+from penstock.operators.model import TOKENS_MAX
 from penstock.operators.prefix import BLOCK, prompt_ids, token_ids
 
 ANSWER_TOKENS = 150
 """What an answer is taken to have where nobody knows: a verdict and two sentences."""
+
+
+def tokens_max(ask: Ask) -> int:
+    """How long an answer may get, by the request."""
+    bounds = (ask.request.parameters.get(name) for name in ("max_tokens", "max_completion_tokens"))
+    return min((bound for bound in bounds if isinstance(bound, int)), default=TOKENS_MAX)
 
 
 class TokenEstimate:
@@ -29,11 +36,14 @@ class TokenEstimate:
 
     def unanswered(self, ask: Ask) -> Usage:
         """With an answer of the usual length, or of the bound that the request has if that is lower."""
-        bounds = (ask.request.parameters.get(name) for name in ("max_tokens", "max_completion_tokens"))
-        return self._usage(ask, min([self._answer_tokens, *(bound for bound in bounds if isinstance(bound, int))]))
+        return self._usage(ask, min(self._answer_tokens, tokens_max(ask)))
 
     def answered(self, ask: Ask, text: str) -> Usage:
         return self._usage(ask, len(token_ids(text)))
+
+    def last_blocks(self, ask: Ask) -> bytes:
+        """Of the prompt that was counted last of its key and model: the names of its full blocks."""
+        return array("I", self._last[ask.key, ask.endpoint]).tobytes()
 
     def _usage(self, ask: Ask, output_tokens: int) -> Usage:
         ids = prompt_ids(ask.request.messages)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,11 +17,13 @@ from penstock.operators.event import Arrived, Ended
 from penstock.operators.plan import Plan
 from penstock.operators.record import Record
 from penstock.operators.task import Task
+from penstock.operators.timestamp import EARLIEST_MS
 from penstock.pipelines.backtest import joined
 from penstock.pipelines.backtest_feed import Share
 from penstock.pipelines.backtest_input import Recording
 from penstock.pipelines.backtest_play import play
 from penstock.pipelines.backtest_row import time_of
+from penstock.pipelines.backtest_rows import Coming, rows_of
 
 PIPELINE = """
 penstock: v1
@@ -40,6 +42,14 @@ MERGED = PIPELINE.replace(
     "triggers:", "  two: {topic: two, key: event.k, time: {at: event.t, unit: ms}, watermark: {delay: 2s}}\ntriggers:"
 )
 TIMESTAMP = 2_000_000_000_000
+
+ROWS = MERGED.replace(
+    "triggers:",
+    """tables: {hosts: {topic: hosts}}
+triggers:
+  known: {each: 'tables.hosts[key].level >= event.v', agent: none}
+  silent: {absence: event.v > 0, for: 4s, expect: tables.hosts, agent: none}""",
+)
 
 usual = st.builds(
     lambda key, time, value: json.dumps({"k": key, "t": 1_000_000_000_000 + 500 * time, "v": value}).encode(),
@@ -60,15 +70,27 @@ unusual = st.sampled_from(
     ]
 )
 rarely_unusual = st.integers(0, 19).flatmap(lambda n: unusual if n == 0 else usual)
+changes = st.builds(
+    lambda key, time, level: json.dumps(
+        {"key": key, "row": None if level is None else {"level": level},
+         "at": None if time is None else 1_000_000_000_000 + 500 * time}
+    ).encode(),
+    st.sampled_from(["a", "b", "c", "é"]), st.none() | st.integers(-5, 65), st.none() | st.integers(0, 3),
+)  # fmt: skip
 recordings = st.one_of(st.lists(usual, max_size=60), st.lists(rarely_unusual, max_size=60))
 
 
-def fed_one_by_one(plan: Plan, values: Sequence[bytes]) -> list[Any]:
+def fed_one_by_one(plan: Plan, values: Sequence[bytes], rows: Sequence[Coming] = ()) -> list[Any]:
     """As any test of the core does it, with every record in a batch of its own."""
-    task = Task(plan, 0)
+    task, waiting = Task(plan, 0), list(rows)
     task.opened({}, 0)
     for offset, value in enumerate(values):
+        read = plan.sources[0].decode(Record("one", 0, offset, TIMESTAMP, None, value))
+        while waiting and (waiting[0].at == EARLIEST_MS or (isinstance(read, tuple) and read[1] >= waiting[0].at)):
+            task.feed(Arrived(waiting.pop(0).records, {}, 0))
         task.feed(Arrived({"one": [Record("one", 0, offset, TIMESTAMP, None, value)]}, {}, 0))
+    for coming in waiting:
+        task.feed(Arrived(coming.records, {}, 0))
     task.feed(Ended(0))
     cut = task.cut(seq=1, incarnation=1, owner="", build="", sent={})
     results = [
@@ -80,7 +102,13 @@ def fed_one_by_one(plan: Plan, values: Sequence[bytes]) -> list[Any]:
 
 
 def backtested(
-    plan: Plan, files: dict[str, Sequence[bytes]], of: int, block_bytes: int, *, hold: bool = False
+    plan: Plan,
+    files: Mapping[str, Sequence[bytes]],
+    of: int,
+    block_bytes: int,
+    *,
+    hold: bool = False,
+    rows: Sequence[bytes] = (),
 ) -> list[Any]:
     with TemporaryDirectory() as folder:
         inputs = {}
@@ -88,7 +116,12 @@ def backtested(
             path = Path(folder, name)
             path.write_bytes(b"".join(value + b"\n" for value in values))
             inputs[name] = [Recording(path, TIMESTAMP, path.stat().st_size)]
-        parts = [play(plan, inputs, Share(place, of), hold=hold, block_bytes=block_bytes) for place in range(of)]
+        tables = {"hosts": Path(folder, "rows")}
+        tables["hosts"].write_bytes(b"".join(row + b"\n" for row in rows))
+        parts = [
+            play(plan, inputs, share, rows=rows_of(plan, tables, share), hold=hold, block_bytes=block_bytes)
+            for share in (Share(place, of) for place in range(of))
+        ]
     history = joined(plan, parts)
     told = [row.as_json() for row in history.rows]
     counters = sorted(history.counters.items())
@@ -126,3 +159,29 @@ def test_several_inputs_are_merged_alike_however_they_are_cut(
     plan = plan_of(MERGED)
     files: dict[str, Sequence[bytes]] = {"one": one, "two": two}
     assert backtested(plan, files, of, block_bytes) == backtested(plan, files, 1, 70)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    one=recordings, two=recordings, rows=st.lists(changes, max_size=8), of=st.integers(2, 3),
+    block_bytes=st.sampled_from([1, 200, 1 << 18]),
+)  # fmt: skip
+def test_rows_come_at_the_same_place_for_any_number_of_shares_and_any_blocks(
+    one: list[bytes], two: list[bytes], rows: list[bytes], of: int, block_bytes: int
+) -> None:
+    plan, files = plan_of(ROWS), {"one": one, "two": two}
+    assert backtested(plan, files, of, block_bytes, rows=rows) == backtested(plan, files, 1, 1 << 18, rows=rows)
+
+
+@settings(max_examples=150, deadline=None)
+@given(values=st.lists(usual, max_size=60), rows=st.lists(changes, max_size=8))
+def test_rows_come_before_the_first_record_of_their_time(values: list[bytes], rows: list[bytes]) -> None:
+    plan = plan_of(
+        ROWS.replace("  two: {topic: two, key: event.k, time: {at: event.t, unit: ms}, watermark: {delay: 2s}}\n", "")
+    )
+    fired, *_ = backtested(plan, {"one": values}, 1, 200, rows=rows)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "rows")
+        path.write_bytes(b"".join(row + b"\n" for row in rows))
+        coming = rows_of(plan, {"hosts": path}, Share())
+    assert sorted(fired) == fed_one_by_one(plan, values, coming)

@@ -14,6 +14,7 @@ from penstock.operators.error import CallFailed, Damaged, Superseded
 from penstock.operators.event import ChatRequest
 from penstock.operators.plan import Plan
 from penstock.operators.record import Output, Record
+from penstock.pipelines.backtest_answering import Source
 from penstock.pipelines.backtest_input import Recording
 from penstock.pipelines.backtest_play import play
 
@@ -39,7 +40,8 @@ def results(plan: Plan, outputs: list[Output]) -> list[dict[str, object]]:
 def test_it_fires_what_a_backtest_fires(plan: Plan, tmp_path: Path) -> None:
     recording = tmp_path / "auth.jsonl"
     recording.write_bytes(b"".join(orjson.dumps(event) + b"\n" for event in EVENTS))
-    part = play(plan, {"auth": [Recording(recording, NOW, 0)]}, script=lambda ask: '{"verdict": "benign", "why": ""}')
+    answers = Source(script=lambda ask: '{"verdict": "benign", "why": ""}')
+    part = play(plan, {"auth": [Recording(recording, NOW, 0)]}, answers=answers)
     setting = Setting(plan, 1, lambda request: '{"verdict": "benign", "why": ""}')
     told = results(plan, played(begun(setting, 0, NOW), records(), 7))
     outcomes = {each["run"]: each["state"] for each in told if each["state"] != "resolved"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from penstock.connectors.scripted import ScriptedModel
 from penstock.operators.event import ChatRequest
 from penstock.operators.instant import iso_text
 from penstock.pipelines.backtest import History, Job, backtest
-from penstock.pipelines.backtest_recorded import UNUSABLE, answered, load_answers
+from penstock.pipelines.backtest_recorded import UNUSABLE
 from penstock.pipelines.backtest_row import ASKED, Row
 from penstock.pipelines.compile import compile_pipeline
 from penstock.pipelines.fake_answer import simulated_answer
@@ -67,6 +68,11 @@ def rows_of(job: Job, workers: int = 1) -> list[Row]:
     return history_of(job, workers).rows
 
 
+def answered(job: Job, folder: Path, lines: str, workers: int = 1) -> list[Row]:
+    """With the answers of a former time."""
+    return rows_of(replace(job, recorded=written(folder, lines, "old.jsonl")), workers)
+
+
 def scripted(request: ChatRequest) -> str:
     return simulated_answer(request.messages, request.schema)
 
@@ -114,6 +120,22 @@ def test_keys_that_were_forgotten_by_the_end_were_there(job: Job) -> None:
     assert history_of(job).keys == history_of(job, workers=2).keys == 4
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_follows_a_recorded_answer_fires_as_it_did_then(job: Job, tmp_path: Path, workers: int) -> None:
+    then = rows_of(Job(job.file, (), (), None, job.inputs, scripted=True))
+    assert any(row.trigger == "note" for row in then)
+    lines = b"\n".join(orjson.dumps(row.as_json()) for row in then).decode()
+    now = answered(job, tmp_path, lines, workers)
+    assert [(row.run, row.state, row.answer) for row in now] == [(row.run, row.state, row.answer) for row in then]
+
+
+def test_a_recorded_failure_stays_one_and_nothing_follows_it(job: Job, tmp_path: Path) -> None:
+    run = next(row.run for row in rows_of(job) if row.agent == "judge")
+    rows = answered(job, tmp_path, line(run=run, state="failed", reason="no model answers", answer=None))
+    assert [(row.state, row.reason) for row in rows if row.run == run] == [("failed", "no model answers")]
+    assert "note" not in {row.trigger for row in rows}
+
+
 def test_what_follows_an_answer_does_not_fire_where_nobody_answers_though_there_is_a_fallback(job: Job) -> None:
     fallback = "  judge:\n    fallback: {verdict: attack, why: nobody knows}\n"
     job.file.write_text(PIPELINE.replace("  judge:\n", fallback))
@@ -131,8 +153,7 @@ def test_without_answers_runs_are_counted_with_estimated_tokens_and_their_price(
 def test_recorded_answers_find_their_runs_with_the_tokens_of_then(job: Job, tmp_path: Path) -> None:
     rows = rows_of(job)
     run = next(row.run for row in rows if row.agent == "judge")
-    answers = load_answers(written(tmp_path, line(run=run, answer={"verdict": "attack", "why": "so"}), "old.jsonl"))
-    answered(compile_pipeline(load(job.file, (), (), None)).plan, rows, answers)
+    rows = answered(job, tmp_path, line(run=run, answer={"verdict": "attack", "why": "so"}))
     (row,) = (row for row in rows if row.state == "final" and row.agent == "judge")
     assert (row.run, row.answer) == (run, {"verdict": "attack", "why": "so"})
     assert (row.usage.input_tokens, row.usage.estimated) == (100, False)
@@ -143,9 +164,8 @@ def test_an_answer_of_another_run_is_found_by_trigger_key_and_time(job: Job, tmp
     rows = rows_of(job)
     first = next(row for row in rows if row.agent == "judge")
     told = first.as_json() | {"run": "other", "state": "final", "answer": {"verdict": "benign", "why": "no"}}
-    answers = load_answers(written(tmp_path, orjson.dumps(told).decode(), "old.jsonl"))
-    answered(compile_pipeline(load(job.file, (), (), None)).plan, rows, answers)
-    assert first.answer == {"verdict": "benign", "why": "no"}
+    rows = answered(job, tmp_path, orjson.dumps(told).decode())
+    assert next(row for row in rows if row.run == first.run).answer == {"verdict": "benign", "why": "no"}
 
 
 def test_lines_of_tail_are_results_of_another_topic_too(job: Job, tmp_path: Path) -> None:
@@ -155,17 +175,14 @@ def test_lines_of_tail_are_results_of_another_topic_too(job: Job, tmp_path: Path
     told = {"topic": "results", "headers": {"ce_time": iso_text(first.at)}, "value": record}
     over: dict[str, Any] = {"topic": "latest", "headers": {}, "value": None}
     lines = b"\n".join(orjson.dumps(each) for each in (told, over)).decode()
-    answered(
-        compile_pipeline(load(job.file, (), (), None)).plan, rows, load_answers(written(tmp_path, lines, "old.jsonl"))
-    )
-    assert first.answer == {"verdict": "attack", "why": "so"}
+    rows = answered(job, tmp_path, lines)
+    assert next(row for row in rows if row.run == first.run).answer == {"verdict": "attack", "why": "so"}
 
 
 def test_a_recorded_answer_that_the_file_does_not_allow_any_more_is_unusable(job: Job, tmp_path: Path) -> None:
     rows = rows_of(job)
     run = next(row.run for row in rows if row.agent == "judge")
-    answers = load_answers(written(tmp_path, line(run=run, answer={"verdict": "panic", "why": "so"}), "old.jsonl"))
-    answered(compile_pipeline(load(job.file, (), (), None)).plan, rows, answers)
+    rows = answered(job, tmp_path, line(run=run, answer={"verdict": "panic", "why": "so"}))
     (row,) = (row for row in rows if row.run == run)
     assert row.state == UNUSABLE
     assert "panic" in str(row.reason) or "verdict" in str(row.reason)

@@ -22,9 +22,8 @@ def plan_in(folder: Path, text: str) -> Plan:
 
 
 def values(plan: Plan, *options: str, size: int = 1 << 18) -> list[bytes]:
-    return [
-        value for files in inputs_of(plan, options).values() for block in blocks(files, size) for value in block.values
-    ]
+    inputs = inputs_of(plan, options).values()
+    return [value or b"" for files in inputs for block in blocks(files, size) for value in block.values]
 
 
 @pytest.mark.parametrize("size", [1, 3, 1 << 18])

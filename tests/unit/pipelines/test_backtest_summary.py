@@ -9,6 +9,7 @@ from tests.stage import compiled
 
 from penstock.pipelines.backtest import History
 from penstock.pipelines.backtest_against import compared
+from penstock.pipelines.backtest_labels import Label
 from penstock.pipelines.backtest_row import SKIPPED, Row
 from penstock.pipelines.backtest_summary import summary
 
@@ -31,6 +32,15 @@ def test_firings_are_counted_per_day_of_the_recording() -> None:
     told = summary(compiled(RULES).plan, history(row(1), row(2), row(3)), None)
     assert (told["firings"], told["days"], told["triggers"]["root"]["per_day"]) == (3, 2.0, 1.5)
     assert told["triggers"]["many"]["firings"] == 0
+
+
+def test_what_fires_on_a_schedule_is_no_false_alarm() -> None:
+    plan = compiled(RULES + "  digest: {every: 1h, agent: none}\n").plan
+    told = summary(
+        plan, history(row(5), row(DAY, trigger="digest"), row(DAY + 1, trigger="digest")), [Label(None, 0, 9)]
+    )
+    assert (told["labels"]["firings"], told["labels"]["precision"], told["firings"]) == (1, 1.0, 3)
+    assert "labels" not in told["triggers"]["digest"]
 
 
 def test_what_was_held_back_by_a_record_did_not_fire() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import orjson
 import pytest
@@ -125,6 +127,42 @@ def test_the_firings_of_one_backtest_answer_another(tmp_path: Path) -> None:
     assert done.json["agents"]["judge"]["cost"] > 0
 
 
+def test_a_forecast_is_written_and_held_against_what_came(tmp_path: Path) -> None:
+    sources = "sources: {auth: {topic: auth, key: event.host, time: {at: event.ts, unit: ms}}}"
+    file = written(tmp_path, ASKING.replace("sources: {auth: {topic: auth, key: event.host}}", sources))
+    hours = [{"host": "db-1", "user": "root", "ts": 1_700_000_000_000 + 3_600_000 * hour} for hour in range(73)]
+    first, second = recording(tmp_path, hours[::2], "one.jsonl"), recording(tmp_path, hours, "two.jsonl")
+    rates = ("--rate", "prefill=8000/s", "--rate", "small.decode=60/s")
+    done = penstock("backtest", file, "--input", first, *rates, "--out", tmp_path / "one")
+    assert ("(least–most) of 3 whole days" in done.out, done.err) == (True, "")
+    earlier = tmp_path / "one" / "forecast.json"
+    told = penstock("backtest", file, "--input", second, *rates, "--earlier", earlier, "--out", tmp_path, "--json").json
+    assert told["forecast"]["all"]["runs"] == {
+        "per_day": pytest.approx(73 / 3), "low": 24, "high": pytest.approx(73 / 3),
+    }  # fmt: skip
+    assert told["earlier"]["all"]["runs"]["error"] == pytest.approx(37 / 73 - 1, abs=1e-6)
+    assert told["forecast"]["all"]["in_flight"]["max"] == 1
+    assert "How wrong the earlier forecast was" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_keys_push_each_other_out_of_a_cache_whose_size_is_given(tmp_path: Path) -> None:
+    """Four hosts in turns, whose prompts go on from the last one: a cache that holds one of them helps none."""
+    timed = ASKING.replace("key: event.host}", "key: event.host, time: {at: event.ts, unit: ms}}")
+    file = written(tmp_path, timed.replace("name: asking", "name: asking\ncontext: {window: {events: 30}}"))
+    said = {"user": "root", "text": "some words that make a long line of it, again and again, " * 4}
+    events = recording(tmp_path, [{"host": f"db-{n % 4}", "ts": 1000 * n, **said} for n in range(40)])
+
+    def cached(*arguments: str) -> int:
+        told = penstock("backtest", file, "--input", events, "--json", *arguments).json
+        assert told["forecast"]["rates"] == {}
+        return int(told["agents"]["judge"]["cached_input_tokens"])
+
+    estimated, roomy, tight = cached(), cached("--rate", "cache=1000000"), cached("--rate", "small.cache=1000")
+    assert roomy == pytest.approx(estimated, rel=0.05)
+    assert tight < roomy / 5
+    assert cached("--rate", "cache=3000", "-w", "2") == cached("--rate", "cache=3000")
+
+
 def test_labels_give_precision_and_recall(files: tuple[Path, Path], tmp_path: Path) -> None:
     file, events = files
     at = orjson.loads(penstock("backtest", file, "--input", events, "--out", tmp_path / "out", "--json").out)
@@ -155,6 +193,9 @@ def test_labels_give_precision_and_recall(files: tuple[Path, Path], tmp_path: Pa
         (("--input", "EVENTS", "--against", "gone.yaml"), 1, "gone.yaml"),
         (("--input", "EVENTS", "--out", "EVENTS/below"), 1, "cannot be written"),
         (("--input", "EVENTS", "-w", "0"), 2, "-w"),
+        (("--input", "EVENTS", "--rate", "fast"), 2, "--rate: 'fast' is no rate"),
+        (("--input", "EVENTS", "--earlier", "gone.json"), 1, "gone.json: cannot be read"),
+        (("--input", "EVENTS", "--earlier", "EVENTS"), 1, "EVENTS: is no"),
     ],
 )
 def test_mistakes_are_named_with_what_to_do(
@@ -162,6 +203,7 @@ def test_mistakes_are_named_with_what_to_do(
 ) -> None:
     file, events = files
     named = [text.replace("EVENTS", str(events)).replace("FILE", str(file)) for text in arguments]
+    said = said.replace("EVENTS", str(events))
     done = penstock("backtest", file, *named)
     assert (done.code, said in done.err) == (code, True), done.err
     assert "Traceback" not in done.err
@@ -175,21 +217,62 @@ def test_an_empty_recording_is_no_mistake(tmp_path: Path) -> None:
     assert "0 events of 0 keys" in done.out
 
 
-def test_a_file_that_reads_rows_is_refused_and_not_played_without_them(tmp_path: Path) -> None:
-    tables = "tables: {hosts: {topic: cmdb, key: event.hostname}}\ntriggers: {root: {each: 'has(tables.hosts[key])'}}"
-    file = written(tmp_path, ASKING.replace('triggers: {root: {each: event.user == "root"}}', tables))
-    done = penstock("backtest", file, "--input", recording(tmp_path, EVENTS))
-    assert done.code == 1
-    assert "recordings of tables cannot be read yet" in done.err
+ROWS = ASKING.replace(
+    'triggers: {root: {each: event.user == "root"}}',
+    """tables: {hosts: {topic: cmdb, key: event.hostname}}
+triggers: {watched: {each: 'tables.hosts[key].level > 1', agent: none}}""",
+).replace("key: event.host}", "key: event.host, time: {at: event.ts, unit: ms}}")
 
 
-def test_limits_are_counted_by_one_process_alone(tmp_path: Path) -> None:
-    file = written(tmp_path, ASKING.replace('user == "root"}', 'user == "root", limit: 1/hour}'))
-    events = recording(tmp_path, EVENTS)
-    assert penstock("backtest", file, "--input", events, "-w", "1").code == 0
-    done = penstock("backtest", file, "--input", events, "-w", "2")
-    assert done.code == 2
-    assert "-w 1" in done.err
+def test_rows_are_looked_up_from_the_time_on_at_which_they_came(tmp_path: Path) -> None:
+    """
+    level of db-1    2 from the start    1 from 2 s    3 from 4 s    gone at 6 s
+    events           0  1                2  3          4  5          6  7
+    """
+    events = recording(tmp_path, [{"host": "db-1", "ts": 1_700_000_000_000 + 1000 * at} for at in range(8)])
+    base, file = 1_700_000_000_000, written(tmp_path, ROWS)
+    rows: list[dict[str, Any]] = [
+        {"hostname": "db-1", "level": 2},
+        {"key": "r", "row": {"hostname": "db-1", "level": 3}, "at": base + 4000},
+        {"row": {"hostname": "db-1", "level": 1}, "at": "2023-11-14T22:13:22Z"},
+        {"key": "r", "row": None, "at": base + 6000},
+    ]
+    hosts = recording(tmp_path, rows, "hosts.jsonl")
+    for workers in ("1", "2"):
+        out = tmp_path / workers
+        done = penstock("backtest", file, "--input", events, "--table", f"hosts={hosts}", "--out", out, "-w", workers)
+        assert done.code == 0, done.err
+        firings = [orjson.loads(line)["at"] for line in (out / "firings.jsonl").read_bytes().splitlines()]
+        assert [at[17:19] for at in firings] == ["20", "21", "24", "25"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ((), 2, "nothing says what rows the table hosts has"),
+        (("--table", "users=rows.jsonl"), 2, "'users=rows.jsonl' names no table"),
+        (("--table", "hosts=gone.jsonl"), 1, "gone.jsonl: cannot be read"),
+        (("--table", "hosts=ROWS"), 1, "ROWS:2: is no row"),
+    ],
+)
+def test_rows_that_are_not_there_or_none_are_named(
+    arguments: tuple[str, ...], code: int, said: str, tmp_path: Path
+) -> None:
+    file, events = written(tmp_path, ROWS), recording(tmp_path, EVENTS)
+    rows = recording(tmp_path, [{"hostname": "a"}, {"key": "a", "row": {}, "at": "soon"}], "rows.jsonl")
+    done = penstock("backtest", file, "--input", events, *(text.replace("ROWS", str(rows)) for text in arguments))
+    assert (done.code, said.replace("ROWS", str(rows)) in done.err) == (code, True), done.err
+
+
+def test_processes_share_limits_as_partitions_do(tmp_path: Path) -> None:
+    """Four may pass in an hour: with two processes two of each, of which one has more than its share to tell."""
+    file = written(tmp_path, ASKING.replace('user == "root"}', 'user == "root", limit: 4/hour}'))
+    hosts = [f"db-{number}" for number in range(12)]
+    events = recording(tmp_path, [{"host": host, "user": "root"} for host in hosts])
+    one, two = (penstock("backtest", file, "--input", events, "--json", "-w", count) for count in ("1", "2"))
+    assert (one.json["firings"], one.err) == (4, "")
+    assert two.json["firings"] == sum(min(2, count) for count in Counter(crc32(h.encode()) % 2 for h in hosts).values())
+    assert "each of 2 processes lets its share through" in " ".join(two.err.split())
 
 
 def test_it_says_what_never_fires_because_nobody_answers(tmp_path: Path) -> None:
