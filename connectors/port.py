@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
-from penstock.operators.event import ChatRequest, Progress, Usage
+from penstock.operators.event import ChatRequest, Progress, Tops, Usage
 from penstock.operators.record import DeadLetter, Output, Raw
 from penstock.operators.schemas import Kind, Schema
 from penstock.state.delta import Bucket, Delta, Entry, Position
@@ -288,7 +288,7 @@ class Broker(Protocol):
 class Piece:
     """A piece of generated text; the last one of a stream carries `finish`, `usage` and what the server called itself.
 
-    `simulated`, on every piece: the server says that it is no model.
+    `simulated`, on every piece: the server says that it is no model. `tops`, on the last: as in `Answered`.
     """
 
     text: str = ""
@@ -296,6 +296,7 @@ class Piece:
     usage: Usage | None = None
     served_model: str = ""
     simulated: bool = False
+    tops: Tops = ()
 
 
 class Model(Protocol):

@@ -129,7 +129,9 @@ class ScriptedModel:
                 call.text += piece
                 yield Piece(piece, simulated=True)
             call.state = "finished"
-            yield Piece("", step.finish if isinstance(step, Say) else "stop", usage, request.model, simulated=True)
+            finish = step.finish if isinstance(step, Say) else "stop"
+            tops = ((call.text, 0.0),) if request.parameters.get("logprobs") else ()
+            yield Piece("", finish, usage, request.model, simulated=True, tops=tops)
         except ModelError:
             call.state = "failed"
             raise

@@ -54,7 +54,7 @@ class Occasions:
             values=values,
             labels=labels,
             episode=f"{run}/episode" if planned.trigger.episodic else None,
-            end=self.ended,
+            end=self.ended and fired.judged is None,
             by=planned.by,
             group=group,
         )

@@ -16,7 +16,8 @@ from pydantic import BeforeValidator, Field
 from penstock.operators.condition import Condition, Definitions
 from penstock.operators.key_state import KeyState
 from penstock.operators.limit import LimitText
-from penstock.operators.run import NO_STEPS, Cause, RecordCause, Steps
+from penstock.operators.question import Question
+from penstock.operators.run import NO_STEPS, CallEntry, Cause, RecordCause, Steps
 from penstock.operators.setting import Duration, Settings, Share, Template, Text, TextOrTexts, Value
 
 NO_AGENT = "none"
@@ -177,7 +178,7 @@ class Fired(NamedTuple):
 
     `values`: what its definitions were at the event that it tells of; None: that is the present one. `record`: the record
     that did it, where that is not the one being fed. `steps` are the events that it tells of, for templates. `given`: something
-    else did it.
+    else did it. `judged`: the call that was made to find out.
     """
 
     at: int
@@ -186,6 +187,7 @@ class Fired(NamedTuple):
     record: RecordCause | None = None
     steps: Steps = NO_STEPS
     given: Given | None = None
+    judged: CallEntry | None = None
 
 
 class Resolved(NamedTuple):
@@ -199,7 +201,13 @@ class Suppressed(NamedTuple):
     """A firing was held back by the cooldown: counted, not recorded."""
 
 
-Transition = Fired | Resolved | Suppressed
+class Asked(NamedTuple):
+    """A model has to tell first: the question waits in the cell."""
+
+    question: Question
+
+
+Transition = Fired | Resolved | Suppressed | Asked
 
 
 class Bind(Protocol):

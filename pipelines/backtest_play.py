@@ -113,11 +113,14 @@ class _Player:
 
     def _answered(self, ask: Ask) -> Answered | CallLost:
         if self._script is None:
+            if ask.judges:
+                return CallLost(ask.call_id, "invalid", NOBODY)
             if ask.run not in self._asked:
                 self._asked[ask.run] = self._estimated(ask)
             return CallLost(ask.call_id, "invalid", NOBODY)
         text = self._script(ask)
-        return Answered(ask.call_id, text, "stop", self._estimate.answered(ask, text), simulated=True)
+        tops = ((text, 0.0),) if ask.judges else ()
+        return Answered(ask.call_id, text, "stop", self._estimate.answered(ask, text), simulated=True, tops=tops)
 
     def _estimated(self, ask: Ask) -> Used:
         agent = next(agent for agent in self._plan.agents.values() if ask.endpoint in _endpoints(agent))

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from penstock.operators.error import Misused, Rejected
 from penstock.operators.plan import Plan
 from penstock.operators.trigger_after import After
+from penstock.operators.trigger_semantic import Semantic
 from penstock.pipelines.backtest import History, Job, backtest
 from penstock.pipelines.backtest_against import Difference, compared
 from penstock.pipelines.backtest_html import page
@@ -122,9 +123,9 @@ def _plan(options: BacktestOptions, file: Path) -> Plan:
 def _note_followers(options: BacktestOptions, files: Sequence[Path], plans: Sequence[Plan]) -> None:
     """Recorded answers are put in afterwards: while it plays nobody answers."""
     for file, plan in zip(files, plans, strict=True) if options.answers != "scripted" else ():
-        names = [planned.name for planned in plan.triggers if isinstance(planned.trigger, After)]
+        names = [planned.name for planned in plan.triggers if isinstance(planned.trigger, After | Semantic)]
         if names:
-            message = f"nobody answers while {file} plays, so what is `after` an answer never fires: {', '.join(names)}"
+            message = f"nobody answers while {file} plays, so what needs an answer never fires: {', '.join(names)}"
             typer.echo(f"penstock: {message}; write --answers scripted for that", err=True)
 
 

@@ -137,12 +137,11 @@ class FakeModelServer:
 
     async def _whole(self, request: web.Request, call: ChatCall, work: Work) -> web.StreamResponse:
         await self._generate(request, call, work, _to_nobody)
-        return _json(completion(work.call_id, work.model, work.tokens, work.finish, work.counts))
+        return _json(completion(work.call_id, work.model, work.tokens, work.finish, work.counts, work.tops))
 
     async def _stream(self, request: web.Request, call: ChatCall, work: Work) -> web.StreamResponse:
-        writer = StreamWriter(
-            work.call_id, work.model, work.tokens, work.finish, work.counts, call.stream_options or StreamOptions()
-        )
+        options = call.stream_options or StreamOptions()
+        writer = StreamWriter(work.call_id, work.model, work.tokens, work.finish, work.counts, options, work.tops)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         response.enable_chunked_encoding()
         await response.prepare(request)

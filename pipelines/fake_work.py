@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from penstock.connectors.scripted import rest_of
+from penstock.operators.event import Tops
 from penstock.operators.prefix import BLOCK, PrefixCache, pieces, prompt_ids
 from penstock.pipelines.fake_answer import Rule, simulated_answer
+from penstock.pipelines.fake_choice import simulated_tops
 from penstock.pipelines.fake_fault import NO_FAULTS, Fault, FaultRates, FaultSource
 from penstock.pipelines.fake_protocol import ChatCall, Counts, Rejection, bad_request, check_call
 from penstock.pipelines.fake_schema import Unsupported
@@ -54,6 +56,7 @@ class Work:
     counts: Counts
     delivered: int
     slow: bool
+    tops: Sequence[Tops] | None = None
 
     @property
     def cut(self) -> bool:
@@ -98,6 +101,7 @@ class Planner:
             counts=Counts(len(ids), self.cache.lookup_and_add(ids, call.cache_salt or "")),
             delivered=len(tokens) // 2 if fault == "cut" else len(tokens),
             slow=fault == "slow",
+            tops=simulated_tops(prompt, tokens, options.answers, call.top_logprobs or 0) if call.logprobs else None,
         )
 
 

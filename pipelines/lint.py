@@ -38,6 +38,7 @@ _REFERENCES: tuple[tuple[str, str, list[str]], ...] = (
     ("triggers.*.any.*", "triggers", []),
     ("triggers.*.all.*", "triggers", []),
     ("agents.*.models.*", "models", []),
+    ("triggers.*.model", "models", []),
     ("triggers.*.from", "sources", []),
     ("triggers.*.from.*", "sources", []),
 )

@@ -16,6 +16,7 @@ from penstock.operators.answer_schema import misfit
 from penstock.operators.decode_csv import CsvFormat
 from penstock.operators.decode_text import TextFormat
 from penstock.operators.plan import Plan
+from penstock.operators.trigger_semantic import Semantic
 from penstock.pipelines.chain import reported
 from penstock.pipelines.document import Map, key_place, place_of
 from penstock.pipelines.document import Path as Steps
@@ -59,6 +60,11 @@ class _Checker:
     def __init__(self, checked: Checked, root: Map) -> None:
         self._file, self._spec, self._plan, self._folder = checked.file, checked.spec, checked.plan, checked.folder
         self._root = root
+        self._judges = {
+            planned.name: planned.trigger
+            for planned in checked.plan.triggers
+            if isinstance(planned.trigger, Semantic) and planned.name not in checked.plan.agents
+        }
         self._triggers = {planned.name: planned for planned in checked.plan.triggers}
 
     def problems(self) -> Iterator[Problem]:
@@ -92,13 +98,14 @@ class _Checker:
 
     def _answers(self, answers: dict[str, Any], path: Steps) -> Iterator[Problem]:
         for name, said in answers.items():
-            agent = self._plan.agents.get(name)
-            if agent is None:
-                yield self._unresolved("agent", name, self._plan.agents, (*path, name))
+            agent, judge = self._plan.agents.get(name), self._judges.get(name)
+            if agent is None and judge is None:
+                yield self._unresolved("agent", name, [*self._plan.agents, *self._judges], (*path, name))
                 continue
             listed = isinstance(said, list)
             for number, answer in enumerate(said if listed else [said]):
-                wrong = _misfit(agent.shape, answer)
+                wrong = None if agent is None else _misfit(agent.shape, answer)
+                wrong = wrong if judge is None else _misjudged(judge, answer)
                 if wrong is not None:
                     where: Steps = (*path, name, number) if listed else (*path, name)
                     yield self._problem(Code.WRONG_VALUE, where, f"{name} cannot answer this: {wrong}")
@@ -211,6 +218,20 @@ def _items(listed: Any, path: Steps) -> Iterator[tuple[dict[str, Any], Steps]]:
         return
     for number, item in enumerate(listed or ()):
         yield (item if isinstance(item, dict) else item.model_dump(exclude_unset=True)), (*path, number)
+
+
+def _misjudged(judge: Semantic, answer: Any) -> str | None:
+    """Why a model cannot say this of a text."""
+    if isinstance(answer, str) and (answer in FAULTS or answer in judge.options):
+        return None
+    if isinstance(answer, dict) and all(map(_is_share, answer.values())):
+        strange = next((option for option in answer if option not in judge.options), None)
+        return strange and f"{strange!r} is none of {', '.join(judge.options)}"
+    return f"it says one of {', '.join((*judge.options, *FAULTS))}, or how likely each is: {{{judge.options[0]}: 0.9}}"
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1
 
 
 def _misfit(shape: AnswerShape | None, answer: Any) -> str | None:

@@ -12,6 +12,7 @@ import json
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import log
 from typing import Any, assert_never
 
 import msgspec
@@ -55,7 +56,10 @@ class Played:
 
 
 def play(plan: Plan, deeds: Iterable[Deed], answers: Mapping[str, Any], start: int) -> Played:
-    """`answers` by agent: one for every call, or a list with one for each. `start` in ms since the epoch."""
+    """`answers` by agent, or by trigger that has events judged: one for every call, or a list with one for each.
+
+    `start` in ms since the epoch.
+    """
     player = _Player(plan, _Script(answers), start)
     for deed in deeds:
         player.perform(deed)
@@ -116,6 +120,9 @@ class _Player:
         while waiting:
             ask = waiting.popleft()
             if isinstance(ask, Ask):
+                if ask.judges:
+                    waiting += self._task.feed(self._script.verdict(ask))
+                    continue
                 self._cut()
                 run = self._runs[ask.run]
                 self._played.prompts.append(_prompt(run, ask))
@@ -166,6 +173,22 @@ class _Script:
                 return _said(ask, text)
             case answer:
                 return _said(ask, json.dumps(answer, ensure_ascii=False))
+
+    def verdict(self, ask: Ask) -> Answered | CallLost:
+        """What a model says of the text of an event: one of the options, or how likely each of them is."""
+        match self._next(ask.judges):
+            case None:
+                self.unanswered[ask.judges] += 1
+                return CallLost(ask.call_id, "invalid", f"the scenario has no answer of {ask.judges}")
+            case "refuse" | "cut" | "timeout" as word:
+                return CallLost(ask.call_id, "invalid", f"{word}, by the scenario")
+            case "unusable":
+                return _said(ask, UNUSABLE)
+            case dict() as likely:
+                tops = tuple((option, log(share)) for option, share in likely.items() if share > 0)
+                return msgspec.structs.replace(_said(ask, ""), tops=tops)
+            case option:
+                return msgspec.structs.replace(_said(ask, str(option)), tops=((str(option), 0.0),))
 
     def _next(self, agent: str) -> Any:
         said = self._answers.get(agent)

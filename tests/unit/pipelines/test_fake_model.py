@@ -16,10 +16,12 @@ import pytest
 
 from penstock.connectors.port import Piece
 from penstock.connectors.vllm import VllmModel
+from penstock.operators.agent_plan import EndpointPlan
 from penstock.operators.answer import Unusable, shape_of_fields
 from penstock.operators.error import Busy, CallFailed, CallInvalid, Rejected, Unreachable
 from penstock.operators.event import ChatRequest, Message, Usage
 from penstock.operators.prefix import pieces
+from penstock.operators.question import Verdict, instruction, likelihoods, option_request
 from penstock.pipelines.fake_answer import Rule
 from penstock.pipelines.fake_fault import Fault, FaultRates, parse_faults
 from penstock.pipelines.fake_model import FakeModelServer
@@ -238,6 +240,9 @@ async def test_a_stop_text_ends_the_answer_before_it() -> None:
         (body(stream_options={"include_usage": True}), 400, "Stream options can only be defined when `stream=True`."),
         (body(cache_salt=""), 400, "cache_salt"),
         (body(n=2), 400, "n must be 1"),
+        (body(top_logprobs=2), 400, "when using `top_logprobs`, `logprobs` must be set to true."),
+        (body(logprobs=True, top_logprobs=21), 400, "which is greater than max allowed: 20"),
+        (body(logprobs=True, top_logprobs=-2), 400, "must be a positive value"),
         (
             body(continue_final_message=True, add_generation_prompt=True),
             400,
@@ -482,3 +487,52 @@ def test_the_command_says_where_it_listens_and_ends_cleanly_when_told_to() -> No
         assert "http://127.0.0.1:" in server.stdout.readline()
         server.terminate()
         assert server.wait(20) == 0
+
+
+OPTIONS = ("calm", "annoyed", "furious")
+ENDPOINT = EndpointPlan("small", "any", {"max_tokens": 1}, None)
+
+
+async def judged(model: VllmModel, text: str) -> Verdict:
+    *_, last = [piece async for piece in model.stream(option_request(ENDPOINT, text, OPTIONS), timeout=30)]
+    assert last.simulated
+    return likelihoods(OPTIONS, last.tops)
+
+
+async def test_of_a_few_options_it_chooses_one_that_the_text_names_or_else_the_first() -> None:
+    async with fake() as (_, model):
+        assert await judged(model, "I am FURIOUS!") == (0.05, 0.05, 0.9)
+        assert await judged(model, "Thank you.") == (0.9, 0.05, 0.05)
+
+
+async def test_rules_of_an_answers_file_choose_an_option_or_weigh_them() -> None:
+    rules = (Rule(when="grr", answer="annoyed"), Rule(when="hm", answer={"annoyed": 0.75, "calm": 0.25}))
+    async with fake(answers=rules) as (_, model):
+        assert await judged(model, "grr") == (0.05, 0.9, 0.05)
+        assert await judged(model, "hm") == (0.25, 0.75, 0)
+
+
+async def test_log_probabilities_have_the_shape_of_vllms() -> None:
+    messages = [{"role": "system", "content": instruction(OPTIONS)}, {"role": "user", "content": "furious"}]
+    sent = {"messages": messages, "logprobs": True, "top_logprobs": 2, "max_tokens": 1}
+    async with fake() as (server, _):
+        _, whole, _ = await post(server, {"model": "any", **sent})
+        _, plain, _ = await post(server, {"model": "any", **sent, "logprobs": False, "top_logprobs": None})
+    choice = whole["choices"][0]
+    [token] = choice["logprobs"]["content"]
+    assert token.keys() == {"token", "logprob", "bytes", "top_logprobs"}
+    assert token["token"] == choice["message"]["content"]
+    assert bytes(token["bytes"]).decode() == token["token"]
+    assert [top.keys() for top in token["top_logprobs"]] == [{"token", "logprob", "bytes"}] * 2
+    assert plain["choices"][0]["logprobs"] is None
+
+
+async def test_every_token_of_a_stream_has_its_log_probability_when_asked_for() -> None:
+    async with fake() as (server, _):
+        _, _, text = await post(server, body(stream=True, logprobs=True, max_tokens=3))
+    chunks = [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: {")]
+    told = [chunk["choices"][0] for chunk in chunks if chunk["choices"]]
+    assert told[0]["logprobs"] is None
+    assert [each["logprobs"]["content"][0]["token"] for each in told[1:]] == [
+        each["delta"]["content"] for each in told[1:]
+    ]
