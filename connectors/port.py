@@ -288,7 +288,7 @@ class Broker(Protocol):
 class Piece:
     """A piece of generated text; the last one of a stream carries `finish`, `usage` and what the server called itself.
 
-    `simulated`, on every piece: the server says that it is no model. `tops`, on the last: as in `Answered`.
+    `simulated`, on every piece: the server says that it is no model. `tops` and `vector`, on the last: as in `Answered`.
     """
 
     text: str = ""
@@ -297,6 +297,7 @@ class Piece:
     served_model: str = ""
     simulated: bool = False
     tops: Tops = ()
+    vector: tuple[float, ...] = ()
 
 
 class Model(Protocol):
@@ -311,7 +312,7 @@ class Model(Protocol):
         ...
 
     def stream(self, request: ChatRequest, *, timeout: float) -> AsyncGenerator[Piece, None]:
-        """What is generated: of an answer that is continued only the rest.
+        """What is generated: of an answer that is continued only the rest; for an `EmbedRequest` one piece without a text.
 
         Raises Busy, CallFailed, CallInvalid, TimedOut. One attempt: retries are the caller's (admission).
         """

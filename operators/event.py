@@ -84,7 +84,7 @@ class Answered(msgspec.Struct, frozen=True):
     reason: `stop`, `length`, …; `simulated` when it says that it is no model.
 
     `spent` is how much of the call's `time_limit` it used (ms); waiting that did not count against it is not in it. `tops` are
-    there where the request asks for them.
+    there where the request asks for them, `vector` is where it asks for nothing else.
     """
 
     call_id: str
@@ -95,6 +95,7 @@ class Answered(msgspec.Struct, frozen=True):
     simulated: bool = False
     spent: int = 0
     tops: Tops = ()
+    vector: tuple[float, ...] = ()
 
 
 FailureKind = Literal["failed", "invalid", "timed_out"]
@@ -138,6 +139,10 @@ class ChatRequest(msgspec.Struct, frozen=True, gc=False):
     cache_salt: str | None = None
     continued: str = ""
     request_id: str = ""
+
+
+class EmbedRequest(ChatRequest, frozen=True, gc=False):
+    """Asks for no answer, but for the vector of its only message."""
 
 
 URGENCY: Mapping[str, int] = {"high": 0, "normal": 1, "low": 2}

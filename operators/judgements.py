@@ -20,7 +20,7 @@ from penstock.operators.event import Answered, Ask, CallLost, Cancel, Streamed
 from penstock.operators.key_state import Counts, Group, KeyState
 from penstock.operators.keys import Keys
 from penstock.operators.plan import Plan, PlannedTrigger
-from penstock.operators.question import SAYS_NOTHING, Question, Said
+from penstock.operators.question import Question, Said
 from penstock.operators.trigger_semantic import Semantic, SemanticCell
 from penstock.operators.unsaved import Unsaved
 from penstock.operators.watch import OnTransition, Watch
@@ -159,7 +159,7 @@ class Judgements:
         usage, name = event.usage, planned.name
         self._counters["judgements", name] += 1
         self._counters["judgement_tokens", name] += usage.input_tokens + usage.output_tokens
-        verdict = SAYS_NOTHING if isinstance(event, CallLost) else _semantic(planned).verdict(event.tops)
+        verdict = () if isinstance(event, CallLost) else _semantic(planned).judge.verdict(event)
         said = Said(verdict, usage, isinstance(event, Answered) and event.simulated)
         if verdict:
             self._known[call] = said._replace(usage=None)

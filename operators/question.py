@@ -16,19 +16,19 @@ from typing import Any, NamedTuple
 import msgspec
 
 from penstock.operators.agent_plan import EndpointPlan
-from penstock.operators.event import ChatRequest, Message, Tops, Usage
+from penstock.operators.event import Answered, ChatRequest, Message, Tops, Usage
+from penstock.operators.novelty import Seen
 from penstock.operators.run import ID_BYTES, RecordCause
 
-Verdict = Sequence[float]
-"""How likely each option is, in their order, or SAYS_NOTHING."""
+Verdict = Sequence[float] | bytes
+"""How likely each option is, in their order; or the text's vector. Empty where nothing was said."""
 TEXT_CHARACTERS_MAX = 8_000
 """Of longer texts the beginning is asked about."""
 TOPS = 20
 """How many first tokens are asked for; more than that servers refuse."""
 LEAST_SHARE = 0.1
 """An answer of which less is on the options says nothing."""
-SAYS_NOTHING: Verdict = ()
-"""The verdict of a call that was lost, or of an answer that says nothing."""
+LABEL, PROBABILITY = "label", "probability"
 INSTRUCTION = "Which of these fits the text best? Answer with one of them and nothing else: "
 _AROUND = " \t\r\n\"'`*([{"
 _PLACES = 6
@@ -60,6 +60,29 @@ class Question(NamedTuple):
     said: Said | None = None
 
 
+class Options:
+    """Fires where one of the options is at least so likely."""
+
+    def __init__(self, options: Sequence[str], wanted: str, threshold: float) -> None:
+        self.options, self.threshold = options, threshold
+        self._wanted, self._place = wanted, options.index(wanted)
+        self.told = f"is {wanted}"
+
+    def request(self, endpoint: EndpointPlan, text: str) -> ChatRequest:
+        return option_request(endpoint, text, self.options)
+
+    def verdict(self, answered: Answered) -> Sequence[float]:
+        return likelihoods(self.options, answered.tops)
+
+    def decide(self, now: int, verdict: Any, seen: tuple[Seen, ...]) -> tuple[dict[str, Any] | None, tuple[Seen, ...]]:
+        """The values of a firing, if it is one. Nothing is remembered."""
+        likely = verdict[self._place]
+        return ({LABEL: self._wanted, PROBABILITY: likely} if likely >= self.threshold else None), seen
+
+    def over(self, seen: tuple[Seen, ...]) -> None:
+        return None
+
+
 def option_request(endpoint: EndpointPlan, text: str, options: Sequence[str]) -> ChatRequest:
     """One token is generated. The beginning is equal for all texts, so that a prefix cache can keep it."""
     return ChatRequest(
@@ -83,8 +106,8 @@ def call_of(endpoint: str, request: ChatRequest) -> str:
     return blake2b(msgspec.msgpack.encode([endpoint, request]), digest_size=ID_BYTES).hexdigest()
 
 
-def likelihoods(options: Sequence[str], tops: Tops) -> Verdict:
-    """How likely each option is, all together 1."""
+def likelihoods(options: Sequence[str], tops: Tops) -> Sequence[float]:
+    """How likely each option is, all together 1; nothing where that cannot be told."""
     found = [0.0] * len(options)
     for token, logprob in tops:
         word = token.strip(_AROUND).casefold()
@@ -92,4 +115,4 @@ def likelihoods(options: Sequence[str], tops: Tops) -> Verdict:
         if len(begun) == 1:
             found[begun[0]] += exp(min(logprob, 0.0))
     total = sum(found)
-    return tuple(round(part / total, _PLACES) for part in found) if total >= LEAST_SHARE else SAYS_NOTHING
+    return tuple(round(part / total, _PLACES) for part in found) if total >= LEAST_SHARE else ()

@@ -1,4 +1,4 @@
-"""`semantic`: fires when a small model says that a text is of a kind. The answer comes later; what is told is as of the event.
+"""`semantic`: fires when a small model says that a text is of a kind, or unlike all before. What is told is as of the event.
 
 events        a     b     c                      where: true of a, b and c
 asked         ├──────────────────▶ furious       of b the answer comes first, and waits: of one key they are decided
@@ -16,40 +16,42 @@ from decimal import Decimal
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import msgspec
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from penstock.operators.agent_plan import EndpointPlan
 from penstock.operators.condition import Condition, count_doubt, known_values
-from penstock.operators.event import ChatRequest, Tops, Usage
+from penstock.operators.event import ChatRequest, Usage
 from penstock.operators.expression import Unknown
 from penstock.operators.expression_value import TYPE_ERROR
 from penstock.operators.key_state import KeyState
-from penstock.operators.model import ModelSettings, request_parameters
+from penstock.operators.model import EMBEDDING, ModelSettings, request_parameters
+from penstock.operators.novelty import DISTANCE, Novelty, Seen
 from penstock.operators.question import (
+    LABEL,
+    PROBABILITY,
     TEXT_CHARACTERS_MAX,
+    Options,
     Question,
     Said,
     Verdict,
     call_of,
-    likelihoods,
-    option_request,
 )
 from penstock.operators.run import CallEntry, RecordCause, carried
 from penstock.operators.setting import Condition as ConditionText
-from penstock.operators.setting import Text, Value
+from penstock.operators.setting import Text, Value, Wait
 from penstock.operators.trigger import Asked, Bind, CooldownSettings, Fired, Given, Suppressed, Transition, Trigger
 from penstock.operators.watermark import NEVER
 
-LABEL, PROBABILITY = "label", "probability"
-THRESHOLD = 0.5
+LIKELY, FAR = 0.5, 0.35
+"""Thresholds where the file says none."""
 KNOWN = "known"
 """The outcome of a call that another event paid for."""
 
 
 class SemanticSettings(CooldownSettings):
-    """Fires when a model says that the text of an event is of a kind."""
+    """Fires when a model says that the text of an event is of a kind, or that it is like nothing before."""
 
-    tells: ClassVar[frozenset[str]] = frozenset({LABEL, PROBABILITY})
+    tells: ClassVar[frozenset[str]] = frozenset({LABEL, PROBABILITY, DISTANCE})
 
     semantic: Value = Field(description="The text to judge, of one event.", examples=["event.text"])
     where: ConditionText | None = Field(
@@ -57,16 +59,28 @@ class SemanticSettings(CooldownSettings):
         description="Which events are judged; a model is asked about no others. Default: all.",
         examples=['event.role == "customer"'],
     )
-    model: Text = Field(description="Which model judges.", examples=["small"])
-    options: tuple[Text, ...] = Field(
+    model: Text = Field(description="Which model judges; with `unlike` one of `kind: embedding`.", examples=["small"])
+    options: tuple[Text, ...] | None = Field(
+        default=None,
         min_length=2,
         max_length=10,
         description="What a text may be; the model chooses one. Words that begin differently.",
         examples=[["calm", "annoyed", "furious"]],
     )
-    is_: Text = Field(alias="is", description="The option for which it fires.", examples=["furious"])
-    threshold: float = Field(
-        default=THRESHOLD, gt=0, le=1, description="It fires where this option is at least so likely."
+    is_: Text | None = Field(
+        default=None, alias="is", description="The option for which it fires.", examples=["furious"]
+    )
+    unlike: Wait | None = Field(
+        default=None,
+        description="Instead of options: it fires for texts unlike everything that it has seen of the key for so long.",
+        examples=["24h"],
+    )
+    threshold: float | None = Field(
+        default=None,
+        gt=0,
+        le=2,
+        description="How likely the option has to be at least; default: 0.5. With `unlike`: from what distance on a text is "
+        "unlike another (of cosines, 0 to 2); default: 0.35.",
     )
     late: Literal["ignore"] = Field(
         default="ignore", description="Late events are not judged; there is no other way yet."
@@ -74,33 +88,46 @@ class SemanticSettings(CooldownSettings):
 
     @field_validator("options")
     @classmethod
-    def _told_apart(cls, options: tuple[str, ...]) -> tuple[str, ...]:
-        folded = [option.casefold().strip() for option in options]
+    def _told_apart(cls, options: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        folded = [option.casefold().strip() for option in options or ()]
         for place, option in enumerate(folded):
-            others = folded[:place] + folded[place + 1 :]
             if not option or "," in option:
-                raise ValueError(f"{options[place]!r} is no word; write a few words without commas")
-            if any(other.startswith(option) for other in others):
-                raise ValueError(
-                    f"{options[place]!r} is how another option begins: the first token decides between them"
-                )
+                raise ValueError(f"{option!r} is no word; write a few words without commas")
+            if any(other.startswith(option) for other in folded[:place] + folded[place + 1 :]):
+                raise ValueError(f"{option!r} is how another option begins: the first token decides between them")
         return options
 
     @field_validator("is_")
     @classmethod
-    def _is_an_option(cls, is_: str, info: ValidationInfo) -> str:
+    def _is_an_option(cls, is_: str | None, info: ValidationInfo) -> str | None:
         options = info.data.get("options")
-        if options is not None and is_ not in options:
+        if is_ is not None and options is not None and is_ not in options:
             raise ValueError(f"{is_!r} is none of the options; write one of {', '.join(options)}")
         return is_
+
+    @field_validator("threshold")
+    @classmethod
+    def _can_be_reached(cls, threshold: float | None, info: ValidationInfo) -> float | None:
+        if threshold is not None and threshold > 1 and info.data.get("options") is not None:
+            raise ValueError("it says how likely the option has to be: 1 at most")
+        return threshold
+
+    @model_validator(mode="after")
+    def _of_one_form(self) -> SemanticSettings:
+        if (self.options is None) is (self.unlike is None):
+            raise ValueError("it takes either `options` and `is`, or `unlike`")
+        if (self.options is None) is not (self.is_ is None):
+            raise ValueError("`options` and `is` go together: what a text may be, and what it has to be")
+        return self
 
 
 class SemanticCell(NamedTuple):
     """`open`: questions in the order of their events, the first one without a verdict. `quiet_until`: N at which the cooldown
-    is over."""
+    is over. `seen`: what new texts are compared with, the latest last."""
 
     open: tuple[Question, ...] = ()
     quiet_until: int = NEVER
+    seen: tuple[Seen, ...] = ()
 
 
 EMPTY = SemanticCell()
@@ -116,11 +143,9 @@ class Semantic(Trigger):
     endpoint: EndpointPlan
     """Whoever plans it sets this."""
 
-    def __init__(self, text: Condition, where: Condition | None, settings: SemanticSettings) -> None:
-        self.text, self.where, self.cooldown = text, where, settings.cooldown
-        self.options, self.wanted = settings.options, settings.options.index(settings.is_)
-        self.threshold = settings.threshold
-        self.condition = f"semantic: {text.text} is {settings.is_}"
+    def __init__(self, text: Condition, where: Condition | None, judge: Options | Novelty, cooldown: int) -> None:
+        self.text, self.where, self.judge, self.cooldown = text, where, judge, cooldown
+        self.condition = f"semantic: {text.text} {judge.told}"
         self.conditions = (text,) if where is None else (text, where)
 
     # --- asking -------------------------------------------------------------------------------------------------
@@ -157,12 +182,9 @@ class Semantic(Trigger):
 
     def request(self, text: str) -> ChatRequest:
         """What is asked about a text; nothing in it depends on the event."""
-        return option_request(self.endpoint, text, self.options)
+        return self.judge.request(self.endpoint, text)
 
     # --- deciding -----------------------------------------------------------------------------------------------
-
-    def verdict(self, tops: Tops) -> Verdict:
-        return likelihoods(self.options, tops)
 
     def told(self, cell: SemanticCell | None, call: str, said: Said) -> SemanticCell | None:
         """This was said of a text: all that wait for it know. The first of them pays."""
@@ -181,15 +203,17 @@ class Semantic(Trigger):
         if cell is None or said is None:
             return None
         question, after = cell.open[0], cell._replace(open=cell.open[1:])
-        likely = said.verdict[self.wanted] if said.verdict else 0.0
-        if likely < self.threshold:
+        if not said.verdict:
+            return self._rested(after), None
+        values, seen = self.judge.decide(question.now, said.verdict, cell.seen)
+        after = after._replace(seen=seen)
+        if values is None:
             return self._rested(after), None
         if question.now < after.quiet_until:
             return after, Suppressed()
         quiet_until = question.now + self.cooldown if self.cooldown else NEVER
-        values = {**question.values, LABEL: self.options[self.wanted], PROBABILITY: likely}
         given = Given(question.cause, question.told, question.now)
-        fired = Fired(question.time, None, values, given=given, judged=self._entry(said))
+        fired = Fired(question.time, None, {**question.values, **values}, given=given, judged=self._entry(said))
         return self._rested(after._replace(quiet_until=quiet_until)), fired
 
     def _entry(self, said: Said) -> CallEntry:
@@ -207,35 +231,50 @@ class Semantic(Trigger):
         return self._rested((after or EMPTY)._replace(quiet_until=before.quiet_until))
 
     def forgets(self, cell: SemanticCell) -> int | None:
-        return None if cell.open else cell.quiet_until
+        return None if cell.open else max(cell.quiet_until, self.judge.over(cell.seen) or NEVER)
 
     def dump(self, cell: SemanticCell | None) -> Any:
-        return None if cell is None else [[*map(_dumped, cell.open)], cell.quiet_until]
+        return None if cell is None else [[*map(_dumped, cell.open)], cell.quiet_until, [*map(list, cell.seen)]]
 
     def load(self, dumped: list[Any] | None) -> SemanticCell | None:
         if not dumped:
             return None
-        return SemanticCell(tuple(map(_loaded, dumped[0])), *dumped[1:])
+        questions, quiet_until, seen = dumped
+        return SemanticCell(tuple(map(_loaded, questions)), quiet_until, tuple(Seen(*each) for each in seen))
 
 
 def _dumped(question: Question) -> list[Any]:
     *plain, cause, told, values, said = question
     usage = None if said is None or said.usage is None else [*msgspec.structs.astuple(said.usage)]
-    return [*plain, [*cause], told, values, None if said is None else [[*said.verdict], usage, said.simulated]]
+    return [*plain, [*cause], told, values, None if said is None else [_plain(said.verdict), usage, said.simulated]]
+
+
+def _plain(verdict: Verdict) -> Any:
+    return verdict if isinstance(verdict, bytes) else [*verdict]
 
 
 def _loaded(dumped: list[Any]) -> Question:
     said = dumped[-1]
     if said is not None:
-        said = Said(tuple(said[0]), None if said[1] is None else Usage(*said[1]), said[2])
+        said = Said(said[0], None if said[1] is None else Usage(*said[1]), said[2])
     return Question(*[*dumped[:5], RecordCause(*dumped[5]), *dumped[6:-1], said])
 
 
 def build(settings: SemanticSettings, bind: Bind) -> Semantic:
     where = None if settings.where is None else bind(settings.where, False)
-    return Semantic(bind(settings.semantic, False), where, settings)
+    return Semantic(bind(settings.semantic, False), where, _judge(settings), settings.cooldown)
+
+
+def _judge(settings: SemanticSettings) -> Options | Novelty:
+    threshold = settings.threshold
+    if settings.unlike is not None:
+        return Novelty(settings.unlike, FAR if threshold is None else threshold)
+    assert settings.options is not None, "the settings were checked"
+    assert settings.is_ is not None, "the settings were checked"
+    return Options(settings.options, settings.is_, LIKELY if threshold is None else threshold)
 
 
 def endpoint_of(name: str, settings: ModelSettings) -> EndpointPlan:
-    """The model as such a trigger asks it: one token is enough."""
-    return EndpointPlan(name, settings.model, request_parameters(settings, 1), settings.price)
+    """The model as such a trigger asks it: one token is enough, and of an embedding there is none."""
+    parameters = settings.request if settings.kind == EMBEDDING else request_parameters(settings, 1)
+    return EndpointPlan(name, settings.model, parameters, settings.price)

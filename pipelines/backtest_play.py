@@ -15,13 +15,25 @@ import msgspec
 import orjson
 
 from penstock.operators.agent_plan import AgentPlan, EndpointPlan
-from penstock.operators.event import Answered, Arrived, Ask, CallLost, Effect, Ended, Event, Progress, Ticked
+from penstock.operators.event import (
+    Answered,
+    Arrived,
+    Ask,
+    CallLost,
+    Effect,
+    EmbedRequest,
+    Ended,
+    Event,
+    Progress,
+    Ticked,
+)
 from penstock.operators.plan import Plan
 from penstock.operators.task import Task
 from penstock.pipelines.backtest_feed import WHOLE, Reader, Recorded, Share, shared_plan
 from penstock.pipelines.backtest_input import BLOCK_BYTES, Block, Inputs, blocks
 from penstock.pipelines.backtest_row import ASKED, Row, Used, row_of, time_of
 from penstock.pipelines.backtest_tokens import TokenEstimate
+from penstock.pipelines.scenario_judgement import WORDS, judged
 
 OVER = Progress(0, 0, 2**60)
 """Of an input that has ended: it was silent for ever, so it holds no other back."""
@@ -118,6 +130,8 @@ class _Player:
             if ask.run not in self._asked:
                 self._asked[ask.run] = self._estimated(ask)
             return CallLost(ask.call_id, "invalid", NOBODY)
+        if isinstance(ask.request, EmbedRequest):
+            return judged(ask, WORDS)
         text = self._script(ask)
         tops = ((text, 0.0),) if ask.judges else ()
         return Answered(ask.call_id, text, "stop", self._estimate.answered(ask, text), simulated=True, tops=tops)

@@ -84,9 +84,7 @@ class Planner:
                 f"This model's maximum context length is {options.max_model_len} tokens, but the messages have "
                 f"{len(ids)} tokens. Please reduce the length of the messages.", "messages"
             )  # fmt: skip
-        fault = self._faults.draw(ids.tobytes())
-        if fault == "busy":
-            raise Rejection(503, "ServiceUnavailableError", "The server is busy on purpose.")
+        fault = self.refuse_if_unlucky(ids.tobytes())
         try:
             text = _left_to_say(call, simulated_answer(prompt, call.schema, options.answers))
         except Unsupported as error:
@@ -103,6 +101,13 @@ class Planner:
             slow=fault == "slow",
             tops=simulated_tops(prompt, tokens, options.answers, call.top_logprobs or 0) if call.logprobs else None,
         )
+
+    def refuse_if_unlucky(self, prompt: bytes) -> Fault | None:
+        """The fault that this prompt meets. Raises Rejection where it is that the server has no time."""
+        fault = self._faults.draw(prompt)
+        if fault == "busy":
+            raise Rejection(503, "ServiceUnavailableError", "The server is busy on purpose.")
+        return fault
 
 
 def _left_to_say(call: ChatCall, answer: str) -> str:

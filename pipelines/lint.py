@@ -26,6 +26,7 @@ from penstock.pipelines.lint_format import format_problems
 from penstock.pipelines.lint_inhibition import inhibition_problems
 from penstock.pipelines.lint_input import input_problems
 from penstock.pipelines.lint_outputs import output_topic_problems, route_problems
+from penstock.pipelines.lint_semantic import semantic_problems
 from penstock.pipelines.lint_sequence import sequence_problems
 from penstock.pipelines.lint_table import table_problems
 from penstock.pipelines.lint_template import template_problems
@@ -185,6 +186,7 @@ def _fallback(root: Map, path: tuple[str | int, ...], agent: Node, shape: Answer
 RULES: tuple[Rule, ...] = (
     expression_problems,
     function_problems,
+    semantic_problems,
     sequence_problems,
     template_problems,
     forget_problems,

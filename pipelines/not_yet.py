@@ -50,8 +50,6 @@ LATER: tuple[Later, ...] = (
     *_fields("context.window.", "0.4", "images"),
     Later("context.summary", "0.4", frozenset({"model"})),
     Later("triggers.*.late", "0.3", frozenset({"correct"})),
-    *_fields("triggers.*.", "0.3", "unlike"),
-    Later("models.*.kind", "0.3", frozenset({"embedding"})),
     *_fields("models.*.", "0.4", "input", "context"),
     *_fields("models.*.", "0.5", "limits"),
     *_fields("agents.*.", "0.4", "tools", "coalesce", "samples"),

@@ -26,6 +26,7 @@ from penstock.pipelines.result_schema import result_schema
 from penstock.pipelines.scenario import FAULTS, Among, Expect, Scenario, ScenarioFile, Step, Tables
 from penstock.pipelines.scenario_compare import SECTIONS
 from penstock.pipelines.scenario_events import source_name, table_name
+from penstock.pipelines.scenario_judgement import misjudged
 from penstock.pipelines.spec import Spec
 
 RESULT_FIELDS = ("trigger", "at", *result_schema()["properties"])
@@ -105,7 +106,7 @@ class _Checker:
             listed = isinstance(said, list)
             for number, answer in enumerate(said if listed else [said]):
                 wrong = None if agent is None else _misfit(agent.shape, answer)
-                wrong = wrong if judge is None else _misjudged(judge, answer)
+                wrong = wrong if judge is None else misjudged(judge, answer)
                 if wrong is not None:
                     where: Steps = (*path, name, number) if listed else (*path, name)
                     yield self._problem(Code.WRONG_VALUE, where, f"{name} cannot answer this: {wrong}")
@@ -218,20 +219,6 @@ def _items(listed: Any, path: Steps) -> Iterator[tuple[dict[str, Any], Steps]]:
         return
     for number, item in enumerate(listed or ()):
         yield (item if isinstance(item, dict) else item.model_dump(exclude_unset=True)), (*path, number)
-
-
-def _misjudged(judge: Semantic, answer: Any) -> str | None:
-    """Why a model cannot say this of a text."""
-    if isinstance(answer, str) and (answer in FAULTS or answer in judge.options):
-        return None
-    if isinstance(answer, dict) and all(map(_is_share, answer.values())):
-        strange = next((option for option in answer if option not in judge.options), None)
-        return strange and f"{strange!r} is none of {', '.join(judge.options)}"
-    return f"it says one of {', '.join((*judge.options, *FAULTS))}, or how likely each is: {{{judge.options[0]}: 0.9}}"
-
-
-def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 <= value <= 1
 
 
 def _misfit(shape: AnswerShape | None, answer: Any) -> str | None:

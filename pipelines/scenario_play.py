@@ -12,7 +12,6 @@ import json
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from math import log
 from typing import Any, assert_never
 
 import msgspec
@@ -27,6 +26,7 @@ from penstock.operators.run import Run
 from penstock.operators.task import Task
 from penstock.operators.timestamp import instant
 from penstock.pipelines.scenario_events import Come, Deed, End, Pass
+from penstock.pipelines.scenario_judgement import judged
 from penstock.pipelines.scenario_time import Moment
 
 UNUSABLE = "I would rather not say."
@@ -175,20 +175,12 @@ class _Script:
                 return _said(ask, json.dumps(answer, ensure_ascii=False))
 
     def verdict(self, ask: Ask) -> Answered | CallLost:
-        """What a model says of the text of an event: one of the options, or how likely each of them is."""
-        match self._next(ask.judges):
-            case None:
-                self.unanswered[ask.judges] += 1
-                return CallLost(ask.call_id, "invalid", f"the scenario has no answer of {ask.judges}")
-            case "refuse" | "cut" | "timeout" as word:
-                return CallLost(ask.call_id, "invalid", f"{word}, by the scenario")
-            case "unusable":
-                return _said(ask, UNUSABLE)
-            case dict() as likely:
-                tops = tuple((option, log(share)) for option, share in likely.items() if share > 0)
-                return msgspec.structs.replace(_said(ask, ""), tops=tops)
-            case option:
-                return msgspec.structs.replace(_said(ask, str(option)), tops=((str(option), 0.0),))
+        """What a model says of the text of an event."""
+        said = self._next(ask.judges)
+        if said is None:
+            self.unanswered[ask.judges] += 1
+            return CallLost(ask.call_id, "invalid", f"the scenario has no answer of {ask.judges}")
+        return judged(ask, said)
 
     def _next(self, agent: str) -> Any:
         said = self._answers.get(agent)

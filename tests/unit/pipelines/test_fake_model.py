@@ -7,6 +7,8 @@ import contextlib
 import json
 import subprocess
 import sys
+from array import array
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,10 @@ from penstock.connectors.vllm import VllmModel
 from penstock.operators.agent_plan import EndpointPlan
 from penstock.operators.answer import Unusable, shape_of_fields
 from penstock.operators.error import Busy, CallFailed, CallInvalid, Rejected, Unreachable
-from penstock.operators.event import ChatRequest, Message, Usage
+from penstock.operators.event import ChatRequest, EmbedRequest, Message, Usage
+from penstock.operators.novelty import distance, quantised
 from penstock.operators.prefix import pieces
-from penstock.operators.question import Verdict, instruction, likelihoods, option_request
+from penstock.operators.question import instruction, likelihoods, option_request
 from penstock.pipelines.fake_answer import Rule
 from penstock.pipelines.fake_fault import Fault, FaultRates, parse_faults
 from penstock.pipelines.fake_model import FakeModelServer
@@ -66,11 +69,13 @@ async def whole(model: VllmModel, asked: ChatRequest | None = None) -> tuple[str
     return "".join(piece.text for piece in pieces), last
 
 
-async def post(server: FakeModelServer, sent: Any, **headers: str) -> tuple[int, Any, str]:
+async def post(
+    server: FakeModelServer, sent: Any, path: str = "chat/completions", **headers: str
+) -> tuple[int, Any, str]:
     data = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
     async with (
         aiohttp.ClientSession() as session,
-        session.post(f"{server.base_url}/chat/completions", data=data, headers=headers) as answer,
+        session.post(f"{server.base_url}/{path}", data=data, headers=headers) as answer,
     ):
         text = await answer.text()
         return answer.status, json.loads(text) if answer.content_type == "application/json" else None, text
@@ -493,10 +498,10 @@ OPTIONS = ("calm", "annoyed", "furious")
 ENDPOINT = EndpointPlan("small", "any", {"max_tokens": 1}, None)
 
 
-async def judged(model: VllmModel, text: str) -> Verdict:
+async def judged(model: VllmModel, text: str) -> tuple[float, ...]:
     *_, last = [piece async for piece in model.stream(option_request(ENDPOINT, text, OPTIONS), timeout=30)]
     assert last.simulated
-    return likelihoods(OPTIONS, last.tops)
+    return tuple(likelihoods(OPTIONS, last.tops))
 
 
 async def test_of_a_few_options_it_chooses_one_that_the_text_names_or_else_the_first() -> None:
@@ -536,3 +541,52 @@ async def test_every_token_of_a_stream_has_its_log_probability_when_asked_for() 
     assert [each["logprobs"]["content"][0]["token"] for each in told[1:]] == [
         each["delta"]["content"] for each in told[1:]
     ]
+
+
+async def embedded(model: VllmModel, text: str) -> tuple[float, ...]:
+    asked = EmbedRequest("any", (Message("user", text),), {})
+    [piece] = [piece async for piece in model.stream(asked, timeout=30)]
+    assert piece.simulated
+    return piece.vector
+
+
+async def test_vectors_follow_from_the_words_of_a_text() -> None:
+    async with fake() as (server, model):
+        texts = ("disk full on web-1", "Disk full on web 1!", "connection refused", "")
+        disk, again, refused, empty = [quantised(await embedded(model, text)) for text in texts]
+        assert server.figures.embedded == 4
+    assert distance(disk, again) == 0
+    assert distance(disk, refused) > 0.7
+    assert distance(disk, empty) > 0.7
+
+
+async def test_embeddings_have_the_shape_of_vllms() -> None:
+    async with fake() as (server, _):
+        status, one, _ = await post(server, {"model": "bge", "input": ["a b", "c"]}, path="embeddings")
+        _, same, _ = await post(
+            server, {"model": "bge", "input": "a b", "encoding_format": "base64"}, path="embeddings"
+        )
+    assert status == 200
+    assert (one["object"], one["model"], one["simulated"]) == ("list", "bge", True)
+    assert [(each["index"], each["object"]) for each in one["data"]] == [(0, "embedding"), (1, "embedding")]
+    assert one["usage"] == {
+        "prompt_tokens": 7, "total_tokens": 7, "completion_tokens": 0, "prompt_tokens_details": None,
+    }  # fmt: skip
+    unpacked = array("f", b64decode(same["data"][0]["embedding"]))
+    assert list(unpacked) == pytest.approx(one["data"][0]["embedding"])
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "said"),
+    [
+        ({"input": [1, 2]}, 400, "Expected"),
+        ({"input": "a", "dimensions": 8}, 400, "does not support matryoshka representation"),
+        ({"input": "word " * 40_000}, 400, "maximum context length is 32768 tokens"),
+        ({"input": "a", "model": "other"}, 404, "The model `other` does not exist."),
+    ],
+)
+async def test_refusals_of_texts_have_vllms_words(sent: Any, status: int, said: str) -> None:
+    async with fake(models=("any",)) as (server, _):
+        found, body, _ = await post(server, sent, path="embeddings")
+    assert (found, body["error"]["code"]) == (status, status)
+    assert said in body["error"]["message"]

@@ -40,6 +40,40 @@ def test_what_a_model_says_of_a_text_decides(answers: str, fires: list[str], tmp
     assert (told(found), found.complaints) == ([], ())
 
 
+NEW = DESK.replace("model: small, options: [calm, annoyed, furious], is: furious", "model: embed, unlike: 1h").replace(
+    "small: {", "embed: {kind: embedding, "
+)
+
+
+@pytest.mark.parametrize(
+    ("answers", "fires"),
+    [
+        ("{vector: [1, 0]}", [1]),
+        ("[{vector: [1, 0]}, {vector: [-1, 0]}, {vector: [1, 0]}]", [1, 2]),
+        ("[refuse, words, unusable]", [1]),
+    ],
+)
+def test_vectors_decide_what_is_new(answers: str, fires: list[int], tmp_path: Path) -> None:
+    firings = ", ".join(f"{{trigger: angry, values: {{distance: {each}}}}}" for each in fires)
+    found = verdict_of(tmp_path, THREE, f"{{firings: [{firings}]}}", f"{{angry: {answers}}}", NEW)
+    assert [(section, kind) for section, kind, _ in told(found)] == []
+
+
+def test_vectors_may_follow_from_words(tmp_path: Path) -> None:
+    """The third text has the words of the first."""
+    events = THREE.replace("three", "One!")
+    expect = "{firings: [{trigger: angry, at: 0s, values: {distance: 1}}, {trigger: angry}], counts: {judgements: 3}}"
+    found = verdict_of(tmp_path, events, expect, "{angry: words}", NEW)
+    assert (told(found), found.complaints) == ([], ())
+
+
+@pytest.mark.parametrize("answers", ["{angry: furious}", "{angry: {vector: []}}", "{angry: {vector: [a]}}"])
+def test_what_is_no_vector_is_a_mistake(answers: str, tmp_path: Path) -> None:
+    scenario = f"scenarios:\n  - {{name: one, answers: {answers}, events: {THREE}, expect: {{none: true}}}}\n"
+    [problem] = suite_of(tmp_path, scenario, NEW).problems
+    assert "it says `words`, {vector: [1, 0]}, or one of refuse" in problem.message
+
+
 def test_calls_and_events_without_a_verdict_can_be_counted(tmp_path: Path) -> None:
     events = THREE.replace("two", "one")
     expect = "{none: true, counts: {judgements: 2, judged_before: 1, unjudged: 1}}"

@@ -30,9 +30,7 @@ ENVIRON = {
 
 IN_WORK = frozenset(
     {
-        "kind: embedding",
         "late: correct",
-        "semantic",
     }
 )
 """Of the language of triggers: each goes from here when it is built."""
