@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from penstock.operators.agent_plan import EndpointPlan
 from penstock.operators.event import Answered, EmbedRequest, Message
+from penstock.operators.watermark import NEVER
 
 SEEN_MAX = 64
 """So many vectors are kept of a key, or of each part of it."""
@@ -63,9 +64,9 @@ class Novelty:
         after = (*kept, Seen(now, vector))[-SEEN_MAX:]
         return ({DISTANCE: nearest} if nearest > self.threshold else None), after
 
-    def over(self, seen: tuple[Seen, ...]) -> int | None:
-        """N from which on nothing of this matters; None: nothing does now."""
-        return seen[-1].now + self.unlike if seen else None
+    def over(self, seen: tuple[Seen, ...]) -> int:
+        """N from which on nothing of this matters."""
+        return seen[-1].now + self.unlike if seen else NEVER
 
 
 def quantised(vector: Sequence[float]) -> bytes:

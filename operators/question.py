@@ -19,6 +19,7 @@ from penstock.operators.agent_plan import EndpointPlan
 from penstock.operators.event import Answered, ChatRequest, Message, Tops, Usage
 from penstock.operators.novelty import Seen
 from penstock.operators.run import ID_BYTES, RecordCause
+from penstock.operators.watermark import NEVER
 
 Verdict = Sequence[float] | bytes
 """How likely each option is, in their order; or the text's vector. Empty where nothing was said."""
@@ -79,8 +80,8 @@ class Options:
         likely = verdict[self._place]
         return ({LABEL: self._wanted, PROBABILITY: likely} if likely >= self.threshold else None), seen
 
-    def over(self, seen: tuple[Seen, ...]) -> None:
-        return None
+    def over(self, seen: tuple[Seen, ...]) -> int:
+        return NEVER
 
 
 def option_request(endpoint: EndpointPlan, text: str, options: Sequence[str]) -> ChatRequest:

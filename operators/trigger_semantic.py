@@ -231,7 +231,7 @@ class Semantic(Trigger):
         return self._rested((after or EMPTY)._replace(quiet_until=before.quiet_until))
 
     def forgets(self, cell: SemanticCell) -> int | None:
-        return None if cell.open else max(cell.quiet_until, self.judge.over(cell.seen) or NEVER)
+        return None if cell.open else max(cell.quiet_until, self.judge.over(cell.seen))
 
     def dump(self, cell: SemanticCell | None) -> Any:
         return None if cell is None else [[*map(_dumped, cell.open)], cell.quiet_until, [*map(list, cell.seen)]]

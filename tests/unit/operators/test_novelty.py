@@ -11,6 +11,7 @@ from tests.oracle.stand import Stand
 
 from penstock.operators.event import Answered, Ask, Effect, EmbedRequest, Usage
 from penstock.operators.novelty import SEEN_MAX, Novelty, Seen, distance, quantised
+from penstock.operators.watermark import NEVER
 
 FILE = """
 penstock: v1
@@ -114,7 +115,8 @@ def test_the_oldest_go_first_and_the_same_again_takes_no_room() -> None:
 
 def test_it_is_over_when_the_last_one_is_too_old() -> None:
     novelty = Novelty(1000, 0.35)
-    assert novelty.over(()) is None
+    assert novelty.over(()) == NEVER
+    assert novelty.over((Seen(-1000, b"a"),)) == 0
     assert novelty.over((Seen(5, b"a"), Seen(7, b"b"))) == 1007
 
 
