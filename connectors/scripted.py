@@ -172,7 +172,7 @@ class ScriptedModel:
                 raise CallInvalid(f"scripted: {step.reason}")
             case _:
                 assert_never(step)
-        return [piece.decode() for piece in pieces(text)]
+        return [text] if isinstance(request, EmbedRequest) else [piece.decode() for piece in pieces(text)]
 
     def _answered(self, request: ChatRequest) -> str:
         return rest_of(self._answer(request), request.continued)
