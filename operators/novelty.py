@@ -11,7 +11,7 @@ remembered as that one: lines that differ in a number do not push out what is ra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import sqrt
 from operator import mul
 from typing import Any, NamedTuple
@@ -32,10 +32,11 @@ _PLACES = 6
 
 
 class Seen(NamedTuple):
-    """A vector, and N of the key when it, or the same again, was seen last."""
+    """A vector with its length, and N of the key when it, or the same again, was seen last."""
 
     now: int
     vector: bytes
+    length: float
 
 
 class Novelty:
@@ -54,14 +55,15 @@ class Novelty:
     def decide(self, now: int, vector: Any, seen: tuple[Seen, ...]) -> tuple[dict[str, Any] | None, tuple[Seen, ...]]:
         """The values of a firing, if it is one, and what is remembered then, the latest last."""
         kept = [each for each in seen if each.now > now - self.unlike and len(each.vector) == len(vector)]
+        length = _length(vector)
         nearest = NOTHING_IN_COMMON if not kept else 2.0
         for place in range(len(kept) - 1, -1, -1):
-            apart = distance(vector, kept[place].vector)
+            apart = _apart(_product(vector, kept[place].vector), length * kept[place].length)
             if apart <= self.threshold * SAME_SHARE:
                 same = kept.pop(place)
                 return None, (*kept, same._replace(now=now))
             nearest = min(nearest, apart)
-        after = (*kept, Seen(now, vector))[-SEEN_MAX:]
+        after = (*kept, Seen(now, vector, length))[-SEEN_MAX:]
         return ({DISTANCE: nearest} if nearest > self.threshold else None), after
 
     def over(self, seen: tuple[Seen, ...]) -> int:
@@ -79,11 +81,17 @@ def quantised(vector: Sequence[float]) -> bytes:
 
 def distance(one: bytes, other: bytes) -> float:
     """Of cosines, in [0, 2]. O(numbers)."""
-    first, second = memoryview(one).cast("b"), memoryview(other).cast("b")
-    return round(
-        max(1 - _product(first, second) / sqrt(_product(first, first) * _product(second, second)), 0.0), _PLACES
-    )
+    return _apart(_product(one, other), _length(one) * _length(other))
 
 
-def _product(one: Iterable[int], other: Iterable[int]) -> int:
-    return sum(map(mul, one, other))
+def _apart(product: int, lengths: float) -> float:
+    return round(max(1 - product / lengths, 0.0), _PLACES)
+
+
+def _length(vector: bytes) -> float:
+    return sqrt(_product(vector, vector))
+
+
+def _product(one: bytes, other: bytes) -> int:
+    """Of the numbers that the bytes stand for."""
+    return sum(map(mul, memoryview(one).cast("b"), memoryview(other).cast("b")))

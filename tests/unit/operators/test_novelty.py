@@ -116,8 +116,8 @@ def test_the_oldest_go_first_and_the_same_again_takes_no_room() -> None:
 def test_it_is_over_when_the_last_one_is_too_old() -> None:
     novelty = Novelty(1000, 0.35)
     assert novelty.over(()) == NEVER
-    assert novelty.over((Seen(-1000, b"a"),)) == 0
-    assert novelty.over((Seen(5, b"a"), Seen(7, b"b"))) == 1007
+    assert novelty.over((Seen(-1000, b"a", 97.0),)) == 0
+    assert novelty.over((Seen(5, b"a", 97.0), Seen(7, b"b", 98.0))) == 1007
 
 
 def test_one_byte_per_number_is_near_enough() -> None:
