@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
-from penstock.operators.event import ChatRequest, Progress, Usage
+from penstock.operators.event import ChatRequest, Progress, Tops, Usage
 from penstock.operators.record import DeadLetter, Output, Raw
 from penstock.operators.schemas import Kind, Schema
 from penstock.state.delta import Bucket, Delta, Entry, Position
@@ -298,7 +298,7 @@ class Broker(Protocol):
 class Piece:
     """A piece of generated text; the last one of a stream carries `finish`, `usage` and what the server called itself.
 
-    `simulated`, on every piece: the server says that it is no model.
+    `simulated`, on every piece: the server says that it is no model. `tops` and `vector`, on the last: as in `Answered`.
     """
 
     text: str = ""
@@ -306,6 +306,8 @@ class Piece:
     usage: Usage | None = None
     served_model: str = ""
     simulated: bool = False
+    tops: Tops = ()
+    vector: tuple[float, ...] = ()
 
 
 class Model(Protocol):
@@ -320,7 +322,7 @@ class Model(Protocol):
         ...
 
     def stream(self, request: ChatRequest, *, timeout: float) -> AsyncGenerator[Piece, None]:
-        """What is generated: of an answer that is continued only the rest.
+        """What is generated: of an answer that is continued only the rest; for an `EmbedRequest` one piece without a text.
 
         Raises Busy, CallFailed, CallInvalid, TimedOut. One attempt: retries are the caller's (admission).
         """

@@ -5,7 +5,8 @@
 The first call is told to wait, the second breaks off after three pieces, all later ones are answered. A script that is a
 function of (request, how often this very prompt was asked before) does not depend on the order in which keys are asked.
 
-An answer that is continued is a function of the question, too: what was said before is left out of it.
+An answer that is continued is a function of the question, too: what was said before is left out of it. The answer to an
+`EmbedRequest` is the vector as JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, Literal, assert_never
 
 from penstock.connectors.port import Piece
 from penstock.operators.error import Busy, CallFailed, CallInvalid, ModelError, TimedOut
-from penstock.operators.event import ChatRequest, Message, Usage
+from penstock.operators.event import ChatRequest, EmbedRequest, Message, Usage
 from penstock.operators.prefix import PrefixCache, pieces, prompt_ids
 
 Answer = Callable[[ChatRequest], str]
@@ -127,9 +128,12 @@ class ScriptedModel:
             for piece in self._until_cut(generated, step, timeout):
                 await self._sleep(self._seconds_per_piece)
                 call.text += piece
-                yield Piece(piece, simulated=True)
+                yield Piece("" if isinstance(request, EmbedRequest) else piece, simulated=True)
             call.state = "finished"
-            yield Piece("", step.finish if isinstance(step, Say) else "stop", usage, request.model, simulated=True)
+            finish = step.finish if isinstance(step, Say) else "stop"
+            tops = ((call.text, 0.0),) if request.parameters.get("logprobs") else ()
+            vector = tuple(json.loads(call.text)) if isinstance(request, EmbedRequest) else ()
+            yield Piece("", finish, usage, request.model, simulated=True, tops=tops, vector=vector)
         except ModelError:
             call.state = "failed"
             raise
@@ -168,7 +172,7 @@ class ScriptedModel:
                 raise CallInvalid(f"scripted: {step.reason}")
             case _:
                 assert_never(step)
-        return [piece.decode() for piece in pieces(text)]
+        return [text] if isinstance(request, EmbedRequest) else [piece.decode() for piece in pieces(text)]
 
     def _answered(self, request: ChatRequest) -> str:
         return rest_of(self._answer(request), request.continued)

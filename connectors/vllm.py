@@ -1,4 +1,4 @@
-"""The client of vLLM and of any other OpenAI-compatible server: streaming chat completions over aiohttp.
+"""The client of vLLM and of any other OpenAI-compatible server: streaming chat completions over aiohttp, and vectors of texts.
 
 One attempt per call: whether to try again is the caller's decision. Only a request that met a kept connection which the
 server had just closed is sent once more: some servers close without a word (llama.cpp after every stream). Closing the
@@ -22,10 +22,12 @@ from msgspec.structs import replace
 
 from penstock.connectors.port import Piece
 from penstock.connectors.sse import EventTooLong
+from penstock.connectors.vllm_embed import Embedder
 from penstock.connectors.vllm_error import Endpoint, redirection, refusal, retry_after_seconds, server_message
+from penstock.connectors.vllm_reads import Reads, Silent
 from penstock.connectors.vllm_wire import AnswerReader, ErrorInStream, ReservedParameter, encode_request
 from penstock.operators.error import CallFailed, CallInvalid, ModelError, Rejected, TimedOut, Unanswered, Unreachable
-from penstock.operators.event import ChatRequest
+from penstock.operators.event import ChatRequest, EmbedRequest
 from penstock.operators.model import checked_address
 
 if TYPE_CHECKING:
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
 _KEPT_CONNECTION_S = 4.0  # below the 5 s after which vLLM's own server closes idle connections: reusing one never races
 _ERROR_BYTES_MAX = 1 << 16
 _LIST_BYTES_MAX = 1 << 22
-_CLOSING_S = 0.05
+_VECTORS_BYTES_MAX = 1 << 26
+_KINDS = {"text/event-stream": "a stream", "application/json": "vectors"}
 ANSWER_CHARACTERS_MAX = 4 << 20
 """Far beyond what `max_tokens` allows: a server that goes on has lost its mind, and would fill our memory."""
 _GIVEN_UP = frozenset({"abort", "error"})
@@ -96,6 +99,7 @@ class VllmModel:
         self._is_continuing = False
         self._salts = True
         self._opened: aiohttp.ClientSession | None = None
+        self._embedder = Embedder(self._vectors)
 
     def __repr__(self) -> str:
         return f"VllmModel({self._endpoint.name!r}, {self._base_url!r}, model={self._model!r})"
@@ -106,14 +110,17 @@ class VllmModel:
 
     async def stream(self, request: ChatRequest, *, timeout: float) -> AsyncGenerator[Piece, None]:
         """Pieces as they arrive, then one closing piece. `timeout` in seconds bounds the whole call."""
+        if isinstance(request, EmbedRequest):
+            yield await self._embedder.embed(request, timeout)
+            return
         reader = AnswerReader()
         deadline = asyncio.get_running_loop().time() + timeout
         with self._model_errors(reader, request, timeout):
             # Not kept in a variable: a prompt would be held twice for as long as its answer takes.
             response = await self._post(self._encoded(request), _named(request), timeout)
-            reads = _Reads(response.content, deadline)
+            reads = Reads(response.content, deadline)
             try:
-                await self._refuse_all_but_a_stream(response, request)
+                await self._refuse_all_but("text/event-stream", response, request)
                 reads.limit_silence(self._deadlines.first)
                 data = await reads.next()
                 reads.limit_silence(self._deadlines.idle)
@@ -133,6 +140,17 @@ class VllmModel:
         if reader.finish is None or reader.finish in _GIVEN_UP:
             raise CallFailed(f"{self._endpoint} ended the stream before the answer was complete")
         yield reader.last()
+
+    async def _vectors(self, body: bytes, request: EmbedRequest, timeout: float) -> bytes:
+        with self._model_errors(AnswerReader(), request, timeout):
+            async with asyncio.timeout(timeout):
+                response = await self._post(body, _named(request), timeout, "embeddings")
+                try:
+                    await self._refuse_all_but("application/json", response, request)
+                    return await _bounded_body(response, _VECTORS_BYTES_MAX)
+                finally:
+                    response.close()
+        raise CallFailed(f"{self._endpoint} broke the connection")
 
     def _refuse_endless(self, length: int) -> None:
         if length > ANSWER_CHARACTERS_MAX:
@@ -157,6 +175,7 @@ class VllmModel:
         return _introduction(self._model, found, simulated=listing.simulated)
 
     async def close(self) -> None:
+        await self._embedder.close()
         session, self._opened = self._opened, None
         if session is not None:
             await session.close()
@@ -186,7 +205,9 @@ class VllmModel:
             )
         return self._opened
 
-    async def _post(self, body: bytes, headers: Mapping[str, str], timeout: float) -> aiohttp.ClientResponse:
+    async def _post(
+        self, body: bytes, headers: Mapping[str, str], timeout: float, path: str = "chat/completions"
+    ) -> aiohttp.ClientResponse:
         import aiohttp
 
         first = self._deadlines.first
@@ -194,35 +215,37 @@ class VllmModel:
         try:
             async with limit:
                 try:
-                    return await self._send(body, headers)
+                    return await self._send(path, body, headers)
                 except aiohttp.ClientConnectorError:
                     raise
                 except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                     # A kept connection that the server closed while it was taken up again.
-                    return await self._send(body, headers)
+                    return await self._send(path, body, headers)
         except TimeoutError as error:
             if limit.expired() and first is not None and first < timeout:
-                raise _Silent(f"no answer began within {first:g} s") from error
+                raise Silent(f"no answer began within {first:g} s") from error
             raise
 
-    async def _send(self, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def _send(self, path: str, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         import aiohttp
 
         # The whole call is bounded by the caller: aiohttp would set a timer for every read.
         limits = aiohttp.ClientTimeout(total=None, sock_connect=self._deadlines.connect)
-        url = f"{self._base_url}/chat/completions"
+        url = f"{self._base_url}/{path}"
         return await self._session().post(url, data=body, headers=headers, timeout=limits, allow_redirects=False)
 
-    async def _refuse_all_but_a_stream(self, response: aiohttp.ClientResponse, request: ChatRequest) -> None:
+    async def _refuse_all_but(self, wanted: str, response: aiohttp.ClientResponse, request: ChatRequest) -> None:
         # `response.content_type` would keep 2 KB of parsed parameters for as long as the answer takes.
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if response.status == 200 and media_type == "text/event-stream":
+        if response.status == 200 and media_type == wanted:
             return
         if 300 <= response.status < 400:
             raise redirection(self._endpoint, response.status, response.headers.get("Location", ""))
         said = server_message(await _bounded_body(response, _ERROR_BYTES_MAX))
         if response.status == 200:
-            raise CallInvalid(f"{self._endpoint} answered with {response.content_type} instead of a stream: {said}")
+            raise CallInvalid(
+                f"{self._endpoint} answered with {response.content_type} instead of {_KINDS[wanted]}: {said}"
+            )
         wait = retry_after_seconds(response.headers)
         raise refusal(self._endpoint, response.status, said, request=request, retry_after=wait)
 
@@ -262,7 +285,7 @@ class VllmModel:
             yield
         except aiohttp.ConnectionTimeoutError as error:
             raise CallFailed(f"{self._endpoint} took no connection within {self._deadlines.connect:g} s") from error
-        except _Silent as error:
+        except Silent as error:
             raise TimedOut(f"{self._endpoint} fell silent: {error}") from error
         except TimeoutError as error:
             raise TimedOut(f"{self._endpoint} took longer than {timeout:g} s") from error
@@ -326,58 +349,3 @@ async def _bounded_body(response: aiohttp.ClientResponse, size_max: int) -> byte
     while len(body) < size_max and (data := await response.content.readany()):
         body += data
     return body[:size_max]
-
-
-class _Silent(TimeoutError):
-    """The other side said nothing for too long."""
-
-
-class _Reads:
-    """The reads of one streamed body, each bounded by a silence and all together by the call's deadline (loop time).
-
-    One timer per call that looks when it fires whether it is due: setting a timer anew for every token, as `asyncio.timeout`
-    and aiohttp's `sock_read` do, costs as much as reading the token.
-    """
-
-    __slots__ = ("_content", "_deadline", "_loop", "_silence_s_max", "_timer", "_waits_since")
-
-    def __init__(self, content: aiohttp.StreamReader, deadline: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._content, self._deadline = content, deadline
-        self._silence_s_max: float | None = None
-        self._waits_since: float | None = None
-        self._timer = self._loop.call_at(deadline, self._check)
-
-    def limit_silence(self, seconds: float | None) -> None:
-        self._silence_s_max = seconds
-        self._timer.cancel()
-        self._check()
-
-    async def next(self) -> bytes:
-        """What has come since the last read; empty at the end."""
-        self._waits_since = self._loop.time()
-        try:
-            return await self._content.readany()
-        finally:
-            self._waits_since = None
-
-    async def to_end(self) -> None:
-        """The last chunk of the transfer comes right after `[DONE]`; having read it lets the connection be used again."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSING_S):
-                while await self._content.readany():
-                    pass
-
-    def close(self) -> None:
-        self._timer.cancel()
-
-    def _check(self) -> None:
-        now = self._loop.time()
-        silent = self._silence_s_max
-        due = self._deadline if silent is None else min(self._deadline, (self._waits_since or now) + silent)
-        if now < due:
-            self._timer = self._loop.call_at(due, self._check)
-        elif now >= self._deadline:
-            self._content.set_exception(TimeoutError())
-        else:
-            self._content.set_exception(_Silent(f"nothing came for {silent:g} s"))

@@ -11,7 +11,7 @@ import msgspec
 
 from penstock.connectors.port import Piece
 from penstock.connectors.sse import EventParser
-from penstock.operators.event import ChatRequest, Usage
+from penstock.operators.event import ChatRequest, Tops, Usage
 from penstock.operators.model import RESERVED_PARAMETERS
 
 
@@ -27,9 +27,23 @@ class _Delta(msgspec.Struct, gc=False):
     content: str | None = None
 
 
+class _Top(msgspec.Struct, gc=False):
+    token: str
+    logprob: float
+
+
+class _Token(msgspec.Struct, gc=False):
+    top_logprobs: list[_Top] | None = None
+
+
+class _Logprobs(msgspec.Struct, gc=False):
+    content: list[_Token] | None = None
+
+
 class _Choice(msgspec.Struct, gc=False):
     index: int = 0
     delta: _Delta | None = None
+    logprobs: _Logprobs | None = None
     finish_reason: str | None = None
 
 
@@ -98,12 +112,13 @@ def encode_request(request: ChatRequest) -> bytes:
 class AnswerReader:
     """One streamed answer, read incrementally. `finish` is None until the server said why it stopped."""
 
-    __slots__ = ("_model", "_parser", "_usage", "done", "finish", "simulated")
+    __slots__ = ("_model", "_parser", "_tops", "_usage", "done", "finish", "simulated")
 
     def __init__(self) -> None:
         self._parser = EventParser()
         self._usage: Usage | None = None
         self._model = ""
+        self._tops: Tops = ()
         self.simulated = False
         self.finish: str | None = None
         self.done = False
@@ -118,7 +133,7 @@ class AnswerReader:
 
     def last(self) -> Piece:
         """The closing piece: why it stopped, what it cost, who answered."""
-        return Piece("", self.finish, self._usage, self._model, self.simulated)
+        return Piece("", self.finish, self._usage, self._model, self.simulated, self._tops)
 
     def _text(self, event: bytes) -> str:
         if self.done or event == b"[DONE]":
@@ -136,7 +151,14 @@ class AnswerReader:
             if choice.index == 0:
                 self.finish = choice.finish_reason or self.finish
                 text = (choice.delta and choice.delta.content) or ""
+                if choice.logprobs is not None and not self._tops:
+                    self._tops = _tops(choice.logprobs)
         return text
+
+
+def _tops(logprobs: _Logprobs) -> Tops:
+    first = logprobs.content[0].top_logprobs if logprobs.content else None
+    return tuple((top.token, top.logprob) for top in first or ())
 
 
 def _usage(counts: _Counts) -> Usage:

@@ -12,7 +12,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from penstock.operators.answer import AnswerShape, shape_of_fields, shape_of_schema
 from penstock.operators.answer_schema import AnswerError
 from penstock.operators.error import Rejected
-from penstock.operators.model import TOKENS_MAX, ModelSettings, PriceSettings, request_parameters
+from penstock.operators.model import CHAT, TOKENS_MAX, ModelSettings, PriceSettings, request_parameters
 from penstock.operators.prompt import system_text
 from penstock.operators.setting import Settings, Text, Wait
 from penstock.operators.setting import Template as TemplateText
@@ -180,10 +180,11 @@ def _shape(name: str, settings: AgentSettings, read_file: ReadFile) -> AnswerSha
 
 
 def _endpoints(name: str, settings: AgentSettings, models: Mapping[str, ModelSettings]) -> tuple[EndpointPlan, ...]:
-    wanted = list(models) if settings.models is None else settings.models
-    missing = [model for model in wanted if model not in models]
+    able = [model for model in models if models[model].kind == CHAT]
+    wanted = able if settings.models is None else settings.models
+    missing = [model for model in wanted if model not in able]
     if missing or not wanted:
-        what = f"there is no model {missing[0]!r}" if missing else "there is no model to ask"
+        what = f"there is no model {missing[0]!r} that answers" if missing else "there is no model to ask"
         raise Rejected(what, where=f"agents.{name}.models", remedy="name it under `models:`")
     return tuple(
         EndpointPlan(

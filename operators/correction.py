@@ -26,7 +26,16 @@ from penstock.operators.expression import Unknown
 from penstock.operators.key_state import KeyState
 from penstock.operators.last_event import LastEvents
 from penstock.operators.run import Correction, carried
-from penstock.operators.trigger import Corrected, Corrections, EpisodicTrigger, Fired, Single, Transition, Trigger
+from penstock.operators.trigger import (
+    Asked,
+    Corrected,
+    Corrections,
+    EpisodicTrigger,
+    Fired,
+    Single,
+    Transition,
+    Trigger,
+)
 from penstock.operators.trigger_absence import Absence
 from penstock.operators.trigger_when import When
 
@@ -111,7 +120,7 @@ class Correcting(EpisodicTrigger):
         if time <= key.now - self.held_for or any(decision.follows(time) for decision in decisions):
             decisions, corrected = self._decided_again(key, decisions, time)
         inner, then = self.inner.fed(key, known.inner, time, watermark, due)
-        assert not isinstance(then, Corrections)
+        assert not isinstance(then, Corrections | Asked)
         after = self._after(key, cell, inner, decisions, then)
         return after, Corrections(tuple(corrected), then) if corrected else then
 
@@ -120,7 +129,7 @@ class Correcting(EpisodicTrigger):
     ) -> tuple[CorrectingCell | None, Transition | None]:
         known = NOTHING if cell is None else cell
         inner, then = self.inner.passed(key, known.inner, deadline)
-        assert not isinstance(then, Corrections)
+        assert not isinstance(then, Corrections | Asked)
         return self._after(key, cell, inner, self._held(key, known.decisions), then), then
 
     def _held(self, key: KeyState, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:

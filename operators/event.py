@@ -75,11 +75,16 @@ class Streamed(msgspec.Struct, frozen=True):
     simulated: bool = False
 
 
+Tops = tuple[tuple[str, float], ...]
+"""The likeliest first tokens of an answer, each with its log-probability."""
+
+
 class Answered(msgspec.Struct, frozen=True):
     """A model call ended. `text` is the whole answer, with what the call was given to continue; `finish` is the server's
     reason: `stop`, `length`, …; `simulated` when it says that it is no model.
 
-    `spent` is how much of the call's `time_limit` it used (ms); waiting that did not count against it is not in it.
+    `spent` is how much of the call's `time_limit` it used (ms); waiting that did not count against it is not in it. `tops` are
+    there where the request asks for them, `vector` is where it asks for nothing else.
     """
 
     call_id: str
@@ -89,6 +94,8 @@ class Answered(msgspec.Struct, frozen=True):
     served_model: str = ""
     simulated: bool = False
     spent: int = 0
+    tops: Tops = ()
+    vector: tuple[float, ...] = ()
 
 
 FailureKind = Literal["failed", "invalid", "timed_out"]
@@ -134,6 +141,10 @@ class ChatRequest(msgspec.Struct, frozen=True, gc=False):
     request_id: str = ""
 
 
+class EmbedRequest(ChatRequest, frozen=True, gc=False):
+    """Asks for no answer, but for the vector of its only message."""
+
+
 URGENCY: Mapping[str, int] = {"high": 0, "normal": 1, "low": 2}
 """Priorities of triggers, and the order in which their runs are asked."""
 NORMAL = URGENCY["normal"]
@@ -145,7 +156,7 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     `question` is the same for every attempt of a run to ask this of this model: an answer that was paid for answers them all.
     `time_limit` in ms bounds the whole call with its retries; `partial_every` in ms asks for `Streamed` events, `preview`
     for token deltas on the previews topic. `priority`, one of `URGENCY`, is who goes first where calls wait. For `delay` ms the
-    call waits before it joins them.
+    call waits before it joins them. `judges` is the trigger that asks about an event; then there is no run yet.
     """
 
     call_id: str
@@ -159,6 +170,7 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     preview: bool = False
     priority: int = NORMAL
     delay: int = 0
+    judges: str = ""
 
 
 class Cancel(msgspec.Struct, frozen=True):

@@ -318,6 +318,11 @@ class GroupWatch:
             if grouping == place:
                 self._watches[place].strike(state, [each for each in due if each[1].name in names], instant)
 
+    def judged(self, key: KeyState, groups: Groups, group: Group) -> None:
+        """What was decided of it may have been all that it remembered."""
+        group.now = key.now
+        self.arm(groups, group)
+
     def _arm_struck(self, groups: Groups, struck: Iterable[Struck]) -> None:
         for each in struck:
             if isinstance(each.state, Group):

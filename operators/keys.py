@@ -15,7 +15,7 @@ from penstock.operators.context import Context
 from penstock.operators.expression import Unknown
 from penstock.operators.group_watch import Glance, GroupWatch
 from penstock.operators.grouping import ONLY
-from penstock.operators.key_state import Counts, GroupedKey, KeyState, Moment
+from penstock.operators.key_state import Counts, Group, GroupedKey, KeyState, Moment
 from penstock.operators.key_timers import KeyTimers
 from penstock.operators.plan import Plan
 from penstock.operators.record import Raw
@@ -297,6 +297,15 @@ class Keys:
                 self._pass(key, key.deadline, by_watermark=False)
             while key.watermark_deadline is not None and key.watermark_deadline <= at:
                 self._pass(key, key.watermark_deadline, by_watermark=True)
+            self._arm(key)
+
+    def judged(self, key: KeyState, group: Group | None) -> None:
+        """A trigger has decided something of the key, or of this group of it, after an answer: no event did, and no instant."""
+        if self.on_looked is not None:
+            self.on_looked(key)
+        if group is not None and key.groups is not None and self._group_watch is not None:
+            self._group_watch.judged(key, key.groups, group)
+            key.groups.find_deadlines(key)
             self._arm(key)
 
     # --- forgetting: every key has one timer, which is moved on when it comes up, never by an event ------------------

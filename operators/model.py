@@ -13,9 +13,10 @@ from penstock.operators.event import Usage
 from penstock.operators.setting import Settings, Text
 from penstock.operators.tls import TlsSettings
 
+CHAT, EMBEDDING = "chat", "embedding"
 RESERVED_PARAMETERS = frozenset({
-    "add_generation_prompt", "cache_salt", "continue_final_message", "echo", "messages", "model", "n", "priority",
-    "response_format", "stream", "stream_options",
+    "add_generation_prompt", "cache_salt", "continue_final_message", "echo", "encoding_format", "input", "messages",
+    "model", "n", "priority", "response_format", "stream", "stream_options",
 })  # fmt: skip
 """Penstock sets these itself, from other parts of the file."""
 TOKENS_MAX = 1024
@@ -65,6 +66,10 @@ class ModelSettings(Settings):
         examples=["http://localhost:8000/v1"],
     )
     model: Text = Field(min_length=1, description="The name that the server knows it by.", examples=["Qwen/Qwen3-4B"])
+    kind: Literal["chat", "embedding"] = Field(
+        default="chat",
+        description="`embedding`: it tells how near texts are to each other, for `semantic` with `unlike`; no agent can ask it.",
+    )
     api_key: SecretStr | None = Field(
         default=None, description="Sent as bearer token.", examples=["${file:/run/secrets/key}"]
     )

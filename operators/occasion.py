@@ -58,13 +58,15 @@ class Occasions:
         by time or names one."""
         cause, told = self._cause(fired, raw)
         values = known_values(planned.values, key) if fired.values is None else fired.values
-        return self._annotated(self._firing(key, planned, cause, told, fired.at, values), planned, fired.steps)
+        firing = self._firing(key, planned, cause, told, fired.at, values, end=self.ended and fired.judged is None)
+        return self._annotated(firing, planned, fired.steps)
 
     def correction(self, key: KeyState, planned: PlannedTrigger, corrected: Corrected, raw: Raw) -> Firing:
         """What the record `raw` changes of a decision, as a firing of N of the key: it opens nothing."""
         record, told = self._record(raw)
         cause = CorrectionCause(corrected.correction.run, *record)
-        firing = self._firing(key, planned, cause, told, key.now, corrected.values, corrected.correction)
+        correction = corrected.correction
+        firing = self._firing(key, planned, cause, told, key.now, corrected.values, correction, end=self.ended)
         return self._annotated(firing, planned)
 
     def _firing(
@@ -76,6 +78,8 @@ class Occasions:
         at: int,
         values: dict[str, Any],
         corrects: Correction | None = None,
+        *,
+        end: bool,
     ) -> Firing:
         group = None if planned.by is None else key.group
         run = run_id(self._partition, self._plan.name, planned.name, key.name, cause, group)
@@ -90,7 +94,7 @@ class Occasions:
             values=values,
             labels={**self._plan.labels, **planned.labels},
             episode=episode_of(run) if planned.trigger.episodic and corrects is None else None,
-            end=self.ended,
+            end=end,
             by=planned.by,
             group=group,
             corrects=corrects,

@@ -32,6 +32,7 @@ from penstock.operators.gates import Gates
 from penstock.operators.gathered import Arrival, Gathered, unpacked
 from penstock.operators.image import Images
 from penstock.operators.intake import Merge
+from penstock.operators.judgements import Judgements
 from penstock.operators.key_state import Counts, KeyState, Moment
 from penstock.operators.latest import Latest
 from penstock.operators.limit import Limits
@@ -91,13 +92,16 @@ class Task:
         self._tenants = Tenants(plan, self._unsaved, self.counters)
         self._occasions = Occasions(plan, partition, self._generation_of, self._tables.rows, self._tenants.of)
         combinations = Combinations(plan.triggers, self._unsaved)
+        self._judgements = judgements = Judgements(plan, partition, self._unsaved, self.counters)
         transitions = Transitions(
-            plan, self._occasions, self._gates, passage, self._runs, combinations, self.counters, self._tables.rows
-        )
+            plan, self._occasions, self._gates, passage, self._runs, combinations, judgements, self.counters,
+            self._tables.rows,
+        )  # fmt: skip
         combinations.on_transition = transitions.take
         self._keys = keys_of(plan, partition, self._tables)(
             plan, self._unsaved, transitions.take, self._end_key, self.counters
         )
+        judgements.join(self._keys, transitions.take)
         self._keys.on_look, self._keys.on_looked = self._latest.take_away_over, combinations.settle
         self._images = Images(plan, self._latest, self._gates, self._tenants, self._tables.rows)
         self._succession = Succession(plan, partition, self._images.carried, self._keys, self._runs, self._definitions)
@@ -121,13 +125,14 @@ class Task:
             case Ended():
                 self._end(event.now)
             case Streamed() | Answered() | CallLost():
-                self._runs.feed(event)
+                if not self._judgements.feed(event):
+                    self._runs.feed(event)
             case _:
                 assert_never(event)
         return self._take_effects()
 
     def _take_effects(self) -> list[Effect]:
-        effects: list[Effect] = [*self._runs.effects]
+        effects: list[Effect] = [*self._judgements.take_effects(), *self._runs.effects]
         self._runs.effects.clear()
         return effects
 
@@ -247,6 +252,7 @@ class Task:
     def _end_key(self, key: KeyState, at: int) -> bool:
         """Counted when it goes, not while a run needs its events."""
         self._images.carried.drop(key.name)
+        self._judgements.end_key(key.name)
         needed = self._runs.end_episodes(key.name, at, FORGOTTEN)
         self._latest.end_key(key.name)
         self._gates.drop(key.name)
@@ -279,7 +285,7 @@ class Task:
         """
         unsaved = self._unsaved
         self._succession.let_go(self._tick)
-        self._gates.settle(min(self._watermark, self._runs.earliest_followed))
+        self._gates.settle(min(self._watermark, self._runs.earliest_followed, self._judgements.earliest))
         self._images.missed(unsaved.facts)
         header = Header(
             seq=seq,
@@ -430,6 +436,8 @@ class Task:
             yield self._take_effects()
         for _ in self._keys.arm_all(self._watermark, takeover):
             yield []
+        for effects in self._judgements.reopen():
+            yield [*effects]
         self._succession.end_orphans()
         for _ in self._latest.reopen(takeover.returned | takeover.anew, self._runs.in_episodes()):
             yield self._take_effects()
@@ -460,7 +468,13 @@ class Task:
 
     @property
     def open_runs(self) -> int:
-        return len(self._runs)
+        """Without an outcome; events that wait for a verdict are counted, too: a run may begin with it."""
+        return len(self._runs) + len(self._judgements)
+
+    @property
+    def judging(self) -> bool:
+        """Some events wait for a verdict."""
+        return len(self._judgements) > 0
 
     @property
     def watermark(self) -> int | None:

@@ -7,6 +7,7 @@ from typing import Any, assert_never
 from penstock.operators.agent import open_run
 from penstock.operators.combination import Combinations
 from penstock.operators.gates import Gates
+from penstock.operators.judgements import Judgements
 from penstock.operators.key_state import Counts, KeyState
 from penstock.operators.occasion import Occasions
 from penstock.operators.passage import Passage
@@ -15,7 +16,7 @@ from penstock.operators.record import Raw
 from penstock.operators.run import delay_within, in_sample
 from penstock.operators.runs import Runs
 from penstock.operators.table_rows import NO_TABLES, Tables
-from penstock.operators.trigger import NO_RUN, Corrected, Corrections, Fired, Resolved, Suppressed, Transition
+from penstock.operators.trigger import NO_RUN, Asked, Corrected, Corrections, Fired, Resolved, Suppressed, Transition
 
 
 class Transitions:
@@ -29,11 +30,13 @@ class Transitions:
         passage: Passage,
         runs: Runs,
         combinations: Combinations,
+        judgements: Judgements,
         counters: Counts,
         tables: Tables = NO_TABLES,
     ) -> None:
         self._plan, self._occasions, self._gates, self._passage = plan, occasions, gates, passage
         self._runs, self._combinations, self._counters, self._tables = runs, combinations, counters, tables
+        self._judgements = judgements
 
     def take(
         self,
@@ -55,6 +58,8 @@ class Transitions:
                 if transition.run != NO_RUN:
                     self._gates.resolved(state.name, planned.name, transition.run, transition.at)
                     self._combinations.resolved(planned.name, transition.at)
+            case Asked():
+                self._judgements.ask(state, planned, place, transition.question)
             case Fired():
                 self._take_edge(state, planned, place, transition, raw, before)
             case Corrections():
@@ -81,6 +86,7 @@ class Transitions:
         if edge.sampled:
             steps, tables = fired.steps, self._tables
             run = open_run(firing, self._plan, state.context, state.now, steps, tables, planned.priority)
+            run.calls += [] if fired.judged is None else [fired.judged]
             run.delay = delay_within(run.id, planned.spread)
             self._runs.open(run)
         self._combinations.fired(firing, edge)

@@ -16,7 +16,8 @@ from pydantic import BeforeValidator, Field
 from penstock.operators.condition import Condition, Definitions
 from penstock.operators.key_state import KeyState
 from penstock.operators.limit import LimitText
-from penstock.operators.run import NO_STEPS, Cause, Correction, RecordCause, Steps
+from penstock.operators.question import Question
+from penstock.operators.run import NO_STEPS, CallEntry, Cause, Correction, RecordCause, Steps
 from penstock.operators.setting import Duration, Settings, Share, Template, Text, TextOrTexts, Value
 
 NO_AGENT = "none"
@@ -199,7 +200,7 @@ class Fired(NamedTuple):
 
     `values`: what its definitions were at the event that it tells of; None: that is the present one. `record`: the record
     that did it, where that is not the one being fed. `steps` are the events that it tells of, for templates. `given`: something
-    else did it.
+    else did it. `judged`: the call that was made to find out.
     """
 
     at: int
@@ -208,6 +209,7 @@ class Fired(NamedTuple):
     record: RecordCause | None = None
     steps: Steps = NO_STEPS
     given: Given | None = None
+    judged: CallEntry | None = None
 
 
 class Resolved(NamedTuple):
@@ -224,6 +226,12 @@ class Suppressed(NamedTuple):
 Single = Fired | Resolved | Suppressed
 
 
+class Asked(NamedTuple):
+    """A model has to tell first: the question waits in the cell."""
+
+    question: Question
+
+
 class Corrected(NamedTuple):
     """A decision comes out otherwise than was said last; `values` are what its definitions are now known to have been then."""
 
@@ -238,7 +246,7 @@ class Corrections(NamedTuple):
     then: Single | None
 
 
-Transition = Single | Corrections
+Transition = Single | Corrections | Asked
 
 
 class Bind(Protocol):

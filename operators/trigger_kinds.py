@@ -14,6 +14,7 @@ from penstock.operators import (
     trigger_cron,
     trigger_each,
     trigger_every,
+    trigger_semantic,
     trigger_sequence,
     trigger_when,
 )
@@ -32,6 +33,7 @@ KINDS: Mapping[str, TriggerKind] = {
     "sequence": TriggerKind(trigger_sequence.SequenceSettings, trigger_sequence.build),
     "absence": TriggerKind(trigger_absence.AbsenceSettings, trigger_absence.build),
     "anomaly": TriggerKind(trigger_anomaly.AnomalySettings, trigger_anomaly.build),
+    "semantic": TriggerKind(trigger_semantic.SemanticSettings, trigger_semantic.build),
     "every": TriggerKind(trigger_every.EverySettings, trigger_every.build),
     "cron": TriggerKind(trigger_cron.CronSettings, trigger_cron.build),
     "after": TriggerKind(trigger_after.AfterSettings, trigger_after.build),

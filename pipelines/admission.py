@@ -262,7 +262,7 @@ class Admission:
 
 def _answered(ask: Ask, text: str, last: Piece, spent: int) -> Answered:
     usage, finish = last.usage or Usage(), last.finish or ""
-    return Answered(ask.call_id, text, finish, usage, last.served_model, last.simulated, spent)
+    return Answered(ask.call_id, text, finish, usage, last.served_model, last.simulated, spent, last.tops, last.vector)
 
 
 def _spent(ask: Ask, left: float) -> int:

@@ -13,13 +13,14 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from penstock.operators.event import Answered, Ask, CallLost
+from penstock.operators.event import Answered, Ask, CallLost, EmbedRequest
 from penstock.operators.model import PriceSettings
 from penstock.operators.plan import Plan
 from penstock.operators.run import Run
 from penstock.pipelines.backtest_recorded import Answers, Given, give, replied
 from penstock.pipelines.backtest_row import ASKED, Asked, Row, used_of
 from penstock.pipelines.backtest_tokens import TokenEstimate
+from penstock.pipelines.scenario_judgement import WORDS, judged
 
 NOBODY = "a backtest without answers asks no model"
 Script = Callable[[Ask], str]
@@ -86,6 +87,8 @@ class Answering:
         return [known[ask.call_id] if ask.call_id in known else self._unanswered(ask) for ask in asks]
 
     def _known(self, ask: Ask) -> Answered | CallLost | None:
+        if ask.judges:
+            return self._judged(ask)
         if ask.delay:
             self._delays[ask.run] = ask.delay
         if self._recorded is not None and (given := self._given_to(ask, self._recorded)) is not None:
@@ -94,6 +97,16 @@ class Answering:
             return None
         text = self._script(ask)
         return Answered(ask.call_id, text, "stop", self._estimate.answered(ask, text), simulated=True)
+
+    def _judged(self, ask: Ask) -> Answered | CallLost:
+        """What a trigger asks about an event: it is part of no run, and only a script has an answer."""
+        if self._script is None:
+            return CallLost(ask.call_id, "invalid", NOBODY)
+        if isinstance(ask.request, EmbedRequest):
+            return judged(ask, WORDS)
+        text = self._script(ask)
+        usage = self._estimate.answered(ask, text)
+        return Answered(ask.call_id, text, "stop", usage, simulated=True, tops=((text, 0.0),))
 
     def _given_to(self, ask: Ask, recorded: Answers) -> Given | None:
         if ask.run not in self._given and ask.run not in self._seconds:

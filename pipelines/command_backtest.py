@@ -23,6 +23,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from penstock.operators.error import Misused, Rejected
 from penstock.operators.plan import Plan
 from penstock.operators.trigger_after import After
+from penstock.operators.trigger_semantic import Semantic
 from penstock.pipelines.backtest import History, Job, backtest
 from penstock.pipelines.backtest_against import Difference, compared
 from penstock.pipelines.backtest_cache import cache_sizes, recached
@@ -151,11 +152,21 @@ def _pipeline(options: BacktestOptions, file: Path) -> tuple[Spec, Pipeline]:
 
 
 def _note_followers(options: BacktestOptions, files: Sequence[Path], plans: Sequence[Plan]) -> None:
-    for file, plan in zip(files, plans, strict=True) if options.answers == "none" else ():
-        names = [planned.name for planned in plan.triggers if isinstance(planned.trigger, After)]
-        if names:
-            message = f"nobody answers while {file} plays, so what is `after` an answer never fires: {', '.join(names)}"
-            typer.echo(f"penstock: {message}; write --answers scripted for that", err=True)
+    """Of triggers that need an answer, and get none."""
+    for file, plan in zip(files, plans, strict=True):
+        followers = _names(plan, After) if options.answers == "none" else []
+        if followers:
+            message = f"nobody answers while {file} plays, so what is `after` an answer never fires"
+            typer.echo(f"penstock: {message}: {', '.join(followers)}; write --answers scripted for that", err=True)
+        asking = _names(plan, Semantic) if options.answers != "scripted" else []
+        if asking:
+            message = f"what `semantic` asks while {file} plays is only answered by a script, so it never fires"
+            typer.echo(f"penstock: {message}: {', '.join(asking)}; write --answers scripted for that", err=True)
+
+
+def _names(plan: Plan, kind: type[After | Semantic]) -> list[str]:
+    """Of the triggers of one kind."""
+    return [planned.name for planned in plan.triggers if isinstance(planned.trigger, kind)]
 
 
 class _Sides:

@@ -30,6 +30,7 @@ from penstock.operators.template import STEPS, Template
 from penstock.operators.trigger import Trigger, TriggerSettings
 from penstock.operators.trigger_after import AfterSettings
 from penstock.operators.trigger_kinds import KINDS
+from penstock.operators.trigger_semantic import Semantic, SemanticSettings, endpoint_of
 from penstock.operators.watermark import END_OF_TIME
 from penstock.pipelines.chain import named_after
 from penstock.pipelines.definition import Reviver
@@ -172,6 +173,8 @@ class _Compiler:
         trigger = kind.build(settings, bind)
         if settings.corrects:
             trigger = correcting(trigger, self._lateness())
+        if isinstance(settings, SemanticSettings) and isinstance(trigger, Semantic):
+            trigger.endpoint = endpoint_of(settings.model, self._spec.models[settings.model])
         agent = self._spec.agent_of(name)
         annotations = {label: Template(text) for label, text in settings.annotations.items()}
         asked = [] if agent is None else [self._agents[agent].ask]
@@ -318,7 +321,8 @@ def _meaning(settings: TriggerSettings, trigger: Trigger, seen: _Seen | None, ta
     part = [] if seen is None else [grouping_identity(seen.topics, seen.by, seen.late)]
     part += ["correcting"] if settings.corrects else []
     expected = [] if trigger.expects is None else [tables[trigger.expects].identity]
-    return _digest("\0".join([own, *expanded, *part, *expected]))
+    asked = [trigger.endpoint.model] if isinstance(trigger, Semantic) else []
+    return _digest("\0".join([own, *expanded, *part, *expected, *asked]))
 
 
 def _digest(text: str) -> str:

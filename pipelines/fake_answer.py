@@ -21,9 +21,13 @@ from ruamel.yaml.error import YAMLError
 
 from penstock.operators.error import Rejected
 from penstock.operators.event import Message
+from penstock.operators.question import options_in
 from penstock.operators.setting import Settings
 from penstock.pipelines.fake_evidence import evidence
 from penstock.pipelines.fake_schema import explanation, satisfy
+
+SURE = 0.9
+"""How likely the simulated model finds the option that it chooses."""
 
 
 class Rule(Settings):
@@ -65,13 +69,37 @@ def load_rules(path: Path) -> tuple[Rule, ...]:
 
 def simulated_answer(messages: Sequence[Message], schema: Mapping[str, Any] | None, rules: Sequence[Rule] = ()) -> str:
     """The answer to this prompt, equal every time. Raises fake_schema.Unsupported."""
-    if rules:
-        prompt = "\n".join(message.content for message in messages)
-        rule = next((rule for rule in rules if rule.applies(prompt)), None)
-        if rule is not None:
-            return rule.answer if isinstance(rule.answer, str) else _as_json(rule.answer)
+    weights = simulated_weights(messages, rules)
+    if weights:
+        return max(weights, key=lambda option: weights[option])
+    rule = rule_for(messages, rules)
+    if rule is not None:
+        return rule.answer if isinstance(rule.answer, str) else _as_json(rule.answer)
     found = evidence([message.content for message in messages if message.role != "system"])
     return explanation(found) if schema is None else _as_json(satisfy(schema, found))
+
+
+def rule_for(messages: Sequence[Message], rules: Sequence[Rule]) -> Rule | None:
+    """The first that applies."""
+    prompt = "\n".join(message.content for message in messages) if rules else ""
+    return next((rule for rule in rules if rule.applies(prompt)), None)
+
+
+def simulated_weights(messages: Sequence[Message], rules: Sequence[Rule] = ()) -> dict[str, float]:
+    """How likely each option is, where the question is which of a few fits a text; else nothing.
+
+    A rule answers with an option, or with a map of them. Otherwise it is the first one that the text names, or else the first.
+    """
+    options = options_in(messages[0].content) if messages else []
+    if not options:
+        return {}
+    rule = rule_for(messages[1:], rules)
+    if rule is not None and isinstance(rule.answer, dict):
+        return {option: float(rule.answer.get(option, 0)) for option in options}
+    text = "\n".join(message.content for message in messages[1:]).casefold()
+    named = [option for option in options if option.casefold() in text]
+    chosen = str(rule.answer) if rule is not None else [*named, options[0]][0]
+    return {option: SURE if option == chosen else (1 - SURE) / (len(options) - 1) for option in options}
 
 
 def _as_json(value: Any) -> str:

@@ -18,12 +18,13 @@ _LABELS = ("model_name", "engine")
 
 @dataclass(slots=True)
 class Figures:
-    """Counts since the start. `aborted` are those whose client went away: vLLM does not count these."""
+    """Counts since the start. `aborted` are those whose client went away: vLLM does not count these. `embedded`: texts."""
 
     finished: Counter[str] = field(default_factory=Counter)
     rejected: Counter[int] = field(default_factory=Counter)
     aborted: int = 0
     generated_tokens: int = 0
+    embedded: int = 0
     ttft_buckets: Counter[float] = field(default_factory=Counter)
     ttft_sum: float = 0.0
     ttft_count: int = 0

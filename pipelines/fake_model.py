@@ -13,12 +13,13 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from penstock.operators.error import Unreachable
+from penstock.pipelines.fake_embedding import decode_embedding_call, embeddings
 from penstock.pipelines.fake_engine import Engine, Generation
 from penstock.pipelines.fake_log import CallLog
 from penstock.pipelines.fake_metrics import Figures, exposition
@@ -93,6 +94,7 @@ class FakeModelServer:
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/v1/models", self._models)
         application.router.add_post("/v1/chat/completions", self._chat)
+        application.router.add_post("/v1/embeddings", self._embeddings)
         application.on_response_prepare.append(_label)
         return application
 
@@ -120,6 +122,21 @@ class FakeModelServer:
             return _json(rejection.body(), rejection.status)
         return await (self._stream(request, call, work) if call.stream else self._whole(request, call, work))
 
+    async def _embeddings(self, request: web.Request) -> web.Response:
+        """At once, without a seat: an encoder takes milliseconds."""
+        if self._locked_to(request):
+            return _json(_UNAUTHORIZED, 401)
+        options = self._options
+        try:
+            call = _decoded(decode_embedding_call, await request.read())
+            self._planner.refuse_if_unlucky("\0".join(call.texts).encode())
+            body = embeddings(call, self.figures.embedded, models=options.models, max_model_len=options.max_model_len)
+        except Rejection as rejection:
+            self.figures.rejected[rejection.status] += 1
+            return _json(rejection.body(), rejection.status)
+        self.figures.embedded += len(call.texts)
+        return _json(body)
+
     def _locked_to(self, request: web.Request) -> bool:
         key = self._options.api_key
         return key is not None and request.headers.get("Authorization") != f"Bearer {key}"
@@ -130,19 +147,15 @@ class FakeModelServer:
             raise Rejection(
                 503, "ServiceUnavailableError", f"{self._in_flight} requests are in flight; the limit is {limit}."
             )
-        try:
-            return decode_call(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise bad_request(str(error)) from error
+        return _decoded(decode_call, body)
 
     async def _whole(self, request: web.Request, call: ChatCall, work: Work) -> web.StreamResponse:
         await self._generate(request, call, work, _to_nobody)
-        return _json(completion(work.call_id, work.model, work.tokens, work.finish, work.counts))
+        return _json(completion(work.call_id, work.model, work.tokens, work.finish, work.counts, work.tops))
 
     async def _stream(self, request: web.Request, call: ChatCall, work: Work) -> web.StreamResponse:
-        writer = StreamWriter(
-            work.call_id, work.model, work.tokens, work.finish, work.counts, call.stream_options or StreamOptions()
-        )
+        options = call.stream_options or StreamOptions()
+        writer = StreamWriter(work.call_id, work.model, work.tokens, work.finish, work.counts, options, work.tops)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         response.enable_chunked_encoding()
         await response.prepare(request)
@@ -183,6 +196,16 @@ class FakeModelServer:
             self.figures.generated_tokens += generation.written
             if generation.first_token_at is not None:
                 self.figures.first_token_after(generation.first_token_at - begun)
+
+
+Call = TypeVar("Call")
+
+
+def _decoded(decode: Callable[[bytes], Call], body: bytes) -> Call:
+    try:
+        return decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise bad_request(str(error)) from error
 
 
 def _to_nobody(first: int, end: int) -> None:

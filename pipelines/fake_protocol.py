@@ -11,9 +11,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from penstock.operators.event import Message
+from penstock.operators.event import Message, Tops
 
 FINGERPRINT = "penstock-fake"
+TOPS_MAX = 20
+"""What vLLM allows unless it is told otherwise (`--max-logprobs`)."""
 _encode = msgspec.json.encode
 
 
@@ -60,6 +62,8 @@ class ChatCall(msgspec.Struct):
     cache_salt: str | None = None
     add_generation_prompt: bool | None = None
     continue_final_message: bool = False
+    logprobs: bool | None = False
+    top_logprobs: int | None = None
 
     def prompt(self) -> list[Message]:
         """The messages that are answered, without a beginning of the answer."""
@@ -130,6 +134,7 @@ def check_call(call: ChatCall, *, models: Sequence[str], priorities: bool) -> No
         raise bad_request(f"Got priority {call.priority} but Priority scheduling is not enabled.", "priority")
     if call.cache_salt == "":
         raise bad_request("Parameter 'cache_salt' must be a non-empty string if provided.", "cache_salt")
+    _check_logprobs(call)
     if call.continue_final_message:
         _check_continued(call)
     if call.n not in (None, 1):
@@ -142,6 +147,20 @@ def check_call(call: ChatCall, *, models: Sequence[str], priorities: bool) -> No
     ):
         raise bad_request(
             "response_format of type json_schema needs a `json_schema` with a `schema`.", "response_format"
+        )
+
+
+def _check_logprobs(call: ChatCall) -> None:
+    if not call.top_logprobs:
+        return
+    if call.top_logprobs < 0:
+        raise bad_request(f"`top_logprobs` must be a positive value, got {call.top_logprobs}.", "top_logprobs")
+    if not call.logprobs:
+        raise bad_request("when using `top_logprobs`, `logprobs` must be set to true.", "top_logprobs")
+    if call.top_logprobs > TOPS_MAX:
+        raise bad_request(
+            f"Requested sample logprobs of {call.top_logprobs}, which is greater than max allowed: {TOPS_MAX}",
+            "top_logprobs",
         )
 
 
@@ -177,14 +196,23 @@ class StreamWriter:
     """The events of one streamed answer. What is equal in all of them is encoded once."""
 
     def __init__(
-        self, call_id: str, model: str, tokens: Sequence[str], finish: str, counts: Counts, options: StreamOptions
+        self,
+        call_id: str,
+        model: str,
+        tokens: Sequence[str],
+        finish: str,
+        counts: Counts,
+        options: StreamOptions,
+        tops: Sequence[Tops] | None = None,
     ) -> None:
+        """`tops`: the likeliest tokens in the place of each, where the request asks for log-probabilities."""
+        self._tops = tops
         head = {"id": call_id, "object": "chat.completion.chunk", "created": 0, "model": model}
         self._head = b"data: " + _encode({**head, "system_fingerprint": FINGERPRINT, "simulated": True})[:-1]
         self._tokens, self._finish, self._counts, self._options = tokens, finish, counts, options
 
     def opening(self) -> bytes:
-        return self._event(b'{"role":"assistant","content":""}', None, 0)
+        return self._event(b'{"role":"assistant","content":""}', None, 0, b"null")
 
     def events(self, first: int, end: int) -> bytes:
         """One event for each of the tokens [first, end), and what closes the stream behind the last of all."""
@@ -192,7 +220,8 @@ class StreamWriter:
         events = []
         for index in range(first, end):
             content = b'{"content":' + _encode(self._tokens[index]) + b"}"
-            events.append(self._event(content, self._finish if index == last else None, index + 1))
+            logprobs = b"null" if self._tops is None else _encode(told_logprobs(self._tops[index : index + 1]))
+            events.append(self._event(content, self._finish if index == last else None, index + 1, logprobs))
         if end > last:
             events.append(self._closing())
         return b"".join(events)
@@ -203,21 +232,33 @@ class StreamWriter:
             return done
         return self._head + b',"choices":[],"usage":' + _encode(self._counts.usage(len(self._tokens))) + b"}\n\n" + done
 
-    def _event(self, delta: bytes, finish: str | None, generated: int) -> bytes:
+    def _event(self, delta: bytes, finish: str | None, generated: int, logprobs: bytes) -> bytes:
         reason = b'"' + finish.encode() + b'"' if finish else b"null"
         usage = b""
         if self._options.continuous_usage_stats:
             usage = b',"usage":' + _encode(self._counts.usage(generated))
         return (
-            self._head + b',"choices":[{"index":0,"delta":' + delta + b',"logprobs":null,"finish_reason":' + reason
-            + b',"token_ids":null}]' + usage + b"}\n\n"
+            self._head + b',"choices":[{"index":0,"delta":' + delta + b',"logprobs":' + logprobs + b',"finish_reason":'
+            + reason + b',"token_ids":null}]' + usage + b"}\n\n"
         )  # fmt: skip
 
 
-def completion(call_id: str, model: str, tokens: Sequence[str], finish: str, counts: Counts) -> bytes:
+def told_logprobs(tops: Sequence[Tops]) -> dict[str, Any]:
+    """Of each token the likeliest in its place, itself first."""
+    return {"content": [{**_logprob(*each[0]), "top_logprobs": [_logprob(*top) for top in each]} for each in tops]}
+
+
+def _logprob(token: str, logprob: float) -> dict[str, Any]:
+    return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
+
+
+def completion(
+    call_id: str, model: str, tokens: Sequence[str], finish: str, counts: Counts, tops: Sequence[Tops] | None = None
+) -> bytes:
     """The whole answer in one body, for requests that do not stream."""
     message: dict[str, Any] = {"role": "assistant", "content": "".join(tokens), "refusal": None, "tool_calls": []}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish, "stop_reason": None}
+    logprobs = None if tops is None else told_logprobs(tops)
+    choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": finish, "stop_reason": None}
     return _encode({
         "id": call_id, "object": "chat.completion", "created": 0, "model": model, "choices": [choice],
         "usage": counts.usage(len(tokens)), "system_fingerprint": FINGERPRINT, "simulated": True,

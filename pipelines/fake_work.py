@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from penstock.connectors.scripted import rest_of
+from penstock.operators.event import Tops
 from penstock.operators.prefix import BLOCK, PrefixCache, pieces, prompt_ids
 from penstock.pipelines.fake_answer import Rule, simulated_answer
+from penstock.pipelines.fake_choice import simulated_tops
 from penstock.pipelines.fake_fault import NO_FAULTS, Fault, FaultRates, FaultSource
 from penstock.pipelines.fake_protocol import ChatCall, Counts, Rejection, bad_request, check_call
 from penstock.pipelines.fake_schema import Unsupported
@@ -54,6 +56,7 @@ class Work:
     counts: Counts
     delivered: int
     slow: bool
+    tops: Sequence[Tops] | None = None
 
     @property
     def cut(self) -> bool:
@@ -81,9 +84,7 @@ class Planner:
                 f"This model's maximum context length is {options.max_model_len} tokens, but the messages have "
                 f"{len(ids)} tokens. Please reduce the length of the messages.", "messages"
             )  # fmt: skip
-        fault = self._faults.draw(ids.tobytes())
-        if fault == "busy":
-            raise Rejection(503, "ServiceUnavailableError", "The server is busy on purpose.")
+        fault = self.refuse_if_unlucky(ids.tobytes())
         try:
             text = _left_to_say(call, simulated_answer(prompt, call.schema, options.answers))
         except Unsupported as error:
@@ -98,7 +99,15 @@ class Planner:
             counts=Counts(len(ids), self.cache.lookup_and_add(ids, call.cache_salt or "")),
             delivered=len(tokens) // 2 if fault == "cut" else len(tokens),
             slow=fault == "slow",
+            tops=simulated_tops(prompt, tokens, options.answers, call.top_logprobs or 0) if call.logprobs else None,
         )
+
+    def refuse_if_unlucky(self, prompt: bytes) -> Fault | None:
+        """The fault that this prompt meets. Raises Rejection where it is that the server has no time."""
+        fault = self._faults.draw(prompt)
+        if fault == "busy":
+            raise Rejection(503, "ServiceUnavailableError", "The server is busy on purpose.")
+        return fault
 
 
 def _left_to_say(call: ChatCall, answer: str) -> str:

@@ -27,6 +27,7 @@ from penstock.pipelines.lint_inhibition import inhibition_problems
 from penstock.pipelines.lint_input import input_problems
 from penstock.pipelines.lint_outputs import output_topic_problems, route_problems
 from penstock.pipelines.lint_rekey import constant_key_problems
+from penstock.pipelines.lint_semantic import semantic_problems
 from penstock.pipelines.lint_sequence import sequence_problems
 from penstock.pipelines.lint_table import table_problems
 from penstock.pipelines.lint_template import template_problems
@@ -39,6 +40,7 @@ _REFERENCES: tuple[tuple[str, str, list[str]], ...] = (
     ("triggers.*.any.*", "triggers", []),
     ("triggers.*.all.*", "triggers", []),
     ("agents.*.models.*", "models", []),
+    ("triggers.*.model", "models", []),
     ("triggers.*.from", "sources", []),
     ("triggers.*.from.*", "sources", []),
 )
@@ -185,6 +187,7 @@ def _fallback(root: Map, path: tuple[str | int, ...], agent: Node, shape: Answer
 RULES: tuple[Rule, ...] = (
     expression_problems,
     function_problems,
+    semantic_problems,
     sequence_problems,
     template_problems,
     forget_problems,

@@ -33,6 +33,7 @@ LENGTHS = {
     "debounce": "a wait",
     "season": "a season",
     "within": "a `within`",
+    "unlike": "a memory of texts",
     "sequence.*.within": "a wait",
 }
 """Fields of triggers that are durations, and what they are."""

@@ -73,7 +73,7 @@ def _turn(root: Map, name: str) -> int:
     fire = node_at(root, ("triggers", name, "fire"))
     if kind is None or (isinstance(fire, Scalar) and fire.text == "arrival"):
         return ARRIVAL
-    if kind == "after":
+    if kind in ("after", "semantic"):
         return ANSWER
     if TRIGGERS[kind].combines:
         return COMBINATION

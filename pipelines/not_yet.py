@@ -47,7 +47,6 @@ LATER: tuple[Later, ...] = (
     *_fields("sources.*.", "0.4", "media"),
     *_fields("context.window.", "0.4", "images"),
     Later("context.summary", "0.4", frozenset({"model"})),
-    Later("models.*.kind", "0.3", frozenset({"embedding"})),
     *_fields("models.*.", "0.4", "input", "context"),
     *_fields("models.*.", "0.5", "limits"),
     *_fields("agents.*.", "0.4", "tools", "coalesce", "samples"),
@@ -60,8 +59,6 @@ LATER: tuple[Later, ...] = (
     *_fields("outputs.", "0.7", "audit"),
     *_fields("outputs.dead.", "0.6", "payload"),
 )
-
-LATER_KINDS: dict[str, str] = dict.fromkeys(("semantic",), "0.3")
 
 
 class Kept(NamedTuple):
@@ -123,7 +120,7 @@ def _known_kinds(root: Map) -> Kept:
 def _kind_problem(root: Map, path: Path, trigger: Node) -> Problem | None:
     if not isinstance(trigger, Map):
         return None
-    words = [word for word in trigger.entries if word in TRIGGERS or word in LATER_KINDS]
+    words = [word for word in trigger.entries if word in TRIGGERS]
     known = ", ".join(f"`{word}`" for word in TRIGGERS)
     if len(words) > 1:
         message = f"trigger `{path[-1]}` has two kinds, `{words[0]}` and `{words[1]}`"
@@ -134,7 +131,4 @@ def _kind_problem(root: Map, path: Path, trigger: Node) -> Problem | None:
         message = f"trigger `{path[-1]}` does not say when it fires"
         nearest = next(filter(None, (nearest_name(word, TRIGGERS) for word in trigger.entries)), None)
         return Problem(Code.TRIGGER_KIND, key_place(root, path), message, expected=f"one of {known}", nearest=nearest)
-    version = LATER_KINDS.get(words[0])
-    if version is None:
-        return None
-    return Problem(Code.NOT_BUILT_YET, key_place(root, (*path, words[0])), later_sentence(words[0], version))
+    return None

@@ -57,6 +57,10 @@ COUNTED: Mapping[str, Counted] = {
     "dead": Counted("dead_letters", "reason", "Records that could not be used, and outputs that were refused."),
     "failed": Counted("failed_results", "agent", "Results without an answer."),
     "degraded": Counted("degraded_results", "agent", "Results that are less than was asked for."),
+    "judgements": Counted("judgements", "trigger", "Model calls about events, however they ended."),
+    "judged_before": Counted("judged_before", "trigger", "Events whose text was asked about already: no call."),
+    "judgement_tokens": Counted("judgement_tokens", "trigger", "Tokens of model calls about events."),
+    "unjudged": Counted("unjudged", "trigger", "Events of which no model could say what they are: they fire nothing."),
     "expression_unknown": Counted("expression_unknown", "expression", "Evaluations that missed a value: never true."),
     "expression_errors": Counted("expression_errors", "expression", "Evaluations that met a value of the wrong type."),
 }

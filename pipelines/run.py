@@ -298,6 +298,8 @@ class Session:
     def _end_if_read(self) -> None:
         """A bounded input is over when it was read to the end that was seen."""
         if self._process.bounded and not self._input_ended and self._trials is None and self._everything_read():
+            if self.core.judging:
+                return  # once time is over, the keys of what waits for a verdict may be forgotten
             self._input_ended = True
             self._perform(self.core.feed(Ended(self._process.clock.now())))
 

@@ -74,7 +74,7 @@ class SampleTask:
         waiting = deque(effect for effect in effects if isinstance(effect, Ask))
         while waiting:
             ask = waiting.popleft()
-            if ask.run not in self._seen:
+            if ask.run not in self._seen and not ask.judges:
                 self._seen.add(ask.run)
                 self.asked.append(ask)
             lost = CallLost(ask.call_id, "invalid", "a sample is sent to no model")

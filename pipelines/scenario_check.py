@@ -16,6 +16,7 @@ from penstock.operators.answer_schema import misfit
 from penstock.operators.decode_csv import CsvFormat
 from penstock.operators.decode_text import TextFormat
 from penstock.operators.plan import Plan
+from penstock.operators.trigger_semantic import Semantic
 from penstock.pipelines.chain import reported
 from penstock.pipelines.document import Map, key_place, place_of
 from penstock.pipelines.document import Path as Steps
@@ -25,6 +26,7 @@ from penstock.pipelines.result_schema import result_schema
 from penstock.pipelines.scenario import FAULTS, Among, Expect, Scenario, ScenarioFile, Step, Tables
 from penstock.pipelines.scenario_compare import SECTIONS
 from penstock.pipelines.scenario_events import source_name, table_name
+from penstock.pipelines.scenario_judgement import misjudged
 from penstock.pipelines.spec import Spec
 
 RESULT_FIELDS = ("trigger", "at", *result_schema()["properties"])
@@ -59,6 +61,11 @@ class _Checker:
     def __init__(self, checked: Checked, root: Map) -> None:
         self._file, self._spec, self._plan, self._folder = checked.file, checked.spec, checked.plan, checked.folder
         self._root = root
+        self._judges = {
+            planned.name: planned.trigger
+            for planned in checked.plan.triggers
+            if isinstance(planned.trigger, Semantic) and planned.name not in checked.plan.agents
+        }
         self._triggers = {planned.name: planned for planned in checked.plan.triggers}
 
     def problems(self) -> Iterator[Problem]:
@@ -92,13 +99,14 @@ class _Checker:
 
     def _answers(self, answers: dict[str, Any], path: Steps) -> Iterator[Problem]:
         for name, said in answers.items():
-            agent = self._plan.agents.get(name)
-            if agent is None:
-                yield self._unresolved("agent", name, self._plan.agents, (*path, name))
+            agent, judge = self._plan.agents.get(name), self._judges.get(name)
+            if agent is None and judge is None:
+                yield self._unresolved("agent", name, [*self._plan.agents, *self._judges], (*path, name))
                 continue
             listed = isinstance(said, list)
             for number, answer in enumerate(said if listed else [said]):
-                wrong = _misfit(agent.shape, answer)
+                wrong = None if agent is None else _misfit(agent.shape, answer)
+                wrong = wrong if judge is None else misjudged(judge, answer)
                 if wrong is not None:
                     where: Steps = (*path, name, number) if listed else (*path, name)
                     yield self._problem(Code.WRONG_VALUE, where, f"{name} cannot answer this: {wrong}")

@@ -26,6 +26,7 @@ from penstock.operators.run import Run
 from penstock.operators.task import Task
 from penstock.operators.timestamp import instant
 from penstock.pipelines.scenario_events import Come, Deed, End, Pass
+from penstock.pipelines.scenario_judgement import judged
 from penstock.pipelines.scenario_time import Moment
 
 UNUSABLE = "I would rather not say."
@@ -73,7 +74,10 @@ class Played:
 
 
 def play(plan: Plan, deeds: Iterable[Deed], answers: Mapping[str, Any], start: int) -> Played:
-    """`answers` by agent: one for every call, or a list with one for each. `start` in ms since the epoch."""
+    """`answers` by agent, or by trigger that has events judged: one for every call, or a list with one for each.
+
+    `start` in ms since the epoch.
+    """
     player = _Player(plan, _Script(answers), start)
     for deed in deeds:
         player.perform(deed)
@@ -142,6 +146,9 @@ class _Player:
         while waiting:
             ask = waiting.popleft()
             if isinstance(ask, Ask):
+                if ask.judges:
+                    waiting += self._task.feed(self._script.verdict(ask))
+                    continue
                 self._cut()
                 run = self._runs[ask.run]
                 self._played.prompts.append(_prompt(run, ask))
@@ -192,6 +199,14 @@ class _Script:
                 return _said(ask, text)
             case answer:
                 return _said(ask, json.dumps(answer, ensure_ascii=False))
+
+    def verdict(self, ask: Ask) -> Answered | CallLost:
+        """What a model says of the text of an event."""
+        said = self._next(ask.judges)
+        if said is None:
+            self.unanswered[ask.judges] += 1
+            return CallLost(ask.call_id, "invalid", f"the scenario has no answer of {ask.judges}")
+        return judged(ask, said)
 
     def _next(self, agent: str) -> Any:
         said = self._answers.get(agent)

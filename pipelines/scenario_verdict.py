@@ -66,8 +66,10 @@ def _complaints(scenario: Scenario, played: Played, plan: Plan) -> Iterator[str]
     """A scenario whose events nobody could read shows nothing; nor does a result that a missing answer led to."""
     if played.dead and "dead" not in scenario.expect.counts:
         yield from (f"not expected: {letters}" for letters in _dead(played))
-    if scenario.expect.results is not None:
-        for name, count in played.unanswered.items():
+    for name, count in played.unanswered.items():
+        if name not in plan.agents:
+            yield f"{name} asked {_times(count)} about an event without an answer; write `answers: {{{name}: …}}`"
+        elif scenario.expect.results is not None:
             yield f"{name} was asked {_times(count)} without an answer; write {_answer_of(plan.agents[name])}"
 
 

@@ -15,7 +15,7 @@ from penstock.connectors.kafka_settings import KafkaSettings
 from penstock.operators.agent import AgentSettings
 from penstock.operators.context import ContextSettings
 from penstock.operators.limit import LimitOrNone
-from penstock.operators.model import ModelSettings
+from penstock.operators.model import CHAT, ModelSettings
 from penstock.operators.setting import AnyExpression, Settings, Text
 from penstock.operators.source import SourceSettings
 from penstock.operators.table import TableSettings
@@ -119,4 +119,4 @@ class Spec(Settings):
 
     def models_of(self, agent: str) -> list[str]:
         """The models that an agent may ask, best first; by default all, in the order of the file."""
-        return list(self.agents[agent].models or self.models)
+        return list(self.agents[agent].models or (name for name, each in self.models.items() if each.kind == CHAT))

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ import pytest
 
 from penstock.connectors.port import Piece
 from penstock.connectors.vllm import VllmModel
+from penstock.operators.agent_plan import EndpointPlan
 from penstock.operators.error import CallInvalid, TimedOut, Unreachable
 from penstock.operators.event import ChatRequest, Message
+from penstock.operators.question import TOPS, option_request
 
 SERVER = Path(__file__).with_name("tiny_model_server.py")
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "tiny-model"
@@ -81,6 +84,16 @@ def request(text: str = "sensor anomaly", **changes: Any) -> ChatRequest:
 async def ask(model: VllmModel, asked: ChatRequest, timeout: float = 60) -> tuple[str, Piece]:
     *pieces, last = [piece async for piece in model.stream(asked, timeout=timeout)]
     return "".join(piece.text for piece in pieces), last
+
+
+async def test_the_likeliest_first_tokens_come_with_their_log_probabilities(model: VllmModel) -> None:
+    endpoint = EndpointPlan("small", "tiny", {"max_tokens": 1}, None)
+    _, last = await ask(model, option_request(endpoint, "sensor anomaly", ("calm", "furious")))
+    assert len(last.tops) == TOPS
+    assert all(token and logprob <= 0 for token, logprob in last.tops)
+    assert sum(exp(logprob) for _, logprob in last.tops) <= 1.001
+    assert last.usage is not None
+    assert last.usage.output_tokens == 1
 
 
 async def test_an_answer_streams_with_its_usage(model: VllmModel) -> None:

@@ -116,7 +116,7 @@ class Worker:
         for part in _rows_first(batch) or [{}]:
             self._at += sum(map(len, part.values()))
             records = {self._input(topic): records for topic, records in part.items()}
-            self._expect_nothing(self._task.feed(Arrived(records, self._progress(), self._now)))
+            self._heed(self._task.feed(Arrived(records, self._progress(), self._now)))
 
     def _input(self, topic: str) -> str:
         table = next((table for table in self.plan.tables if table.topic == topic), None)
@@ -124,10 +124,10 @@ class Worker:
 
     def tick(self, elapsed: int) -> None:
         self._now += elapsed
-        self._expect_nothing(self._task.feed(Ticked(self._now, self._progress())))
+        self._heed(self._task.feed(Ticked(self._now, self._progress())))
 
     def end(self) -> None:
-        self._expect_nothing(self._task.feed(Ended(self._now)))
+        self._heed(self._task.feed(Ended(self._now)))
 
     def commit(self, snapshot: tuple[int, int] | None = None, kind: EntryKind = "delta") -> None:
         """Cuts; `snapshot` is the (index, of) of a bucket that travels with the delta."""
@@ -150,7 +150,7 @@ class Worker:
         self._task, positions = restored(self.plan, self.log)
         self._at = sum(position.offset for position in positions.values())
         self._incarnation += 1
-        self._expect_nothing(self._task.opened(positions, self._now))
+        self._heed(self._task.opened(positions, self._now))
         self.commit(kind="opened")
 
     def _progress(self) -> Mapping[str, Progress]:
@@ -162,8 +162,7 @@ class Worker:
         read = [sum(record.topic == topic for record in part) for part in (self.records[: self._at], self.records)]
         return Progress(read[0], read[1], self._now)
 
-    @staticmethod
-    def _expect_nothing(effects: Sequence[object]) -> None:
+    def _heed(self, effects: Sequence[object]) -> None:
         assert not effects, "no agent is asked in these tests"
 
 

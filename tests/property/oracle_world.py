@@ -82,6 +82,12 @@ FIELDS = st.fixed_dictionaries(
     },
 )
 
+MODELS = (
+    "models:",
+    "  small: {base_url: 'http://127.0.0.1:9/v1', model: tiny}",
+    "  embed: {base_url: 'http://127.0.0.1:9/v1', model: bge, kind: embedding}",
+)
+
 # --- the file -------------------------------------------------------------------------------------------------------
 
 
@@ -100,6 +106,7 @@ def file_of(settings: Settings) -> str:
         f"  loud: '{LOUD.text}'",
         f"  failures: '{Span('count', FAILED, 5 * SECOND).text}'",
         *([] if settings.forget is None else [f"context: {{forget: {settings.forget}ms}}"]),
+        *(MODELS if any("semantic:" in rule.text for rule in settings.rules) else []),
         "triggers:",
     ]
     return "\n".join(lines + [f"  {rule.name}: {{{rule.text}, agent: none}}" for rule in settings.rules])
@@ -169,7 +176,7 @@ def live(worker: Worker, deeds: Sequence[Deed], *, bounded: bool) -> None:
         worker.restart()
 
 
-NOTED = ("late_for_trigger", "partials_dropped")
+NOTED = ("late_for_trigger", "partials_dropped", "unjudged")
 """Counters of kinds of triggers that the oracle keeps, too."""
 
 

@@ -283,3 +283,23 @@ def test_it_says_what_never_fires_because_nobody_answers(tmp_path: Path) -> None
     assert "what is `after` an answer never fires: note; write --answers scripted" in " ".join(done.err.split())
     told = penstock("backtest", file, "--input", events, "--json", "--answers", "scripted")
     assert (told.err, told.json["triggers"]["note"]["firings"]) == ("", 1)
+
+
+def test_what_a_model_judges_is_played_with_scripted_answers(tmp_path: Path) -> None:
+    """The simulated model takes the option that the text names; vectors follow from its words."""
+    triggers = (
+        "triggers:\n"
+        "  rooty: {semantic: event.user, model: small, options: [guest, root], is: root, agent: none}\n"
+        "  fresh: {semantic: event.user, model: embed, unlike: 1h, agent: none}\n"
+    )
+    embed = 'embed: {base_url: "http://127.0.0.1:9/v1", model: bge, kind: embedding}'
+    text = ASKING.replace('triggers: {root: {each: event.user == "root"}}', triggers)
+    file = written(tmp_path, text.replace("models: {", f"models: {{{embed}, "))
+    events = recording(tmp_path, EVENTS)
+    silent = penstock("backtest", file, "--input", events)
+    assert "is only answered by a script, so it never fires: rooty, fresh; write" in " ".join(silent.err.split())
+    told = penstock("backtest", file, "--input", events, "--json", "--answers", "scripted")
+    assert told.err == ""
+    users = [event["user"] for event in EVENTS]
+    assert told.json["triggers"]["rooty"]["firings"] == users.count("root")
+    assert told.json["triggers"]["fresh"]["firings"] > 0

@@ -7,6 +7,8 @@ import contextlib
 import json
 import subprocess
 import sys
+from array import array
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,13 @@ import pytest
 
 from penstock.connectors.port import Piece
 from penstock.connectors.vllm import VllmModel
+from penstock.operators.agent_plan import EndpointPlan
 from penstock.operators.answer import Unusable, shape_of_fields
 from penstock.operators.error import Busy, CallFailed, CallInvalid, Rejected, Unreachable
-from penstock.operators.event import ChatRequest, Message, Usage
+from penstock.operators.event import ChatRequest, EmbedRequest, Message, Usage
+from penstock.operators.novelty import distance, quantised
 from penstock.operators.prefix import pieces
+from penstock.operators.question import instruction, likelihoods, option_request
 from penstock.pipelines.fake_answer import Rule
 from penstock.pipelines.fake_fault import Fault, FaultRates, parse_faults
 from penstock.pipelines.fake_model import FakeModelServer
@@ -64,11 +69,13 @@ async def whole(model: VllmModel, asked: ChatRequest | None = None) -> tuple[str
     return "".join(piece.text for piece in pieces), last
 
 
-async def post(server: FakeModelServer, sent: Any, **headers: str) -> tuple[int, Any, str]:
+async def post(
+    server: FakeModelServer, sent: Any, path: str = "chat/completions", **headers: str
+) -> tuple[int, Any, str]:
     data = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
     async with (
         aiohttp.ClientSession() as session,
-        session.post(f"{server.base_url}/chat/completions", data=data, headers=headers) as answer,
+        session.post(f"{server.base_url}/{path}", data=data, headers=headers) as answer,
     ):
         text = await answer.text()
         return answer.status, json.loads(text) if answer.content_type == "application/json" else None, text
@@ -238,6 +245,9 @@ async def test_a_stop_text_ends_the_answer_before_it() -> None:
         (body(stream_options={"include_usage": True}), 400, "Stream options can only be defined when `stream=True`."),
         (body(cache_salt=""), 400, "cache_salt"),
         (body(n=2), 400, "n must be 1"),
+        (body(top_logprobs=2), 400, "when using `top_logprobs`, `logprobs` must be set to true."),
+        (body(logprobs=True, top_logprobs=21), 400, "which is greater than max allowed: 20"),
+        (body(logprobs=True, top_logprobs=-2), 400, "must be a positive value"),
         (
             body(continue_final_message=True, add_generation_prompt=True),
             400,
@@ -482,3 +492,101 @@ def test_the_command_says_where_it_listens_and_ends_cleanly_when_told_to() -> No
         assert "http://127.0.0.1:" in server.stdout.readline()
         server.terminate()
         assert server.wait(20) == 0
+
+
+OPTIONS = ("calm", "annoyed", "furious")
+ENDPOINT = EndpointPlan("small", "any", {"max_tokens": 1}, None)
+
+
+async def judged(model: VllmModel, text: str) -> tuple[float, ...]:
+    *_, last = [piece async for piece in model.stream(option_request(ENDPOINT, text, OPTIONS), timeout=30)]
+    assert last.simulated
+    return tuple(likelihoods(OPTIONS, last.tops))
+
+
+async def test_of_a_few_options_it_chooses_one_that_the_text_names_or_else_the_first() -> None:
+    async with fake() as (_, model):
+        assert await judged(model, "I am FURIOUS!") == (0.05, 0.05, 0.9)
+        assert await judged(model, "Thank you.") == (0.9, 0.05, 0.05)
+
+
+async def test_rules_of_an_answers_file_choose_an_option_or_weigh_them() -> None:
+    rules = (Rule(when="grr", answer="annoyed"), Rule(when="hm", answer={"annoyed": 0.75, "calm": 0.25}))
+    async with fake(answers=rules) as (_, model):
+        assert await judged(model, "grr") == (0.05, 0.9, 0.05)
+        assert await judged(model, "hm") == (0.25, 0.75, 0)
+
+
+async def test_log_probabilities_have_the_shape_of_vllms() -> None:
+    messages = [{"role": "system", "content": instruction(OPTIONS)}, {"role": "user", "content": "furious"}]
+    sent = {"messages": messages, "logprobs": True, "top_logprobs": 2, "max_tokens": 1}
+    async with fake() as (server, _):
+        _, whole, _ = await post(server, {"model": "any", **sent})
+        _, plain, _ = await post(server, {"model": "any", **sent, "logprobs": False, "top_logprobs": None})
+    choice = whole["choices"][0]
+    [token] = choice["logprobs"]["content"]
+    assert token.keys() == {"token", "logprob", "bytes", "top_logprobs"}
+    assert token["token"] == choice["message"]["content"]
+    assert bytes(token["bytes"]).decode() == token["token"]
+    assert [top.keys() for top in token["top_logprobs"]] == [{"token", "logprob", "bytes"}] * 2
+    assert plain["choices"][0]["logprobs"] is None
+
+
+async def test_every_token_of_a_stream_has_its_log_probability_when_asked_for() -> None:
+    async with fake() as (server, _):
+        _, _, text = await post(server, body(stream=True, logprobs=True, max_tokens=3))
+    chunks = [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: {")]
+    told = [chunk["choices"][0] for chunk in chunks if chunk["choices"]]
+    assert told[0]["logprobs"] is None
+    assert [each["logprobs"]["content"][0]["token"] for each in told[1:]] == [
+        each["delta"]["content"] for each in told[1:]
+    ]
+
+
+async def embedded(model: VllmModel, text: str) -> tuple[float, ...]:
+    asked = EmbedRequest("any", (Message("user", text),), {})
+    [piece] = [piece async for piece in model.stream(asked, timeout=30)]
+    assert piece.simulated
+    return piece.vector
+
+
+async def test_vectors_follow_from_the_words_of_a_text() -> None:
+    async with fake() as (server, model):
+        texts = ("disk full on web-1", "Disk full on web 1!", "connection refused", "")
+        disk, again, refused, empty = [quantised(await embedded(model, text)) for text in texts]
+        assert server.figures.embedded == 4
+    assert distance(disk, again) == 0
+    assert distance(disk, refused) > 0.7
+    assert distance(disk, empty) > 0.7
+
+
+async def test_embeddings_have_the_shape_of_vllms() -> None:
+    async with fake() as (server, _):
+        status, one, _ = await post(server, {"model": "bge", "input": ["a b", "c"]}, path="embeddings")
+        _, same, _ = await post(
+            server, {"model": "bge", "input": "a b", "encoding_format": "base64"}, path="embeddings"
+        )
+    assert status == 200
+    assert (one["object"], one["model"], one["simulated"]) == ("list", "bge", True)
+    assert [(each["index"], each["object"]) for each in one["data"]] == [(0, "embedding"), (1, "embedding")]
+    assert one["usage"] == {
+        "prompt_tokens": 7, "total_tokens": 7, "completion_tokens": 0, "prompt_tokens_details": None,
+    }  # fmt: skip
+    unpacked = array("f", b64decode(same["data"][0]["embedding"]))
+    assert list(unpacked) == pytest.approx(one["data"][0]["embedding"])
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "said"),
+    [
+        ({"input": [1, 2]}, 400, "Expected"),
+        ({"input": "a", "dimensions": 8}, 400, "does not support matryoshka representation"),
+        ({"input": "word " * 40_000}, 400, "maximum context length is 32768 tokens"),
+        ({"input": "a", "model": "other"}, 404, "The model `other` does not exist."),
+    ],
+)
+async def test_refusals_of_texts_have_vllms_words(sent: Any, status: int, said: str) -> None:
+    async with fake(models=("any",)) as (server, _):
+        found, body, _ = await post(server, sent, path="embeddings")
+    assert (found, body["error"]["code"]) == (status, status)
+    assert said in body["error"]["message"]

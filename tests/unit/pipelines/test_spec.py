@@ -8,7 +8,7 @@ import pytest
 
 from penstock.operators.trigger_kinds import TRIGGERS
 from penstock.pipelines.load import Loaded, load_pipeline
-from penstock.pipelines.not_yet import LATER, LATER_KINDS, Later
+from penstock.pipelines.not_yet import LATER, Later
 from penstock.pipelines.problem import Problem
 from penstock.pipelines.spec import Spec
 
@@ -78,6 +78,7 @@ LEAST = {
     "when": "when: 'count(event.a == 1, 1m) > 2'",
     "absence": "absence: event.a == 1, for: 1m",
     "anomaly": "anomaly: event.a",
+    "semantic": "semantic: event.a, model: m, options: [x, y], is: x",
     "sequence": "sequence: [{where: event.a == 1}]",
     "after": "after: a",
     "any": "any: [s]",
@@ -130,7 +131,10 @@ def test_a_field_of_another_kind_of_trigger_is_unknown(tmp_path: Path) -> None:
         ("when: event.a == 1, debounce: 5m", 'unknown field "debounce" of `when`: it goes with `each`'),
         (
             "every: 1h, cooldown: 5m",
-            'unknown field "cooldown" of `every`: it goes with `each`, `when`, `sequence`, `absence`, `anomaly`, `any` and `all`',
+            (
+                'unknown field "cooldown" of `every`: '
+                "it goes with `each`, `when`, `sequence`, `absence`, `anomaly`, `semantic`, `any` and `all`"
+            ),
         ),
         (
             "every: 1h, fire: arrival",
@@ -249,12 +253,6 @@ def test_a_trigger_is_of_exactly_one_kind(tmp_path: Path, trigger: str, column: 
     problem = only(tmp_path, HEAD + f"triggers:\n  r: {trigger}\n")
     assert (problem.place.line, problem.place.column) == (5, column), problem.to_text()
     assert sentence in problem.sentence()
-
-
-@pytest.mark.parametrize("word", sorted(LATER_KINDS))
-def test_a_kind_of_a_later_version_says_so_and_nothing_else(tmp_path: Path, word: str) -> None:
-    text = HEAD + f"triggers:\n  r: {{{word}: x, by: event.ip, within: 5m}}\n"
-    assert told(tmp_path, text) == (5, 7, f"`{word}` comes with version 0.3; this is 0.1")
 
 
 @pytest.mark.parametrize("later", LATER, ids=lambda later: later.pattern)
