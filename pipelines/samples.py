@@ -56,7 +56,7 @@ class SampleTask:
 
     def __init__(self, plan: Plan, source: Source) -> None:
         self._source = source
-        self.task = Task(replace(plan, sources=(source,)), 0)
+        self.task = Task(replace(plan, sources=(source,), keeps_moment=True), 0)  # who reads the sample asks for last events
         self.asked: list[Ask] = []
         self._seen: set[str] = set()
         self._now = 0
