@@ -56,7 +56,8 @@ class SampleTask:
 
     def __init__(self, plan: Plan, source: Source) -> None:
         self._source = source
-        self.task = Task(replace(plan, sources=(source,), keeps_moment=True), 0)  # who reads the sample asks for last events
+        asked_for = replace(plan, sources=(source,), keeps_moment=True)  # last events are read from outside
+        self.task = Task(asked_for, 0)
         self.asked: list[Ask] = []
         self._seen: set[str] = set()
         self._now = 0
