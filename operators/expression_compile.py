@@ -36,6 +36,7 @@ from penstock.operators.expression_code import (
 from penstock.operators.expression_error import ExpressionError, Place, nearest
 from penstock.operators.expression_function import FUNCTIONS, Function
 from penstock.operators.expression_python import attribute_of, call, constant, quote, to_function
+from penstock.operators.expression_rising import rises
 from penstock.operators.expression_tree import (
     Binary,
     Call,
@@ -51,7 +52,6 @@ from penstock.operators.expression_tree import (
     Unary,
     begin,
     canonical,
-    walk,
 )  # fmt: skip
 from penstock.operators.expression_value import Kind
 
@@ -140,7 +140,7 @@ def compile_tree(
         defines=defines,
         uses_moment=compiler.uses_moment or any(part.uses_moment for part in parts),
         own_moment=compiler.uses_moment,
-        rising=_rising(tree) and not compiler.tables,
+        rising=rises(tree) and not compiler.tables,
         identity=canonical(tree),
         captured=frozenset(compiler.captured),
         tables=frozenset(compiler.tables),
@@ -382,29 +382,3 @@ def _share(node: Node | None, kind: AggregateKind) -> Fraction | None:
         message = f"the share is a number from 0 to 1, written out, such as 0.99 for 99 %; write {kind.example}"
         raise ExpressionError(message, begin(node))
     return Fraction(repr(number))
-
-
-def _rising(node: Node) -> bool:
-    match node:
-        case Logic():
-            return all(map(_rising, node.parts))
-        case Binary(operator=">" | ">=") if _falls(node.left):
-            return _steady(node.right)
-        case Binary(operator="<" | "<=") if _falls(node.right):
-            return _steady(node.left)
-        case _:
-            return _steady(node)
-
-
-def _falls(node: Node) -> bool:
-    """Its value is always a number, and can only fall while no event comes. No sum of these is too large for an integer."""
-    match node:
-        case Binary(operator="+"):
-            return _falls(node.left) and _falls(node.right)
-        case _:
-            return isinstance(node, Call) and node.name in AGGREGATES and AGGREGATES[node.name].falls
-
-
-def _steady(node: Node) -> bool:
-    """Its value stays as it is while no event comes."""
-    return not any(isinstance(part, Call) and part.name in AGGREGATES for part in walk(node))

@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from penstock.operators.bucket import BUCKETS_MAX, finest_bucket
 from penstock.operators.condition import count_doubt
-from penstock.operators.context import Context
 from penstock.operators.expression import Unknown
 from penstock.operators.group_watch import Glance, GroupWatch
 from penstock.operators.grouping import ONLY
-from penstock.operators.key_state import Counts, Group, GroupedKey, KeyState, Moment
+from penstock.operators.key_state import Counts, Group, KeyState, Moment
+from penstock.operators.key_table import KeyTable
 from penstock.operators.key_timers import KeyTimers
 from penstock.operators.plan import Plan
 from penstock.operators.record import Raw
-from penstock.operators.slots import Blank
 from penstock.operators.timers import Timers
 from penstock.operators.unsaved import Unsaved
 from penstock.operators.watch import NOTHING, OnTransition, Watch
@@ -48,24 +46,23 @@ class Takeover(NamedTuple):
     anew: frozenset[str] = frozenset()
 
 
-class Keys:
+class Keys(KeyTable):
     """States by key. Feeding one event costs O(triggers + aggregates), plus O(log keys) where a timer is set."""
 
     def __init__(
         self, plan: Plan, unsaved: Unsaved, on_transition: OnTransition, on_end: OnEnd, counters: Counts
     ) -> None:
-        self._plan = plan
-        self._counters = counters
+        watch, grouped = Watch(plan.triggers_of(None), unsaved, on_transition), bool(plan.groupings)
+        groups = GroupWatch(plan, watch, unsaved, on_transition, counters) if grouped else None
+        super().__init__(plan, groups, counters)
+        self._plan, self._watch = plan, watch
         self._unsaved = unsaved
         self._on_end = on_end
         self.on_look: OnLook = lambda name, at: None
         self.on_looked: OnLooked | None = None
-        self._watch = Watch(plan.triggers_of(None), unsaved, on_transition)
         self._look, self._find_deadlines = self._watch.look, self._watch.find_deadlines
         self._turn, self._may_rest = self._watch.turn, self._watch.may_rest
         self._sleeps = not self._watch.sleepless
-        grouped = bool(plan.groupings)
-        self._group_watch = GroupWatch(plan, self._watch, unsaved, on_transition, counters) if grouped else None
         self._slots = tuple(
             (
                 slot,
@@ -74,9 +71,6 @@ class Keys:
             )
             for slot, call in enumerate(plan.slots)
         )
-        self._blank, self._no_cells = Blank.of(plan.slots), (None,) * len(plan.triggers)
-        self._states: dict[str, KeyState] = {}
-        self._by_bucket: dict[int, list[str]] = {}
         self._forget = plan.context.forget
         self._shows = plan.latest is not None
         self._keeps_last = plan.keeps_last
@@ -86,46 +80,6 @@ class Keys:
         """No timer is due before this instant."""
         self.began: int | None = None
         """The task's first watermark, where something asks for it."""
-
-    def __len__(self) -> int:
-        return len(self._states)
-
-    def __iter__(self) -> Iterator[KeyState]:
-        return iter(self._states.values())
-
-    def __getitem__(self, name: str) -> KeyState:
-        return self._states[name]
-
-    def find(self, name: str) -> KeyState | None:
-        return self._states.get(name)
-
-    def get_or_new(self, name: str) -> KeyState:
-        state = self._states.get(name)
-        if state is None:
-            state = self._new(name)
-            self._states[name] = state
-            self._by_bucket.setdefault(finest_bucket(name), []).append(name)
-        return state
-
-    def _new(self, name: str) -> KeyState:
-        grouped, context = self._group_watch, Context(self._plan.context)
-        if grouped is None:
-            return KeyState(name, context, self._blank, self._no_cells, self._counters)
-        return GroupedKey(name, context, self._blank, self._no_cells, self._counters, grouped.groups())
-
-    def drop(self, name: str) -> None:
-        """O(keys / BUCKETS_MAX)."""
-        if self._states.pop(name, None) is not None:
-            self._by_bucket[finest_bucket(name)].remove(name)
-
-    def in_bucket(self, index: int, of: int) -> list[KeyState]:
-        """The keys whose hash falls into `index` modulo `of` (a power of two).
-
-        O(keys found + BUCKETS_MAX / of).
-        """
-        return [
-            self._states[name] for finest in range(index, BUCKETS_MAX, of) for name in self._by_bucket.get(finest, ())
-        ]
 
     def keep(
         self, name: str, time: int, event: Any, moment: Moment | None, line: bytes | None, raw: Raw, watermark: int
@@ -342,20 +296,6 @@ class Keys:
         self.forget(key.name, since)
         if since is not None and self._forget is not None:
             self._end_after(key.name, since + self._forget)
-
-    def forget(self, name: str, since: int | None) -> None:
-        """As `Forgotten` says; whoever comes next finds a new key. While restoring, pins of runs that come after it stay."""
-        former = self._states.get(name)
-        if former is None:
-            return
-        self.drop(name)
-        context = former.context
-        context.forget(numbers_go_on=since is not None)
-        if since is not None or context.pinned:
-            anew = self.get_or_new(name)
-            anew.context = context
-            if since is not None:
-                anew.now = anew.last = since
 
     def _arm(self, key: KeyState) -> None:
         for deadline in (key.deadline, key.watermark_deadline):

@@ -11,9 +11,10 @@ A task like any other, but that it keeps no keys: log, fence, positions, poison,
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from penstock.operators.decode import Read
+from penstock.operators.intake import Intake
 from penstock.operators.moved import mark_for_all, on_its_way
 from penstock.operators.plan import Plan
 from penstock.operators.record import DeadLetter, Raw
@@ -33,8 +34,31 @@ def task_of(plan: Plan, partition: int, partitions: int) -> Task:
     return Task(plan, partition, partitions) if plan.moves_to is None else RekeyTask(plan, partition, partitions)
 
 
+class _Move(Intake):
+    """Keeps nothing: a record leaves with the commit that says it was read."""
+
+    def take(self, source: Source, reads: Iterable[tuple[Raw, Read | DeadLetter]]) -> None:
+        assert self._plan.moves_to is not None
+        inputs, origin, ignores = self._inputs, self._inputs.origins[source.topic], source.ignores
+        for raw, read in reads:
+            if type(read) is DeadLetter:
+                self.bury(raw, read)
+                continue
+            name, time, event = read
+            if origin.event_time is None or time > origin.event_time:
+                origin.advance(time)
+                inputs.watermark = origin.watermark
+            if ignores is not None and ignores(event, raw, name, time):
+                self._counters["ignored", source.name] += 1
+            else:
+                self._counters["moved", source.name] += 1
+                self._unsaved.publish([on_its_way(raw, name, self._plan.moves_to)], outcome=True)
+
+
 class RekeyTask(Task):
     """One partition of stage 1. Its plan has one source, and no triggers."""
+
+    intake: ClassVar[type[Intake]] = _Move
 
     def __init__(self, plan: Plan, partition: int, partitions: int = 1) -> None:
         super().__init__(plan, partition, partitions)
@@ -44,22 +68,6 @@ class RekeyTask(Task):
         self._told = Mark(partition, partitions, 0, None, False)
         """The mark that was cut last."""
 
-    def _take(self, source: Source, reads: Iterable[tuple[Raw, Read | DeadLetter]]) -> None:
-        origin, ignores = self._origins[source.topic], source.ignores
-        for raw, read in reads:
-            if type(read) is DeadLetter:
-                self._bury(raw, read)
-                continue
-            name, time, event = read
-            if origin.event_time is None or time > origin.event_time:
-                origin.advance(time)
-                self._watermark = origin.watermark
-            if ignores is not None and ignores(event, raw, name, time):
-                self.counters["ignored", source.name] += 1
-            else:
-                self.counters["moved", source.name] += 1
-                self._unsaved.publish([on_its_way(raw, name, self._topic)], outcome=True)
-
     def cut(self, **header: Any) -> Cut:
         """As of any task, and a mark: what lies before it in its partition is all that it says has been read."""
         self._told = self._mark()
@@ -67,7 +75,7 @@ class RekeyTask(Task):
         return super().cut(**header)
 
     def _mark(self) -> Mark:
-        origin, position = self._origins[self._source.topic], self.positions.get(self._source.topic)
+        origin, position = self.inputs.origins[self._source.topic], self.positions.get(self._source.topic)
         watermark = None if origin.watermark in (NEVER, END_OF_TIME) else origin.watermark
         offset = 0 if position is None else position.offset
         return Mark(self.partition, self._of, offset, watermark, origin.left_out)
@@ -75,10 +83,10 @@ class RekeyTask(Task):
     @property
     def dirty(self) -> bool:
         """Also when time has passed in silence, or an input turned out to have none."""
-        return super().dirty or self._is_news(self._origins[self._source.topic].watermark)
+        return super().dirty or self._is_news(self.inputs.origins[self._source.topic].watermark)
 
     def _is_news(self, watermark: int) -> bool:
-        if self._origins[self._source.topic].left_out != self._told.silent:
+        if self.inputs.origins[self._source.topic].left_out != self._told.silent:
             return True
         told = NEVER if self._told.watermark is None else self._told.watermark
         return watermark - told >= SILENCE_MS

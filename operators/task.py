@@ -12,45 +12,36 @@ Pure: no clock, no randomness, no I/O. The same events in the same order give th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import NamedTuple, assert_never
-from zlib import crc32
-
-from msgspec.structs import replace
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, NamedTuple, assert_never
 
 from penstock.operators.combination import Combinations
 from penstock.operators.context import Context
 from penstock.operators.continuation import Continues, never
-from penstock.operators.dead import condemn, dead_letter
-from penstock.operators.decode import Read
 from penstock.operators.definitions import Definitions
-from penstock.operators.event import Answered, Arrived, CallLost, Effect, Ended, Event, Progress, Streamed, Ticked
+from penstock.operators.event import Answered, Arrived, CallLost, Effect, Ended, Event, Streamed, Ticked
 from penstock.operators.expected_keys import keys_of
 from penstock.operators.following import Following
 from penstock.operators.gates import Gates
-from penstock.operators.gathered import Arrival, Gathered, unpacked
 from penstock.operators.image import Images
-from penstock.operators.intake import Merge
+from penstock.operators.inputs import Inputs
+from penstock.operators.intake import Intake
 from penstock.operators.judgements import Judgements
-from penstock.operators.key_state import Counts, KeyState, Moment
+from penstock.operators.key_state import Counts, KeyState
 from penstock.operators.latest import Latest
 from penstock.operators.limit import Limits
-from penstock.operators.moved import Moved, place_of
 from penstock.operators.occasion import Occasions
 from penstock.operators.outlet import Outlet
 from penstock.operators.passage import Passage
 from penstock.operators.plan import Plan
-from penstock.operators.record import DeadLetter, Output, Raw
+from penstock.operators.record import Output
 from penstock.operators.runs import Runs
-from penstock.operators.source import Source
 from penstock.operators.succession import Succession
 from penstock.operators.tables import TaskTables
 from penstock.operators.tenants import Tenants
 from penstock.operators.transitions import Transitions
 from penstock.operators.unsaved import Unsaved
-from penstock.operators.watermark import END_OF_TIME, NEVER, Origin, least, reached
-from penstock.state.delta import Bucket, Delta, Entry, EntryKind, Header, Mark, Position, Trial
+from penstock.state.delta import Bucket, Delta, Entry, EntryKind, Header, Position, Trial
 
 FORGOTTEN = "forgotten"
 """The reason that results give where an episode ended because its key was forgotten."""
@@ -66,19 +57,16 @@ class Cut(NamedTuple):
 class Task:
     """All that one partition knows. Feed it, perform what it asks for, commit what it cuts."""
 
+    intake: ClassVar[type[Intake]] = Intake
+
     def __init__(self, plan: Plan, partition: int, partitions: int = 1) -> None:
         """`partitions`: how many tasks the pipeline has."""
         self.plan, self.partition = plan, partition
         self.counters: Counts = Counter()
         """Monotone counts of what happened, by (what, which): exported as metrics."""
         self._unsaved = Unsaved()
-        self._sources = {source.topic: source for source in plan.sources}
-        self._gathered = {source.topic: Gathered(source.delay) for source in plan.sources if source.topic in plan.moved}
-        self._origins: dict[str, Origin | Gathered] = {
-            source.topic: self._gathered.get(source.topic) or Origin(source.delay, source.idle)
-            for source in plan.sources
-        }
-        self._merge = Merge(plan.sources) if len(plan.sources) > 1 else None
+        self.inputs = inputs = Inputs(plan)
+        """How far it has come in each of them."""
         self._tables = TaskTables(plan.tables, self._unsaved, self.counters)
         self._gates = Gates(plan.gates, plan.lateness, Limits(plan.limits, partitions), self._unsaved)
         self._definitions = Definitions(plan)
@@ -90,7 +78,7 @@ class Task:
         following = Following(plan, partition, passage, self.counters, self._tables.rows)
         self._runs = Runs(self._definitions, self._unsaved, outlet, self._context_of, following, self.counters)
         self._tenants = Tenants(plan, self._unsaved, self.counters)
-        self._occasions = Occasions(plan, partition, self._generation_of, self._tables.rows, self._tenants.of)
+        self._occasions = Occasions(plan, partition, self.inputs.generation_of, self._tables.rows, self._tenants.of)
         combinations = Combinations(plan.triggers, self._unsaved)
         self._judgements = judgements = Judgements(plan, partition, self._unsaved, self.counters)
         transitions = Transitions(
@@ -105,11 +93,9 @@ class Task:
         self._keys.on_look, self._keys.on_looked = self._latest.take_away_over, combinations.settle
         self._images = Images(plan, self._latest, self._gates, self._tenants, self._tables.rows)
         self._succession = Succession(plan, partition, self._images.carried, self._keys, self._runs, self._definitions)
-        self._late_topics = plan.late_topics
-        self._positions: dict[str, Position] = {}
-        self._last_read: dict[str, Raw] = {}
-        self._progress: Mapping[str, Progress] = {}
-        self._watermark, self._tick = NEVER, 0
+        self._intake = self.intake(
+            plan, inputs, self._tables, self._gates, self._tenants, self._keys, self._unsaved, self.counters
+        )
 
     # --- feeding ------------------------------------------------------------------------------------------------
 
@@ -117,13 +103,13 @@ class Task:
         """Let something happen; returns what should be done about it. O(records) for records, O(1) for answers."""
         match event:
             case Arrived():
-                self._arrive(event)
+                self._intake.arrive(event)
             case Ticked():
-                self._tick = max(self._tick, event.now)
-                self._feed_merged(event.progress, event.most)
-                self._let_silence_pass(event.progress)
+                self._intake.tick(event)
             case Ended():
-                self._end(event.now)
+                self._intake.drain(event.now)
+                self._occasions.ended = True
+                self._intake.end()
             case Streamed() | Answered() | CallLost():
                 if not self._judgements.feed(event):
                     self._runs.feed(event)
@@ -135,119 +121,6 @@ class Task:
         effects: list[Effect] = [*self._judgements.take_effects(), *self._runs.effects]
         self._runs.effects.clear()
         return effects
-
-    def _arrive(self, event: Arrived) -> None:
-        self._tick = max(self._tick, event.now)
-        if self.plan.tables:
-            self._last_read.update(self._tables.feed(event, self._watermark, self._bury))
-        for topic, records in event.records.items():
-            source = self._sources.get(topic)
-            if not records or source is None:
-                continue
-            decode = condemn if event.poison else source.decode
-            if topic in self._gathered:
-                self._take_moved(source, [unpacked(raw, topic, decode) for raw in records])
-                continue
-            self.counters["events", source.name] += len(records)
-            self._origins[topic].heard(self._tick)
-            if self._merge is not None:
-                self._merge.add(source, records, decode)
-            else:
-                reads = map(condemn, records) if event.poison else source.decode_all(records)
-                self._take(source, zip(records, reads, strict=True))
-                self._last_read[source.topic] = records[-1]
-        self._feed_merged(event.progress, event.most)
-        self._let_silence_pass(event.progress)
-
-    def _take_moved(self, source: Source, reads: Sequence[tuple[Raw, Arrival]]) -> None:
-        """What the first stage of a rekeyed source has written, and counted."""
-        if self._merge is not None:
-            self._merge.add_read(source, reads)
-        else:
-            self._take(source, self._gathered[source.topic].passing(reads, self._look_at_origins))
-            self._last_read[source.topic] = reads[-1][0]
-
-    def _look_at_origins(self) -> None:
-        self._pass_time(least(self._origins))
-
-    def _feed_merged(self, progress: Mapping[str, Progress], most: int | None = None, *, ended: bool = False) -> None:
-        if self._merge is None:
-            return
-        for source, raw, read in islice(self._merge.ready(progress, self._tick, ended=ended), most):
-            if source.topic in self._gathered:
-                self._take(source, self._gathered[source.topic].passing([(raw, read)], self._look_at_origins))
-            elif not isinstance(read, Mark):
-                self._take(source, ((raw, read),))
-            self._last_read[source.topic] = raw
-
-    def _take(self, source: Source, reads: Iterable[tuple[Raw, Read | DeadLetter]]) -> None:
-        """Each becomes a dead letter, is ignored, late, a duplicate, or kept by its key; then comes what its time made due."""
-        keys, keep, origin = self._keys, self._keys.keep, self._origins[source.topic]
-        ignores, dedupe, line_of, lateness = source.ignores, source.dedupe, source.line, source.lateness
-        labels, uses_moment, pace = self.plan.labels, self.plan.uses_moment, source.pace
-        generation = self._generation_of(source.topic) if uses_moment else 0
-        tables, tenants = self._tables.rows, self._tenants if self._tenants.named else None
-        for raw, read in reads:
-            if type(read) is DeadLetter:
-                self._bury(raw, read)
-                continue
-            name, time, event = read
-            before = self._watermark
-            if origin.event_time is None or time > origin.event_time:
-                origin.advance(time)
-                self._watermark = origin.watermark if self._merge is None else max(before, least(self._origins))
-            if ignores is not None and ignores(event, raw, name, time):
-                self.counters["ignored", source.name] += 1
-            elif time < before - lateness:
-                self.counters["late", source.name] += 1
-                if source.topic in self._late_topics:
-                    self._take_late(source, raw, read)
-            else:
-                moment = Moment(name, source.name, raw, time, labels, generation, tables) if uses_moment else None
-                if dedupe is None or dedupe.passes(keys.find(name), event, moment, time, before - lateness):
-                    passed_over = pace is not None and pace.passes_over(keys.find(name), time, before - lateness)
-                    line = None if passed_over else raw.value if line_of is None else line_of(raw, event)
-                    if tenants is not None:
-                        moment = tenants.take(keys, source, raw, read, moment)
-                    keep(name, time, event, moment, line, raw, self._watermark)
-            if keys.next_timer <= self._watermark:
-                keys.advance(self._watermark)
-
-    def _take_late(self, source: Source, raw: Raw, read: Read) -> None:
-        """What it makes due at once is told while it is known to be late."""
-        name, time, event = read
-        generation = self._generation_of(source.topic)
-        labels, tables = self.plan.labels, self._tables.rows
-        moment = Moment(name, source.name, raw, time, labels, generation, tables) if self.plan.uses_moment else None
-        line = raw.value if source.line is None else source.line(raw, event)
-        if self._tenants.named:
-            moment = self._tenants.take(self._keys, source, raw, read, moment, late=True)
-        with self._gates.late(self._watermark):
-            self._keys.keep_late(name, time, event, moment, line, raw, self._watermark)
-            self._keys.advance(self._watermark)
-
-    def _bury(self, raw: Raw, letter: DeadLetter) -> None:
-        self.counters["dead", letter.reason] += 1
-        self._unsaved.publish([dead_letter(raw, letter, self.plan.dead_topic)], outcome=True)
-
-    def _let_silence_pass(self, progress: Mapping[str, Progress]) -> None:
-        """Protocol rule 13: what is idle does not hold time back."""
-        self._progress = dict(progress)
-        for topic, origin in self._origins.items():
-            if topic in progress and not self.holds(topic):
-                origin.fall_silent(progress[topic])
-        self._pass_time(least(self._origins))
-
-    def _pass_time(self, watermark: int) -> None:
-        self._watermark = max(self._watermark, watermark)
-        if self._keys.next_timer <= self._watermark:
-            self._keys.advance(self._watermark)
-
-    def _end(self, now: int) -> None:
-        self._tick = max(self._tick, now)
-        self._feed_merged({}, ended=True)
-        self._occasions.ended = True
-        self._pass_time(END_OF_TIME)
 
     def _end_key(self, key: KeyState, at: int) -> bool:
         """Counted when it goes, not while a run needs its events."""
@@ -283,9 +156,9 @@ class Task:
 
         The arguments go into the header as they are.
         """
-        unsaved = self._unsaved
-        self._succession.let_go(self._tick)
-        self._gates.settle(min(self._watermark, self._runs.earliest_followed, self._judgements.earliest))
+        unsaved, inputs = self._unsaved, self.inputs
+        self._succession.let_go(inputs.tick)
+        self._gates.settle(min(inputs.watermark, self._runs.earliest_followed, self._judgements.earliest))
         self._images.missed(unsaved.facts)
         header = Header(
             seq=seq,
@@ -295,9 +168,9 @@ class Task:
             build=build,
             definition=self.plan.digest,
             positions=self.positions,
-            clocks={topic: origin.clock(self._watermark) for topic, origin in self._origins.items()},
-            tick=self._tick,
-            origins={topic: gathered.marks() for topic, gathered in self._gathered.items()},
+            clocks=inputs.clocks(),
+            tick=inputs.tick,
+            origins=inputs.marks(),
             sent=dict(sent),
             trial=trial,
             again=again,
@@ -341,25 +214,8 @@ class Task:
 
     @property
     def positions(self) -> dict[str, Position]:
-        """Per input the next offset to read: behind the last record that was fed, and what follows it and is no record."""
-        for topic, read in self._last_read.items():
-            raw = place_of(read)
-            self._positions[topic] = Position(
-                raw.offset + 1, raw.offset, raw.timestamp, crc32(raw.value or b""), self._generation_of(topic)
-            )
-        self._last_read.clear()
-        for topic, position in self._positions.items():
-            if topic in self._progress and not self.holds(topic):
-                offset = max(position.offset, self._progress[topic].position)
-                self._positions[topic] = replace(position, offset=offset)
-        return dict(self._positions)
-
-    def _generation_of(self, topic: str) -> int:
-        return self._positions[topic].generation if topic in self._positions else 0
-
-    def holds(self, topic: str) -> bool:
-        """Records of this input were handed over and not fed yet."""
-        return self._merge is not None and self._merge.holds(topic)
+        """Per input the next offset to read."""
+        return self.inputs.positions
 
     # --- restoring ----------------------------------------------------------------------------------------------
 
@@ -372,18 +228,9 @@ class Task:
             self._apply_delta(entry)
 
     def _apply_delta(self, delta: Delta) -> None:
-        header = delta.header
         self._tables.apply_delta(delta)
         self._keys.began = delta.began
-        self._positions = dict(header.positions)
-        self._tick = max(self._tick, header.tick)
-        self._watermark = max(self._watermark, reached(header.clocks))
-        for topic, clock in header.clocks.items():
-            if topic in self._origins:
-                self._origins[topic].restore(clock)
-        for topic, marks in header.origins.items():
-            if topic in self._gathered:
-                self._gathered[topic].restore_marks(marks)
+        self.inputs.restore(delta.header)
         self._runs.restore(delta.runs)
         for run_id, attempt, _, suffix in delta.partials:
             self._runs.restore_stream(run_id, attempt, suffix)
@@ -414,27 +261,16 @@ class Task:
     ) -> Iterator[list[Effect]]:
         """The log was read to its end: take up the inputs at `positions`, arm the timers, ask again what was under way.
 
-        In steps of a few milliseconds, each with its effects; exhaust it before anything is fed. An input that the file does
-        not name any more keeps its position: it may come back. One that is new does not take time back: what was due has fired.
-        Raises Superseded where state cannot follow the definition.
+        In steps of a few milliseconds, each with its effects; exhaust it before anything is fed. Raises Superseded where state
+        cannot follow the definition.
         """
-        self._positions = {
-            name: position
-            for name, position in {**self._positions, **positions}.items()
-            if not self._tables.is_over(name)
-        }
-        self._tick = max(self._tick, now)
-        for origin in self._origins.values():
-            if origin.event_time is None:
-                origin.heard(self._tick)
-            origin.watermark = max(origin.watermark, self._watermark)
-        self._watermark = least(self._origins)
-        takeover = self._succession.take_over(self._tick)
+        self.inputs.take_up(positions, now, self._tables.is_over)
+        takeover = self._succession.take_over(self.inputs.tick)
         self._gates.begin_anew(takeover.anew)
         self._tenants.begin_anew(takeover.anew)
         for _ in self._runs.reopen(continues):
             yield self._take_effects()
-        for _ in self._keys.arm_all(self._watermark, takeover):
+        for _ in self._keys.arm_all(self.inputs.watermark, takeover):
             yield []
         for effects in self._judgements.reopen():
             yield [*effects]
@@ -447,14 +283,12 @@ class Task:
     @property
     def dirty(self) -> bool:
         """Something was read or decided that is not in a delta yet."""
-        return bool(self._last_read) or self._unsaved.anything
+        return self.inputs.moved_on or self._unsaved.anything
 
     @property
     def eventful(self) -> bool:
         """As `dirty`, but for marks of time that rekeyed sources send while nothing happens."""
-        read = self._last_read.items()
-        marks = all(topic in self._gathered and not isinstance(raw, Moved) for topic, raw in read)
-        return not marks or self._unsaved.anything
+        return not self.inputs.only_marks or self._unsaved.anything
 
     @property
     def urgent(self) -> bool:
@@ -479,7 +313,7 @@ class Task:
     @property
     def watermark(self) -> int | None:
         """How far event time has come (ms); None before the first event, and once bounded inputs are over."""
-        return self._watermark if NEVER < self._watermark < END_OF_TIME else None
+        return self.inputs.event_time
 
     @property
     def rows(self) -> int:
@@ -493,13 +327,3 @@ class Task:
     def key(self, name: str) -> KeyState | None:
         """What is known about a key; None if nothing is."""
         return self._keys.find(name)
-
-    def next_merged(self, progress: Mapping[str, Progress], now: int) -> tuple[str, Raw] | None:
-        """The input and the record that a merge of several would give out next; None where there is no merge or nothing
-        ready."""
-        return None if self._merge is None else self._merge.head(progress, max(self._tick, now))
-
-    @property
-    def backlogged(self) -> frozenset[str]:
-        """Inputs whose intake should pause: a merge waits for the others."""
-        return frozenset() if self._merge is None else self._merge.backlogged

@@ -124,7 +124,7 @@ class _Player:
         left, passed = set(self._cursors), dict[str, Progress]()
         while left or len(passed) < len(self._cursors):
             records: dict[str, list[Recorded]] = {}
-            for topic in left - self._task.backlogged:
+            for topic in left - self._task.inputs.backlogged:
                 found = self._cursors[topic].next(time)
                 if found is None:
                     left = left - {topic}
@@ -133,7 +133,7 @@ class _Player:
             self.feed(Arrived(records, passed, 0))
             self._take()
             passed = {topic: self._passed(topic) for topic in self._cursors if topic not in left}
-            passed = {topic: progress for topic, progress in passed.items() if not self._task.holds(topic)}
+            passed = {topic: progress for topic, progress in passed.items() if not self._task.inputs.holds(topic)}
             if not self._over(passed):
                 self.feed(Ticked(0, passed, most=0))
 

@@ -327,7 +327,7 @@ class Session:
         if full or self.loading.under_way:
             self._fetching.pause_all()
         else:
-            self._fetching.pause_only(self.core.backlogged)
+            self._fetching.pause_only(self.core.inputs.backlogged)
 
     def _notice_quiet(self) -> None:
         busy = self.core.eventful or self.core.open_runs or self._saving.saves_events or self._heard

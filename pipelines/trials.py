@@ -95,7 +95,7 @@ class Trials:
     def _next(self, progress: dict[str, Progress]) -> tuple[str, Raw, Arrived | Ticked] | None:
         """The name of its input, the record, and what to feed."""
         now = self._process.clock.now()
-        merged = self._core.next_merged(progress, now)
+        merged = self._core.inputs.next_merged(progress, now)
         if merged is not None:
             return *merged, Ticked(now, progress, most=1)
         if not self._fetching.ready:

@@ -21,13 +21,14 @@ from penstock.connectors.kafka_repair import Stock
 from penstock.connectors.kafka_writer import Writer
 from penstock.connectors.lease import Lease
 from penstock.connectors.port import Committed, TaskId
-from penstock.operators import agent, occasion, task
+from penstock.operators import agent, occasion
 from penstock.operators.carried import Carried
 from penstock.operators.continuation import Continues
 from penstock.operators.definitions import Definitions
 from penstock.operators.error import Indefinite
 from penstock.operators.event import Effect, Progress
-from penstock.operators.intake import Merge
+from penstock.operators.inputs import Inputs as TaskInputs
+from penstock.operators.merge import Merge
 from penstock.operators.record import Output
 from penstock.operators.runs import Runs
 from penstock.operators.task import Cut, Task
@@ -232,15 +233,14 @@ def count_runs(patch: Patch) -> None:
 
 
 def tell_silence_by_the_clock(patch: Patch) -> None:
-    plain = Task._let_silence_pass
+    plain = TaskInputs.let_silence_pass
 
-    def let_silence_pass(core: Task, progress: Mapping[str, Progress]) -> None:
-        plain(core, progress)
-        for origin in core._origins.values():
-            origin.fall_silent(Progress(0, 0, core._tick))
-        core._pass_time(min(origin.watermark for origin in core._origins.values()))
+    def let_silence_pass(inputs: TaskInputs, progress: Mapping[str, Progress]) -> None:
+        plain(inputs, progress)
+        for origin in inputs.origins.values():
+            origin.fall_silent(Progress(0, 0, inputs.tick))
 
-    patch.setattr(Task, "_let_silence_pass", let_silence_pass)
+    patch.setattr(TaskInputs, "let_silence_pass", let_silence_pass)
 
 
 def take_old_news_for_new(patch: Patch) -> None:
@@ -259,7 +259,8 @@ def take_old_news_for_new(patch: Patch) -> None:
 
 def let_any_input_lead(patch: Patch) -> None:
     """Time is as far as the input that is furthest ahead."""
-    patch.setattr(task, "least", lambda origins: max(origin.watermark for origin in origins.values()))
+    furthest = property(lambda inputs: max(origin.watermark for origin in inputs.origins.values()))
+    patch.setattr(TaskInputs, "least", furthest)
 
 
 def wait_for_no_input(patch: Patch) -> None:
@@ -269,7 +270,7 @@ def wait_for_no_input(patch: Patch) -> None:
 
 def take_what_waits_for_read(patch: Patch) -> None:
     """What waits in a merge lies behind the positions that are saved."""
-    patch.setattr(Task, "holds", lambda core, topic: False)
+    patch.setattr(TaskInputs, "holds", lambda inputs, topic: False)
 
 
 def forget_watermarks(patch: Patch) -> None:

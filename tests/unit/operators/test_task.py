@@ -10,7 +10,7 @@ from tests.oracle.product import plan_of
 from tests.oracle.stand import Stand
 
 from penstock.operators.event import Answered, Ask, CallLost, Cancel, Effect, Ended, Progress, Streamed, Ticked, Usage
-from penstock.operators.intake import MERGE_WAIT_MS
+from penstock.operators.merge import MERGE_WAIT_MS
 from penstock.operators.task import Cut, Task
 from penstock.state.delta import Position
 

@@ -11,7 +11,7 @@ from tests.command_line import penstock, recording, written
 from tests.oracle.stand import Stand
 
 from penstock.operators.decode import VALUE_BYTES_MAX
-from penstock.operators.intake import MERGE_WAIT_MS
+from penstock.operators.merge import MERGE_WAIT_MS
 from penstock.operators.record import Record
 from penstock.operators.source_key import KEY_BYTES_MAX
 

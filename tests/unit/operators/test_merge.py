@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from tests.oracle.product import plan_of
 
 from penstock.operators.event import Progress
-from penstock.operators.intake import BACKLOG_MAX, MERGE_WAIT_MS, Merge
+from penstock.operators.merge import BACKLOG_MAX, MERGE_WAIT_MS, Merge
 from penstock.operators.plan import Plan
 from penstock.operators.record import Record
 
