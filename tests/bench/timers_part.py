@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from random import Random
 from typing import Any
 
@@ -12,7 +13,8 @@ from tests.bench.part import say_at_once
 from tests.bench.throughput import BEGINNING_MS, one_each, sample
 from tests.bench.working import pipeline_named
 
-from penstock.operators.timers import Timers
+from penstock.operators.key_table import KeyTable
+from penstock.operators.key_timers import KeyTimers
 from penstock.pipelines.collector import spare_collector
 
 DAY = 86_400_000
@@ -20,13 +22,14 @@ HEAP = "heap"
 
 
 def of_heap(keys: int) -> dict[str, Any]:
-    names, at = [f"user-{number}" for number in range(keys)], list(range(keys))
+    table, at = KeyTable(pipeline_named("waits", topic=TOPIC).plan, None, Counter()), list(range(keys))
+    states = {name: table.get_or_new(name) for name in (f"user-{number}" for number in range(keys))}
     Random(1).shuffle(at)
-    timers: Timers[str] = Timers()
+    timers = KeyTimers(states)
     spare_collector()
     began = time.process_time()
-    for name, instant in zip(names, at, strict=True):
-        timers.set(name, instant)
+    for key, instant in zip(table, at, strict=True):
+        timers.set(key, instant)
     set_at = time.process_time()
     while timers.take(keys) is not None:
         pass
@@ -35,11 +38,10 @@ def of_heap(keys: int) -> dict[str, Any]:
 
 def of_core(name: str, keys: int) -> dict[str, Any]:
     without, fed = (Fed(pipeline_named(name, topic=TOPIC).plan) for _ in range(2))
-    plain, failed = (list(batches(one_each(keys, failed=failed))) for failed in (False, True))
     spare_collector()
-    base = without.feed(plain)
+    base = without.feed(batches(one_each(keys, failed=False)))  # both make their events as they go
     del without
-    seconds = fed.feed(failed) - base
+    seconds = fed.feed(batches(one_each(keys, failed=True))) - base
     later = list(batches([sample(0, "user-0", BEGINNING_MS + DAY, 0.0, failed=False, device=0)]))
     up = fed.feed(later)
     return {**_figures(keys, seconds, up), "fired": fed.fired}
