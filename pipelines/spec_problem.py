@@ -63,7 +63,8 @@ _BOUNDS: Mapping[str, str] = {
 
 
 def spec_problems(error: ValidationError, root: Map, whole: Map, settings: type[BaseModel] = Spec) -> list[Problem]:
-    """One problem per mistake. What the branches of a union say about the same value becomes one sentence.
+    """One problem per mistake. What the branches of a union say about the same value becomes one sentence; a field that is
+    missing because its name is misspelt is one mistake.
 
     `root` is what was validated; `whole` is the file before words of later versions were taken out: that something is
     missing because of this is no news. `settings` is what the file should have been.
@@ -79,7 +80,9 @@ def spec_problems(error: ValidationError, root: Map, whole: Map, settings: type[
         (path, missing, found) for (path, missing), found in by_path.items()
         if not _explained_below(path, missing, found, list(by_path), node_at(root, path))
     ]  # fmt: skip
-    return [_problem(root, path, missing, found, names) for path, missing, found in deepest]
+    problems = {(path, missing): _problem(root, path, missing, found, names) for path, missing, found in deepest}
+    meant = {(*path[:-1], problem.nearest) for (path, missing), problem in problems.items() if not missing}
+    return [problem for (path, missing), problem in problems.items() if not (missing and path in meant)]
 
 
 def _was_taken_out(whole: Map, path: Path, missing: bool, details: ErrorDetails) -> bool:

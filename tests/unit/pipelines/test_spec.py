@@ -109,6 +109,19 @@ def test_a_missing_field_stands_at_the_name_of_the_thing_that_lacks_it(tmp_path:
     assert told(tmp_path, text) == (6, 3, "`small` lacks `base_url`")
 
 
+@pytest.mark.parametrize(
+    ("text", "nearest"),
+    [
+        (HEAD + RULE.replace("triggers", "trigers"), "triggers"),
+        (HEAD + RULE + "models: {small: {base_ulr: 'http://localhost:8000/v1', model: x}}\n", "base_url"),
+    ],
+)
+def test_a_field_that_is_missing_because_its_name_is_misspelt_is_one_mistake(
+    tmp_path: Path, text: str, nearest: str
+) -> None:
+    assert only(tmp_path, text).nearest == nearest
+
+
 def test_an_unknown_field_gets_the_nearest_name(tmp_path: Path) -> None:
     text = HEAD + RULE + "context:\n  windw: {last: 30m}\n"
     assert told(tmp_path, text) == (
