@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Annotated, Any
 
@@ -40,14 +41,15 @@ def _usual(levels: int) -> Any:
     return scalar | list[inner] | dict[str, inner]  # type: ignore[valid-type]  # a type made at run time
 
 
-def _usual_decoder(events: type[Event]) -> Callable[[bytes], Event]:
-    """Types let msgspec find for nothing what is unusual."""
-    return msgspec.json.Decoder(event_class(events.__struct_encode_fields__, _usual(levels=5))).decode
+@lru_cache(maxsize=100)
+def _usual_decoder(fields: tuple[str, ...]) -> Callable[[bytes], Event]:
+    """Types let msgspec find for nothing what is unusual. To make such a decoder takes milliseconds."""
+    return msgspec.json.Decoder(event_class(fields, _usual(levels=5))).decode
 
 
 def _parser(events: type[Event]) -> Parse:
     """Only what is unusual is looked at field by field."""
-    decode_usual = _usual_decoder(events)
+    decode_usual = _usual_decoder(events.__struct_encode_fields__)
     decode_any = msgspec.json.Decoder(events).decode
 
     def parse(value: bytes) -> Event:
@@ -71,7 +73,7 @@ def _parser(events: type[Event]) -> Parse:
 
 def _parser_of_all(events: type[Event]) -> ParseAll:
     """Values of plain ASCII that are short, or have few brackets, need no look but msgspec's."""
-    decode_usual = _usual_decoder(events)
+    decode_usual = _usual_decoder(events.__struct_encode_fields__)
 
     def parse_all(values: Sequence[bytes]) -> list[Event] | None:
         longest = max(map(len, values))

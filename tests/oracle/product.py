@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,15 +29,15 @@ from penstock.state.delta import Bucket, Entry, EntryKind, Position
 
 PARTITION = 0
 TOPIC = "in"
+FOLDER = TemporaryDirectory(prefix="penstock-oracle-")
 
 
-@cache
+@lru_cache(maxsize=1_000)
 def plan_of(text: str) -> Plan:
     """Compiles a file as `penstock run` does."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "pipeline.yaml")
-        path.write_text(text, encoding="utf-8")
-        loaded = load_pipeline([path], environ={})
+    path = Path(FOLDER.name, "pipeline.yaml")
+    path.write_text(text, encoding="utf-8")
+    loaded = load_pipeline([path], environ={})
     assert loaded.spec is not None, f"{text}\n{[problem.message for problem in loaded.problems]}"
     return compile_pipeline(loaded).plan
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from tests.oracle.formula import Both, Compare, Field, Formula, Has, Literal, Named, Not, Plus, RecordTime, Span
@@ -11,6 +13,7 @@ SIGNS = st.sampled_from(["<", "<=", ">", ">=", "==", "!="])
 SPANS = st.integers(1, 8).map(lambda seconds: seconds * SECOND)
 
 
+@cache
 def of_event() -> SearchStrategy[Formula]:
     """Conditions over one event."""
     simple: SearchStrategy[Formula] = st.one_of(
@@ -24,6 +27,7 @@ def of_event() -> SearchStrategy[Formula]:
     return composed(simple)
 
 
+@cache
 def of_spans() -> SearchStrategy[Formula]:
     """Conditions over the past of a key, some with a look at its last event."""
     where = st.one_of(st.none(), st.sampled_from([FAILED, Has("x"), Named("failed", FAILED)]))
@@ -44,5 +48,6 @@ def composed(simple: SearchStrategy[Formula]) -> SearchStrategy[Formula]:
     return st.one_of(simple, simple, both, st.builds(Not, simple))
 
 
+@cache
 def mixed() -> SearchStrategy[Formula]:
     return st.one_of(of_spans(), of_spans(), st.builds(Both, of_spans(), st.sampled_from(["&&", "||"]), of_event()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -24,6 +26,7 @@ from tests.property.oracle_world import (
 )
 
 
+@cache
 def any_absences() -> SearchStrategy[tuple[Rule, ...]]:
     """Conditions of every kind, several triggers beside each other."""
     conditions = st.just(Literal(True)) | of_event()
@@ -33,6 +36,7 @@ def any_absences() -> SearchStrategy[tuple[Rule, ...]]:
     )
 
 
+@cache
 def heartbeats() -> SearchStrategy[tuple[Rule, ...]]:
     """A silence that many samples hold, and some do not."""
     told: SearchStrategy[Formula] = st.sampled_from([Literal(True), LOUD, Named("loud", LOUD)])

@@ -6,6 +6,7 @@ Whatever the batches, the commits, the snapshots and the restarts between two re
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 from hypothesis import given
@@ -60,6 +61,7 @@ def parted_samples(draw: st.DrawFn) -> list[Sample]:
     return samples
 
 
+@cache
 def rules_that_fire(name: str) -> SearchStrategy[Rule]:
     """Conditions that are true and false in turns, over events and over spans, with waits and without."""
     of_past: SearchStrategy[Formula] = st.sampled_from([SOME, FEW, AGAIN, Not(SOME)])
@@ -75,12 +77,14 @@ def parts_of(rules: SearchStrategy[Rule], *by: Formula) -> SearchStrategy[Rule]:
     return st.builds(Parted, rules, st.sampled_from([None, *by, *by]), st.sampled_from([None, None, "in"]))
 
 
+@cache
 def any_whens(name: str) -> SearchStrategy[Rule]:
     untils = st.none() | mixed() | of_event()
     waits = st.builds(When, st.just(name), of_event(), untils, COOLDOWNS, SECONDS, WAITS)
     return st.builds(When, st.just(name), mixed(), untils, COOLDOWNS, WAITS, WAITS) | waits
 
 
+@cache
 def any_eaches(name: str) -> SearchStrategy[Rule]:
     return st.builds(Each, st.just(name), of_event(), COOLDOWNS, WAITS)
 
@@ -91,6 +95,7 @@ def parted(*names: str) -> SearchStrategy[tuple[Rule, ...]]:
     return st.tuples(*own) | st.tuples(*own, rules_that_fire("whole"))
 
 
+@cache
 def any_parted() -> SearchStrategy[tuple[Rule, ...]]:
     by = (Field("x"), Field("v"), Has("x"), LOUD)
     return st.tuples(
@@ -98,6 +103,7 @@ def any_parted() -> SearchStrategy[tuple[Rule, ...]]:
     )
 
 
+@cache
 def patient(name: str) -> SearchStrategy[Rule]:
     """Rules that wait for the watermark."""
     a, b = FAILED, Not(FAILED)
@@ -107,6 +113,7 @@ def patient(name: str) -> SearchStrategy[Rule]:
     return st.one_of(sequence, absence)
 
 
+@cache
 def parted_by_time() -> SearchStrategy[tuple[Rule, ...]]:
     beside = rules_that_fire("t1") | patient("t1")
     return st.tuples(parts_of(patient("t0"), G, G, Field("x")), parts_of(beside, G, Field("x")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -30,6 +32,7 @@ CONDITIONS: SearchStrategy[Formula] = st.sampled_from([FAILED, LOUD, Literal(Tru
 SPANS = st.sampled_from([2, 3, 5]).map(SECOND.__mul__)
 
 
+@cache
 def lasting(name: str) -> SearchStrategy[Rule]:
     """Kinds that begin an episode."""
     counts = st.builds(lambda what, span, least: Compare(Span("count", what, span), ">=", Literal(least)), CONDITIONS,
@@ -38,6 +41,7 @@ def lasting(name: str) -> SearchStrategy[Rule]:
     return whens | whens | st.builds(Absence, st.just(name), CONDITIONS, SPANS, COOLDOWNS)
 
 
+@cache
 def members(name: str) -> SearchStrategy[Rule]:
     return st.builds(Each, st.just(name), CONDITIONS, COOLDOWNS, WAITS) | lasting(name)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from hypothesis import given
@@ -59,6 +60,7 @@ def disordered_samples(draw: st.DrawFn) -> list[Sample]:
     return samples
 
 
+@cache
 def whens(name: str) -> st.SearchStrategy[When]:
     of_past: st.SearchStrategy[Formula] = st.sampled_from([MANY, MANY, FEW, CALM, SPENT, ABOVE, OFTEN, Not(MANY)])
     untils: st.SearchStrategy[Formula | None] = st.sampled_from([None, None, Not(FAILED), FEW])
@@ -68,6 +70,7 @@ def whens(name: str) -> st.SearchStrategy[When]:
     return st.one_of(known, known, busy, st.builds(When, names, mixed(), untils, COOLDOWNS, WAITS, WAITS))
 
 
+@cache
 def absences(name: str) -> st.SearchStrategy[Absence]:
     silences = st.sampled_from([2 * SECOND, 3 * SECOND, 5 * SECOND])
     return st.builds(Absence, st.just(name), st.sampled_from([FAILED, LOUD, Not(FAILED)]), silences, COOLDOWNS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from hypothesis import event, given
@@ -40,6 +41,7 @@ def repeating_samples(draw: st.DrawFn) -> list[Sample]:
     return samples
 
 
+@cache
 def rules() -> st.SearchStrategy[tuple[Rule, ...]]:
     """One that fires per kept event, one that counts them."""
     twice = Compare(Span("count", LOUD, 5 * SECOND), ">=", Literal(2))

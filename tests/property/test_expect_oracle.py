@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -27,6 +29,7 @@ from tests.property.oracle_world import (
 from tests.property.test_gates_oracle import fitting, grouped_samples
 
 
+@cache
 def any_absences() -> SearchStrategy[tuple[Rule, ...]]:
     """One of them expects the hosts of the table, the other may."""
     conditions = st.sampled_from([Literal(True), LOUD]) | of_event()
@@ -35,6 +38,7 @@ def any_absences() -> SearchStrategy[tuple[Rule, ...]]:
     return st.tuples(expecting) | st.tuples(expecting, other)
 
 
+@cache
 def of_a_source() -> SearchStrategy[tuple[Rule, ...]]:
     """What they see of a key is a group of it; another one sees the whole, or another group, of the same hosts."""
     conditions = st.sampled_from([Literal(True), LOUD]) | of_event()
@@ -45,6 +49,7 @@ def of_a_source() -> SearchStrategy[tuple[Rule, ...]]:
     return st.tuples(seen) | st.tuples(seen, beside) | st.tuples(beside, seen)
 
 
+@cache
 def taking_late() -> SearchStrategy[tuple[Rule, ...]]:
     conditions = st.sampled_from([Literal(True), LOUD])
     names = st.just("a")

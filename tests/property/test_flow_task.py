@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +20,7 @@ NOW = BEGINNING_MS
 DEAD = (b"{", None, b"[1]", b'{"n": 1}')
 
 
+@cache
 def any_record() -> SearchStrategy[Record]:
     """Mostly in order, with steps back, some of them too late; a few dead."""
     read = st.builds(

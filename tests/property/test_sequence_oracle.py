@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -116,6 +117,7 @@ def echoes(draw: st.DrawFn) -> list[Sample]:
     return samples
 
 
+@cache
 def patient_rules() -> SearchStrategy[tuple[Rule, ...]]:
     """A wait for what does not come."""
     items = st.tuples(st.just(Takes(A, "p")), st.builds(Never, st.sampled_from([B, C]), SECONDS))
@@ -134,6 +136,7 @@ def crowds(draw: st.DrawFn) -> list[Sample]:
     return samples
 
 
+@cache
 def crowded_rules() -> SearchStrategy[tuple[Rule, ...]]:
     items: list[tuple[Takes | Never, ...]] = [
         (Takes(A, "p"), Never(B, 9 * SECOND)),

@@ -5,6 +5,8 @@ Whatever the batches, the commits, the snapshots and the restarts between two re
 
 from __future__ import annotations
 
+from functools import cache
+
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -30,6 +32,7 @@ from tests.property.oracle_world import (
 )
 
 
+@cache
 def whens(name: str) -> SearchStrategy[When]:
     """A condition without a past needs `until` or a wait."""
     untils = st.none() | mixed() | of_event()
@@ -55,6 +58,7 @@ def any_rules(draw: st.DrawFn) -> tuple[Rule, ...]:
     return tuple(found)
 
 
+@cache
 def waiting_rules() -> SearchStrategy[tuple[Rule, ...]]:
     """One trigger that waits, over conditions that are true, false and unknown in turns."""
     told: SearchStrategy[Formula] = st.sampled_from([LOUD, Not(LOUD), Named("loud", LOUD)])
