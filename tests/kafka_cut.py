@@ -136,9 +136,11 @@ class _Link:
         """On a connection of its own, which is open until the broker has done what is asked."""
         await asyncio.sleep(seconds)
         broker, to_broker = await self._way.connect()
-        _send(to_broker, request)
-        await _frame(broker)
-        to_broker.close()
+        try:
+            _send(to_broker, request)
+            await _frame(broker)
+        finally:
+            to_broker.close()
 
     async def _pass_answers(self, broker: asyncio.StreamReader) -> None:
         while True:
