@@ -109,6 +109,8 @@ class Follower:
         self._first = True
         self._files: dict[Identity, Followed] = {}
         self._told: set[str] = set()
+        self.awaited = {pattern for pattern in patterns if not has_magic(pattern)}
+        """Files that are named, and that were never there. A pattern may mean none."""
 
     def lap(self, now: float) -> Iterator[Portion]:
         """Everything that was added, file by file, in the order in which they were found. `now` is in monotonic seconds.
@@ -203,7 +205,9 @@ class Follower:
                 paths += [path for path in sorted(glob(pattern, recursive=True)) if not path.endswith(COMPRESSED)]
             else:
                 paths.append(pattern)
-                if not os.path.exists(pattern):
+                if os.path.exists(pattern):
+                    self.awaited.discard(pattern)
+                else:
                     self._tell(pattern, "is not there yet")
         return dict(regular(paths))
 

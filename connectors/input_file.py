@@ -25,6 +25,7 @@ class FilesInput:
         self._from_end = settings.read_from == "end"
         self._clock = clock
         self.quiet_since: float | None = None
+        self.absent = ""
         self.counts: Counter[tuple[str, ...]] = Counter()
 
     async def run(self, log: InputLog) -> None:
@@ -32,7 +33,9 @@ class FilesInput:
         thread = ThreadPoolExecutor(1, thread_name_prefix="follow")
         try:
             while True:
-                if not await self._lap(follower.lap(self._clock.monotonic()), log, thread):
+                some = await self._lap(follower.lap(self._clock.monotonic()), log, thread)
+                self.absent = " and ".join(f"{path} is not there" for path in sorted(follower.awaited))
+                if not some:
                     await self._clock.sleep(LOOK_SECONDS)
         except OSError as error:
             raise Unreachable(f"cannot be read: {error.strerror}", where=", ".join(self._patterns)) from error

@@ -47,6 +47,7 @@ class PostsInput:
     def __init__(self, settings: HttpInput, listener: Listener, refuse: Refuse, clock: WallClock) -> None:
         self._settings, self._listener, self._refuse, self._clock = settings, listener, refuse, clock
         self.quiet_since: float | None = None
+        self.absent = ""
         self.counts = Counter[tuple[str, ...]]({("duplicates",): 0})
         self._log: InputLog | None = None
         self._waiting: list[_Waiting] = []

@@ -17,6 +17,9 @@ class Input(Protocol):
     counts: Counter[tuple[str, ...]]
     """What it has met beside the records that it wrote, by (what, which): exported as metrics."""
 
+    absent: str
+    """Why nothing of what it reads was ever there; empty once something was, and where it is others who write to it."""
+
     async def run(self, log: InputLog) -> None:
         """Until it is cancelled, or nothing can come any more. Raises Lost, Unreachable: open the log again; StateRefused."""
         ...

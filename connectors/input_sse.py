@@ -51,6 +51,7 @@ class EventsInput:
         self._settings, self._clock, self._random = settings, clock, random
         self._tls = True if tls is None else tls
         self.quiet_since: float | None = None
+        self.absent = f"nobody was asked for {settings.url} yet"
         self.counts = Counter[tuple[str, ...]]({("reconnects",): 0})
         self._failures = 0
         self._retry = RETRY_SECONDS
@@ -71,6 +72,8 @@ class EventsInput:
                 await self._wait(cut)
 
     async def _wait(self, cut: Cut) -> None:
+        if self.absent:
+            self.absent = f"{self._settings.url}: {cut}"
         wait = self._pause(cut)
         told = _log.info if self._failures == 0 else _log.warning
         told("%s: %s; trying again in %.1f s", self._settings.url, cut, wait)
@@ -93,9 +96,11 @@ class EventsInput:
             self._settings.url, headers=self._headers(last_id), allow_redirects=not self._settings.headers
         ) as response:
             if response.status == 204:
+                self.absent = ""
                 _log.info("%s is over: the server says that there is nothing more", self._settings.url)
                 return False
             _check(response)
+            self.absent = ""
             _log.info("%s is read behind id %r", self._settings.url, last_id.decode(errors="replace"))
             self.quiet_since = self._clock.monotonic()
             events = ServerEvents(last_id, EVENT_BYTES_MAX)

@@ -30,6 +30,7 @@ class StdinInput:
         """`handle`: another file to read; it stays the caller's."""
         self._clock, self._handle = clock, sys.stdin.fileno() if handle is None else handle
         self.quiet_since: float | None = None
+        self.absent = ""
         self.counts: Counter[tuple[str, ...]] = Counter()
         self._reads: asyncio.Queue[bytes] = asyncio.Queue()
         self._room = threading.Semaphore(READS_AHEAD)

@@ -93,6 +93,18 @@ class Inputs:
         """A sentence per input that does not get on."""
         return [f"the input of source {feed.source.name}: {feed.trouble}" for feed in self.feeds if feed.trouble]
 
+    def absence(self) -> Unreachable | None:
+        """Of what an input was to read nothing was ever there: whoever meant to be done with it is not."""
+        absent = [(feed.source.name, feed.input.absent) for feed in self.feeds if feed.input.absent]
+        if not absent or self._standing_by is not None:
+            return None
+        name, why = absent[0]
+        return Unreachable(
+            f"nothing was read of this input: {why}",
+            where=f"sources.{name}.input",
+            remedy="see that it is there, and run it again",
+        )
+
     async def run(self, fail: Fail) -> None:
         """Until it is cancelled, and then until everything that has come is written or refused."""
         try:

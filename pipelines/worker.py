@@ -243,6 +243,8 @@ class Worker:
                     await self._stop.wait()
         if self._bug is not None:
             raise self._bug
+        if not self._stop.is_set() and self.inputs is not None:
+            self._bug = self.inputs.absence()
 
     def _is_over(self) -> bool:
         seconds = self._options.until_idle

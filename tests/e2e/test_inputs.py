@@ -102,6 +102,17 @@ def test_what_was_answered_with_202_is_in_the_results_once_although_the_process_
     check_each_once(tmp_path, lines(range(60)))
 
 
+@pytest.mark.parametrize(
+    ("input", "why"),
+    [("{file: missing.log}", "missing.log is not there"), ("{sse: {url: 'http://127.0.0.1:9/'}}", "127.0.0.1:9")],
+)
+def test_a_batch_of_which_nothing_was_ever_there_is_not_done(tmp_path: Path, input: str, why: str) -> None:
+    done = penstock("run", *pipeline(tmp_path, input), "--until-idle", "1")
+    assert done.returncode == 3
+    assert "input: nothing was read" in done.stderr
+    assert why in done.stderr
+
+
 class Ticks(BaseHTTPRequestHandler):
     """A stream of EVENTS, in pieces: every connection is cut after some of them."""
 

@@ -28,7 +28,7 @@ class ScriptedInput:
         self._problems = list(problems)
         self.quiet_since: float | None = None
         self.counts: Counter[tuple[str, ...]] = Counter()
-        self.runs = 0
+        self.runs, self.absent = 0, ""
         self.wrote = asyncio.Event()
 
     async def run(self, log: InputLog) -> None:
