@@ -25,7 +25,7 @@ import msgspec
 from penstock.operators.agent_plan import AgentPlan as AgentPlan  # exported: to its neighbours an agent is one module
 from penstock.operators.agent_plan import AgentSettings as AgentSettings
 from penstock.operators.answer import LENGTH, Unusable
-from penstock.operators.context import Context, View
+from penstock.operators.context import Context
 from penstock.operators.continuation import Continues, begun_text, is_continued, never
 from penstock.operators.event import NORMAL, Answered, Ask, CallLost, Cancel, ChatRequest, Streamed, Usage
 from penstock.operators.prompt import first_messages, repair_messages
@@ -48,6 +48,7 @@ from penstock.operators.run import (
 )
 from penstock.operators.table_rows import NO_TABLES, Tables
 from penstock.operators.template import TemplateFailure
+from penstock.operators.view import View
 
 NEXT: Mapping[tuple[Phase, str], Phase] = {
     ("queued", "ask"): "asking",

@@ -97,21 +97,21 @@ class SortedNumbers:
     __slots__ = ("_chunks", "_largest")
 
     def __init__(self) -> None:
-        self._chunks: list[list[float]] = []
-        self._largest: list[float] = []
+        self._chunks: list[list[int | float]] = []
+        self._largest: list[int | float] = []
         """The last number of each chunk; no chunk is empty."""
 
-    def __iter__(self) -> Iterator[float]:
+    def __iter__(self) -> Iterator[int | float]:
         return (number for chunk in self._chunks for number in chunk)
 
-    def __getitem__(self, place: int) -> float:
+    def __getitem__(self, place: int) -> int | float:
         for chunk in self._chunks:
             if place < len(chunk):
                 return chunk[place]
             place -= len(chunk)
         raise IndexError(place)
 
-    def add(self, number: float) -> None:
+    def add(self, number: int | float) -> None:
         if not self._chunks:
             self._chunks.append([number])
             self._largest.append(number)
@@ -129,7 +129,7 @@ class SortedNumbers:
         self._chunks[where : where + 1] = [chunk[:half], chunk[half:]]
         self._largest[where : where + 1] = [chunk[half - 1], chunk[-1]]
 
-    def remove(self, number: float) -> None:
+    def remove(self, number: int | float) -> None:
         """One that was added."""
         where = bisect_left(self._largest, number)
         chunk = self._chunks[where]

@@ -15,7 +15,7 @@ not evict, so a log that replays the appends restores the same memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -24,26 +24,8 @@ from penstock.operators.context_settings import ContextSettings as ContextSettin
 from penstock.operators.segment import Segment
 from penstock.operators.session import Session
 from penstock.operators.summary import Summary
+from penstock.operators.view import View
 from penstock.operators.watermark import NEVER
-
-
-class View(NamedTuple):
-    """What a prompt may show now: events `first` to `last` (inclusive; none if last < first), their times, and the summary.
-
-    `beyond` of these events happened after `until` and are not shown: they were fed before a timer of that time fired.
-    """
-
-    first: int
-    last: int
-    from_time: int | None
-    to_time: int | None
-    summary: str
-    until: int | None = None
-    beyond: int = 0
-
-    @property
-    def events(self) -> int:
-        return self.last - self.first + 1 - self.beyond
 
 
 class Context:

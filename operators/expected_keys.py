@@ -18,15 +18,16 @@ from typing import Any, NamedTuple
 
 from penstock.operators.grouping import ONLY
 from penstock.operators.groups import Name
-from penstock.operators.key_state import Group, KeyState, Moment
-from penstock.operators.keys import KEYS_AT_ONCE, Keys, Takeover
+from penstock.operators.key_state import Counts, Group, KeyState, Moment
+from penstock.operators.keys import KEYS_AT_ONCE, Keys, OnEnd, Takeover
 from penstock.operators.plan import Plan, PlannedTrigger
 from penstock.operators.record import Raw
 from penstock.operators.table import Table
 from penstock.operators.table_rows import Row
 from penstock.operators.tables import TaskTables
-from penstock.operators.trigger_absence import Absence
-from penstock.operators.watch import Watch
+from penstock.operators.trigger_absence import Absence, AbsenceCell
+from penstock.operators.unsaved import Unsaved
+from penstock.operators.watch import OnTransition, Watch
 from penstock.operators.watermark import END_OF_TIME, NEVER
 
 
@@ -44,8 +45,17 @@ class Expecting(NamedTuple):
 class ExpectedKeys(Keys):
     """What costs anything costs it when rows come and go, and once when time begins: O(rows)."""
 
-    def __init__(self, partition: int, tables: TaskTables, plan: Plan, *rest: Any) -> None:
-        super().__init__(plan, *rest)
+    def __init__(
+        self,
+        partition: int,
+        tables: TaskTables,
+        plan: Plan,
+        unsaved: Unsaved,
+        on_transition: OnTransition,
+        on_end: OnEnd,
+        counters: Counts,
+    ) -> None:
+        super().__init__(plan, unsaved, on_transition, on_end, counters)
         self._partition, self._tables = partition, tables
         self._expecting: dict[str, list[Expecting]] = {}
         for grouping in (None, *range(len(plan.groupings))):
@@ -123,6 +133,7 @@ class ExpectedKeys(Keys):
             return
         for planned, trigger, place, watch, group in expecting:
             state = self._seen(key, group)
+            cell: AbsenceCell | None
             cell, transition = trigger.unexpected(state.cells[place], watermark)
             watch.replace(state, place, planned, cell, transition, None)
             self._arm_seen(key, state)

@@ -52,16 +52,16 @@ class GroupImages:
             for slot, aggregate in enumerate(group.slots):
                 content = aggregate.dump()
                 if not is_empty(content):
-                    dumped[numbers[group.grouping, slot]][group.group] = content
+                    dumped[numbers[group.grouping, slot]][group.part] = content
         return dumped
 
     def dump_cells(self, key: KeyState) -> Iterator[tuple[str, Any]]:
         for group in key.groups or ():
             for place, planned in self._triggers[group.grouping]:
                 if group.cells[place] is not None:
-                    yield cell_name(planned.identity, group.group), planned.trigger.dump(group.cells[place])
+                    yield cell_name(planned.identity, group.part), planned.trigger.dump(group.cells[place])
             if self._events[group.grouping].kept and group.event is not None:
-                name = cell_name(self._groupings[group.grouping].event_name, group.group)
+                name = cell_name(self._groupings[group.grouping].event_name, group.part)
                 yield name, self._events[group.grouping].dump(group)
 
     def load_slot(self, key: KeyState, number: int, base: Mapping[str, Any] | None, taken: Sequence[Any]) -> None:

@@ -140,12 +140,18 @@ class Group(KeyState):
         super().__init__(key.name, key.context, slots, cells, key.counters)
         self.now = key.now
         self.grouping = grouping
-        self.group: str = group
+        self.group = group
+
+    @property
+    def part(self) -> str:
+        """The value that its grouping has for it."""
+        assert self.group is not None, "it was made with one"
+        return self.group
 
     @property
     def place(self) -> tuple[str, int]:
         """Where its key finds it."""
-        return self.group, self.grouping
+        return self.part, self.grouping
 
 
 class GroupedKey(KeyState):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import msgspec
 
-from penstock.operators.context import View
 from penstock.operators.gates import Edge, Gates, Refusal
 from penstock.operators.key_state import Counts
 from penstock.operators.outlet import Outlet
@@ -16,6 +15,7 @@ from penstock.operators.plan import Plan
 from penstock.operators.record import Output
 from penstock.operators.result import ResultPlan, result_outputs
 from penstock.operators.run import Firing, Run, carried
+from penstock.operators.view import View
 
 
 class Passage:

@@ -10,15 +10,12 @@ A task like any other, but that it keeps no keys: log, fence, positions, poison,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from penstock.operators.decode import Read
 from penstock.operators.intake import Intake
-from penstock.operators.moved import mark_for_all, on_its_way
+from penstock.operators.moved import mark_for_all
 from penstock.operators.plan import Plan
-from penstock.operators.record import DeadLetter, Raw
-from penstock.operators.source import Source
+from penstock.operators.rekey_intake import Move
 from penstock.operators.task import Cut, Task
 from penstock.operators.watermark import END_OF_TIME, NEVER
 from penstock.state.delta import Mark
@@ -34,31 +31,10 @@ def task_of(plan: Plan, partition: int, partitions: int) -> Task:
     return Task(plan, partition, partitions) if plan.moves_to is None else RekeyTask(plan, partition, partitions)
 
 
-class _Move(Intake):
-    """Keeps nothing: a record leaves with the commit that says it was read."""
-
-    def take(self, source: Source, reads: Iterable[tuple[Raw, Read | DeadLetter]]) -> None:
-        assert self._plan.moves_to is not None
-        inputs, origin, ignores = self._inputs, self._inputs.origins[source.topic], source.ignores
-        for raw, read in reads:
-            if type(read) is DeadLetter:
-                self.bury(raw, read)
-                continue
-            name, time, event = read
-            if origin.event_time is None or time > origin.event_time:
-                origin.advance(time)
-                inputs.watermark = origin.watermark
-            if ignores is not None and ignores(event, raw, name, time):
-                self._counters["ignored", source.name] += 1
-            else:
-                self._counters["moved", source.name] += 1
-                self._unsaved.publish([on_its_way(raw, name, self._plan.moves_to)], outcome=True)
-
-
 class RekeyTask(Task):
     """One partition of stage 1. Its plan has one source, and no triggers."""
 
-    intake: ClassVar[type[Intake]] = _Move
+    intake: ClassVar[type[Intake]] = Move
 
     def __init__(self, plan: Plan, partition: int, partitions: int = 1) -> None:
         super().__init__(plan, partition, partitions)

@@ -10,11 +10,11 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from penstock.operators.context import View
 from penstock.operators.event import NORMAL, ChatRequest, Usage
 from penstock.operators.instant import iso_text
 from penstock.operators.looked import Looked
 from penstock.operators.table_rows import NO_TABLES, Tables
+from penstock.operators.view import View
 
 ID_BYTES = 12
 SAMPLE_BYTES = 8

@@ -61,7 +61,7 @@ class Succession:
         over = carried - alive.keys()
         self._carried.forget(over)
         self._orphans = bool(over) or known != set(former.known)
-        return Takeover(returned=known & former.retired.keys() & alive.keys(), anew=known - alive.keys())
+        return Takeover(returned=known.intersection(former.retired, alive), anew=known.difference(alive))
 
     def _refuse_other_keying(self, former: Basis) -> None:
         changes = keying_changes(former.keying, self._keying)

@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.operators.agent_plan import AgentPlan, AgentSettings, build_agent
-from penstock.operators.context import View
 from penstock.operators.continuation import Continues, begun_text, is_continued, never
 from penstock.operators.model import ModelSettings
 from penstock.operators.run import Firing, Run, call_id
+from penstock.operators.view import View
 
 FIELDS = {"verdict": {"enum": ["attack", "benign"]}}
 QUESTION = "1f0c"

@@ -7,7 +7,6 @@ import orjson
 import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
 
-from penstock.operators.context import View
 from penstock.operators.dead import dead_letter
 from penstock.operators.error import TooNew
 from penstock.operators.event import Usage
@@ -25,6 +24,7 @@ from penstock.operators.run import (
     carried,
     run_id,
 )
+from penstock.operators.view import View
 
 PLAN = ResultPlan("ssh-watch", "dev", "a1b2c3d", "sha256:3b1f0123456789abcdef", "ssh-results", "ssh-partials")
 
