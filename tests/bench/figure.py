@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 import orjson
+from tests.compiled import IS_COMPILED
 
 
 class CannotRun(Exception):
@@ -34,6 +35,7 @@ class Figure:
         ratio = self.ratio if self.ratio is not None else _ratio(self.ours, self.other)
         line = {
             "bench": self.bench,
+            "core": "compiled" if IS_COMPILED else "interpreted",
             "ours": _rounded(self.ours),
             "other": _rounded(self.other),
             "ratio": _rounded(ratio),

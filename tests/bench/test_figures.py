@@ -36,6 +36,6 @@ def test_efficiency_is_the_speedup_per_process() -> None:
 def test_a_figure_is_a_line_of_json() -> None:
     line = Figure("x", 3.0, 2.0, "s", "< 4", ok=True, detail={"rounds": [1.23456]}).to_json()
     assert orjson.loads(line) == {
-        "bench": "x", "ours": 3.0, "other": 2.0, "ratio": 1.5, "unit": "s", "target": "< 4", "ok": True,
+        "bench": "x", "core": "interpreted", "ours": 3.0, "other": 2.0, "ratio": 1.5, "unit": "s", "target": "< 4", "ok": True,
         "detail": {"rounds": [1.235]},
     }  # fmt: skip

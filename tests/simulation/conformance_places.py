@@ -170,7 +170,8 @@ class RealPlace:
         """Its process cannot be stopped, but what it says in the background can."""
         coordinator = member._consumer._coordinator
         for task in (coordinator._heartbeat_task, coordinator._coordination_task):
-            task.cancel()
+            if task is not None:  # while it joins again there are no heartbeats
+                task.cancel()
 
     async def delete_topic(self, topic: str) -> None:
         async with self._admin() as admin:
