@@ -18,7 +18,7 @@ from penstock.operators.record import Raw
 from penstock.pipelines.torture_kafka import LocalKafka
 from penstock.state.delta import Delta
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 DYING = Path(__file__).with_name("dying_writer.py")
 
@@ -29,14 +29,19 @@ def saved(entries: list[object]) -> list[bytes | None]:
 
 
 async def open_patiently(kafka: KafkaWorld, broker: KafkaBroker) -> list[object]:
-    """As the worker does: again and again while the cluster is away."""
-    async with asyncio.timeout(120):
-        while True:
-            try:
-                _, entries, _ = await kafka.open(broker)
-            except (Unreachable, Indefinite):
-                continue
-            return list(entries)
+    """As the worker does: again and again while the cluster is away, or what it says does not move for a minute."""
+    why: list[Exception] = []
+    try:
+        async with asyncio.timeout(300):
+            while True:
+                try:
+                    _, entries, _ = await kafka.open(broker)
+                except (Unreachable, Indefinite) as error:
+                    why.append(error)
+                    continue
+                return list(entries)
+    except TimeoutError:
+        raise AssertionError(f"the task did not open after {len(why)} attempts; the last ones: {why[-3:]}") from None
 
 
 def ours(kafka: KafkaWorld) -> LocalKafka:
