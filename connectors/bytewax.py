@@ -105,7 +105,7 @@ def penstock(
     """
     if partitions < 1:
         raise Misused(f"{partitions} tasks cannot share the keys", where="partitions", remedy="name 1 or more")
-    now = _machine_now if now_getter is None else partial(_milliseconds, now_getter)
+    now = MachineClock().now if now_getter is None else partial(_milliseconds, now_getter)
     setting = Setting(_plan(Path(file), [Path(overlay) for overlay in overlays], sets, answer), partitions, answer)
     topics = setting.plan.results.results, setting.plan.dead_topic
     routed = op.flat_map_batch("route", up, Routing(setting.plan, partitions, now))
@@ -188,10 +188,6 @@ def _result(output: Output) -> tuple[str, Result]:
     record = orjson.loads(output.value or b"{}")
     time = datetime.fromisoformat(dict(output.headers)["ce_time"].decode())
     return record["key"], Result(output.id, time, record)
-
-
-def _machine_now() -> int:
-    return MachineClock().now()
 
 
 def _milliseconds(now_getter: Callable[[], datetime]) -> int:

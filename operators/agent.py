@@ -347,8 +347,7 @@ def _note(
     run: Run, agent: AgentPlan, outcome: str, because: str | None, usage: Usage, *, simulated: bool = False
 ) -> None:
     endpoint = agent.endpoints[run.endpoint]
-    cost = None if endpoint.price is None else endpoint.price.cost(usage)
-    run.calls.append(CallEntry(endpoint.name, run.attempt, outcome, because, usage, cost, simulated))
+    run.calls.append(CallEntry(endpoint.name, run.attempt, outcome, because, usage, endpoint.cost(usage), simulated))
 
 
 def _give_up(run: Run, plan: RunPlan, agent: AgentPlan, because: str) -> list[Action]:

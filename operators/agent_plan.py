@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -12,6 +13,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from penstock.operators.answer import AnswerShape, shape_of_fields, shape_of_schema
 from penstock.operators.answer_schema import AnswerError
 from penstock.operators.error import Rejected
+from penstock.operators.event import Usage
 from penstock.operators.model import CHAT, TOKENS_MAX, ModelSettings, PriceSettings, request_parameters
 from penstock.operators.prompt import system_text
 from penstock.operators.setting import Settings, Text, Wait
@@ -123,6 +125,10 @@ class EndpointPlan:
     model: str
     parameters: dict[str, Any]
     price: PriceSettings | None
+
+    def cost(self, usage: Usage) -> Decimal | None:
+        """None where the file has no price."""
+        return None if self.price is None else self.price.cost(usage)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,8 @@ class RekeyTask(Task):
         super().__init__(plan, partition, partitions)
         assert plan.moves_to is not None
         (source,) = plan.sources
-        self._topic, self._source, self._of = plan.moves_to, source, partitions
+        self._topic, self._source, self._of = plan.moves_to, source.topic, partitions
+        self._origin = self.inputs.origins[source.topic]
         self._told = Mark(partition, partitions, 0, None, False)
         """The mark that was cut last."""
 
@@ -51,7 +52,7 @@ class RekeyTask(Task):
         return super().cut(**header)
 
     def _mark(self) -> Mark:
-        origin, position = self.inputs.origins[self._source.topic], self.positions.get(self._source.topic)
+        origin, position = self._origin, self.positions.get(self._source)
         watermark = None if origin.watermark in (NEVER, END_OF_TIME) else origin.watermark
         offset = 0 if position is None else position.offset
         return Mark(self.partition, self._of, offset, watermark, origin.left_out)
@@ -59,13 +60,14 @@ class RekeyTask(Task):
     @property
     def dirty(self) -> bool:
         """Also when time has passed in silence, or an input turned out to have none."""
-        return super().dirty or self._is_news(self.inputs.origins[self._source.topic].watermark)
+        return super().dirty or self._has_news
 
-    def _is_news(self, watermark: int) -> bool:
-        if self.inputs.origins[self._source.topic].left_out != self._told.silent:
+    @property
+    def _has_news(self) -> bool:
+        if self._origin.left_out != self._told.silent:
             return True
         told = NEVER if self._told.watermark is None else self._told.watermark
-        return watermark - told >= SILENCE_MS
+        return self._origin.watermark - told >= SILENCE_MS
 
     @property
     def eventful(self) -> bool:

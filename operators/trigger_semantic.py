@@ -217,11 +217,10 @@ class Semantic(Trigger):
         return self._rested(after._replace(quiet_until=quiet_until)), fired
 
     def _entry(self, said: Said) -> CallEntry:
-        name, price = self.endpoint.name, self.endpoint.price
+        name = self.endpoint.name
         if said.usage is None:
             return CallEntry(name, 1, KNOWN, None, Usage(), Decimal(), said.simulated)
-        cost = None if price is None else price.cost(said.usage)
-        return CallEntry(name, 1, "answered", None, said.usage, cost, said.simulated)
+        return CallEntry(name, 1, "answered", None, said.usage, self.endpoint.cost(said.usage), said.simulated)
 
     @staticmethod
     def _rested(cell: SemanticCell) -> SemanticCell | None:

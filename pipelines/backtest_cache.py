@@ -16,13 +16,13 @@ from penstock.operators.plan import Plan
 from penstock.operators.prefix import BLOCK, PrefixCache
 from penstock.pipelines.backtest import History
 from penstock.pipelines.backtest_answering import prices_of
-from penstock.pipelines.backtest_rates import CACHE, Rates
+from penstock.pipelines.backtest_rates import CACHE, Rates, given_of
 from penstock.pipelines.backtest_row import ASKED, used_of
 
 
 def cache_sizes(rates: Rates, models: Mapping[str, object]) -> dict[str, int]:
     """Tokens, of the models of which it was given."""
-    given = {model: {**rates.get("", {}), **rates.get(model, {})} for model in models}
+    given = {model: given_of(rates, model) for model in models}
     return {model: int(said[CACHE]) for model, said in given.items() if CACHE in said}
 
 

@@ -16,12 +16,10 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
-import orjson
-
 from penstock.operators.error import Misused, Rejected
 from penstock.operators.timestamp import instant
 from penstock.pipelines.backtest_row import Row
-from penstock.pipelines.recording import recorded_lines
+from penstock.pipelines.recording import json_or_none, recorded_lines
 
 DAY_MS = 86_400_000
 REMEDY = 'write a line {"key": "web-1", "from": "2026-11-20T09:00:00Z", "to": …} per label (`key` is optional), or NAB\'s windows'
@@ -97,19 +95,12 @@ def load_labels(path: Path, series: str | None, recordings: Collection[str] = ()
     lines = [(number, line) for number, line in recorded_lines(path)]
     if not lines:
         raise Rejected("holds no labels", where=str(path), remedy=REMEDY)
-    whole = _json_or_none(b"\n".join(line for _, line in lines))
+    whole = json_or_none(b"\n".join(line for _, line in lines))
     if isinstance(whole, dict) and not {"from", "to"} & whole.keys():
         return _merged(_nab(path, whole, series, recordings))
     if isinstance(whole, list):
         return _merged([_pair(str(path), pair) for pair in whole])
-    return _merged([_label(f"{path}:{number}", _json_or_none(line)) for number, line in lines])
-
-
-def _json_or_none(text: bytes) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
+    return _merged([_label(f"{path}:{number}", json_or_none(line)) for number, line in lines])
 
 
 def _nab(path: Path, windows: Mapping[str, Any], series: str | None, recordings: Collection[str]) -> list[Label]:

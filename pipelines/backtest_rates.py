@@ -68,8 +68,13 @@ def rates_of(options: Sequence[str], models: Iterable[str]) -> Rates:
             raise Misused(f"{text!r} is never over", where="--rate", remedy=REMEDY)
         found.setdefault(match["model"] or "", {})[match["name"]] = float(match["number"])
     for model in known:
-        _check_whole(model, {**found.get("", {}), **found.get(model, {})})
+        _check_whole(model, given_of(found, model))
     return found
+
+
+def given_of(rates: Rates, model: str) -> dict[str, float]:
+    """What holds for a model: what was given of it, and else of all."""
+    return {**rates.get("", {}), **rates.get(model, {})}
 
 
 def _check_whole(model: str, given: Mapping[str, float]) -> None:
@@ -87,7 +92,7 @@ def speeds(rates: Rates, calls: Iterable[Asked], models: Iterable[str]) -> dict[
     timed = _timed(calls)
     found: dict[str, Speed] = {}
     for model in models:
-        given = {**rates.get("", {}), **rates.get(model, {})}
+        given = given_of(rates, model)
         gpus = given.get(GPUS, 1.0)
         if given.keys() >= set(NEEDED):
             throughput = given.get("throughput", given["decode"])
@@ -116,11 +121,7 @@ def rates_json(found: Mapping[str, Speed], rates: Rates) -> dict[str, Any]:
         model: {
             "origin": speed.origin,
             "batched": speed.batched,
-            **(
-                {**rates.get("", {}), **rates.get(model, {})}
-                if speed.origin == "given"
-                else {"decode": 1 / speed.output}
-            ),
+            **(given_of(rates, model) if speed.origin == "given" else {"decode": 1 / speed.output}),
         }
         for model, speed in found.items()
     }

@@ -23,7 +23,7 @@ from penstock.operators.record import DeadLetter, Record
 from penstock.operators.table import Table
 from penstock.operators.timestamp import EARLIEST_MS, instant
 from penstock.pipelines.backtest_feed import Owners, Share
-from penstock.pipelines.recording import recorded_lines
+from penstock.pipelines.recording import json_or_none, recorded_lines
 
 ENVELOPE = frozenset({"key", "row", "at"})
 OURS, OTHERS = 0, 1
@@ -85,7 +85,7 @@ def _records(table: Table, path: Path, owners: Owners, *, takes_dead: bool) -> I
 
 def _read(where: str, line: bytes) -> tuple[int, bytes | None, bytes | None]:
     """When it comes, the key of its record, and what stands in it: None where the row is gone."""
-    said = _json_or_none(line)
+    said = json_or_none(line)
     if not isinstance(said, dict) or "row" not in said or not said.keys() <= ENVELOPE:
         return EARLIEST_MS, None, line
     key, row, at = said.get("key"), said["row"], _time(said.get("at"))
@@ -98,13 +98,6 @@ def _read(where: str, line: bytes) -> tuple[int, bytes | None, bytes | None]:
         remedy = 'write {"key": "web-1", "row": {…}, "at": "2026-11-20T09:00:00Z"}; `row` is null where it is gone'
         raise Rejected("is no row", where=where, remedy=remedy)
     return at, None if key is None else key.encode(), None if row is None else orjson.dumps(row)
-
-
-def _json_or_none(line: bytes) -> Any:
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None
 
 
 def _time(said: Any) -> int | None:

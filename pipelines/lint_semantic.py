@@ -19,11 +19,12 @@ def semantic_problems(root: Map) -> Iterator[Problem]:
 
 
 def _trigger(root: Map, node: Scalar, *, vectors: bool) -> Iterator[Problem]:
-    if vectors is (node.text in _embedding(root)):
+    embedding = _embedding(root)
+    if vectors is (node.text in embedding):
         return
     kind = "`kind: embedding`" if vectors else "no `kind: embedding`"
     why = "`unlike` compares vectors" if vectors else "`options` are words, and this model has only vectors"
-    others = [name for name in _models(root) if (name in _embedding(root)) is vectors]
+    others = [name for name in _models(root) if (name in embedding) is vectors]
     expected = ", ".join(others) if others else f"a model of {kind}"
     yield Problem(Code.WRONG_VALUE, node.place, f"{why}: `model` names one with {kind}", expected=expected)
 

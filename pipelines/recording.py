@@ -9,7 +9,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
+
+import orjson
 
 from penstock.connectors.lines import is_header
 from penstock.operators.decode import Read
@@ -37,6 +39,14 @@ def recorded_lines(path: Path) -> Iterator[tuple[int, bytes]]:
             value = line.rstrip(b"\r\n")
             if value and not (number == 1 and is_header(path.name, value)):
                 yield number, value
+
+
+def json_or_none(text: bytes) -> Any:
+    """What a line says, or all of them; None, too, where that is no JSON."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
 
 
 @contextmanager
