@@ -2,7 +2,7 @@
 
 Set: an event of each key with a timer, less the same event without one (`status` decides). Up: the watermark passes all of them
 at once. `waits.yaml` looks and tells nothing; `silence.yaml` fires, so that each timer makes a run and its result: a tenth of
-the timers will do, all of their outcomes are one commit. `heap` is what a task keeps its timers in, by itself.
+the timers will do, all of their outcomes are one commit. `alone` is what a task keeps its timers in, by itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MICROSECONDS_MAX = 5.0
 
 def run(quick: bool) -> Figure:
     keys, times = (KEYS_QUICK, ROUNDS_QUICK) if quick else (KEYS, ROUNDS)
-    pending = {"heap": keys, "waits": keys, "silence": keys // 10}
+    pending = {"alone": keys, "waits": keys, "silence": keys // 10}
     rounds = [{name: run_part("timers_part", name, number) for name, number in pending.items()} for _ in range(times)]
     figures = {
         f"{name} {step}": middle([each[name][step] for each in rounds])
@@ -27,7 +27,7 @@ def run(quick: bool) -> Figure:
     return Figure(
         "timers",
         worst,
-        figures["heap up_us"],
+        figures["alone up_us"],
         f"us CPU per timer with {keys} pending: the worst of setting and coming up",
         f"<= {MICROSECONDS_MAX:g} us each",
         ok=worst <= MICROSECONDS_MAX,

@@ -1,4 +1,4 @@
-"""One reading of the timers benchmark: the `heap`, or the core with a pipeline, `waits` or `silence`."""
+"""One reading of the timers benchmark: the timers `alone`, or the core with a pipeline, `waits` or `silence`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from penstock.operators.key_timers import KeyTimers
 from penstock.pipelines.collector import spare_collector
 
 DAY = 86_400_000
-HEAP = "heap"
+ALONE = "alone"
 
 
-def of_heap(keys: int) -> dict[str, Any]:
+def of_timers(keys: int) -> dict[str, Any]:
     table, at = KeyTable(pipeline_named("waits", topic=TOPIC).plan, None, Counter()), list(range(keys))
     states = {name: table.get_or_new(name) for name in (f"user-{number}" for number in range(keys))}
     Random(1).shuffle(at)
@@ -53,4 +53,4 @@ def _figures(timers: int, seconds_set: float, seconds_up: float) -> dict[str, An
 
 if __name__ == "__main__":
     name, keys = sys.argv[1:]
-    say_at_once(of_heap(int(keys)) if name == HEAP else of_core(name, int(keys)))
+    say_at_once(of_timers(int(keys)) if name == ALONE else of_core(name, int(keys)))

@@ -1,14 +1,16 @@
-"""One heap of timers for all keys."""
+"""The timers of all keys of a task, in buckets by time."""
 
 from __future__ import annotations
 
 from collections import Counter
-from random import Random
+
+from hypothesis import given
+from hypothesis.strategies import integers, lists, none, sampled_from, tuples
 
 from penstock.operators.context import Context
 from penstock.operators.context_settings import ContextSettings
 from penstock.operators.key_state import KeyState
-from penstock.operators.key_timers import KeyTimers
+from penstock.operators.key_timers import BUCKET_BITS, KeyTimers
 from penstock.operators.timers import Timers
 from penstock.operators.watermark import END_OF_TIME
 
@@ -53,17 +55,18 @@ def test_the_timer_of_a_key_that_is_gone_is_not_that_of_another_of_its_name() ->
     assert taken(timers, 100) == [(7, "a")]
 
 
-def test_it_is_no_other_than_timers_that_know_which_entries_count() -> None:
-    random, states = Random(1), keys("abcdefgh")
+INSTANTS = integers(-(1 << BUCKET_BITS), 5 << BUCKET_BITS) | integers(-3, 3).map(lambda near: near + (1 << BUCKET_BITS))
+
+
+@given(lists(tuples(sampled_from("abcdefgh"), INSTANTS) | tuples(none(), INSTANTS)))
+def test_it_is_no_other_than_timers_in_one_heap(steps: list[tuple[str | None, int]]) -> None:
+    states = keys("abcdefgh")
     timers, other = KeyTimers(states), Timers[str]()
-    now = 0
-    for _ in range(5_000):
-        if random.random() < 0.6:
-            name, at = random.choice("abcdefgh"), now + random.randrange(-5, 50)
+    for name, at in [*steps, (None, END_OF_TIME - 1), (None, END_OF_TIME - 1)]:
+        if name is None:
+            mine, theirs = timers.take(at), other.take(at)
+            assert theirs == (None if mine is None else (mine[0], mine[1].name))
+        else:
             timers.set(states[name], at)
             other.set(name, at)
-        else:
-            now += random.randrange(10)
-            mine, theirs = timers.take(now), other.take(now)
-            assert theirs == (None if mine is None else (mine[0], mine[1].name))
         assert timers.next == other.next
