@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from io import StringIO
 from json import dumps
 from pathlib import Path
@@ -146,9 +147,9 @@ def _connect(loaded: Loaded, url: str, *, quiet: bool) -> None:
     """
     assert loaded.spec is not None, "a file without errors"
     pipeline = compile_pipeline(loaded)
-    layout = staged(pipeline).main.layout
-    broker = open_broker(url, Wanted(layout, loaded.spec.kafka, member_name()))
-    told = asyncio.run(_answers(url, broker, pipeline, loaded.spec.kafka))
+    member = member_name()
+    brokers = [open_broker(url, Wanted(layout, loaded.spec.kafka, member)) for layout in staged(pipeline).layouts]
+    told = asyncio.run(_answers(url, brokers, pipeline, loaded.spec.kafka))
     for answer in told:
         is_error = isinstance(answer, PenstockError)
         typer.echo(f"penstock: {answer}" if is_error else answer, err=is_error or quiet)
@@ -156,12 +157,14 @@ def _connect(loaded: Loaded, url: str, *, quiet: bool) -> None:
         raise typer.Exit(max(error.exit_code for error in errors))
 
 
-async def _answers(url: str, broker: Broker, pipeline: Pipeline, kafka: KafkaSettings) -> list[str | PenstockError]:
+async def _answers(
+    url: str, brokers: Sequence[Broker], pipeline: Pipeline, kafka: KafkaSettings
+) -> list[str | PenstockError]:
     """What each says of itself, or an error that says what to do."""
     async with opened_models(pipeline.models) as models:
         answers = await probed(models)
     named = [f"model {name}: {said}" if isinstance(said, str) else said for name, said in answers.items()]
-    return [await _of_broker(url, broker), *await _of_registry(kafka), *named]
+    return [await _of_broker(url, brokers), *await _of_registry(kafka), *named]
 
 
 async def _of_registry(kafka: KafkaSettings) -> list[str | PenstockError]:
@@ -173,11 +176,13 @@ async def _of_registry(kafka: KafkaSettings) -> list[str | PenstockError]:
             return [error]
 
 
-async def _of_broker(url: str, broker: Broker) -> str | PenstockError:
+async def _of_broker(url: str, brokers: Sequence[Broker]) -> str | PenstockError:
+    """It is asked once for each stage; what more than one of them lacks is named once."""
     try:
-        missing = await broker.missing()
+        missing = dict.fromkeys([topic for broker in brokers for topic in await broker.missing()])
         return f"broker {url}: fine" + (f"; will be created: {', '.join(missing)}" if missing else "")
     except PenstockError as error:
         return error
     finally:
-        await broker.close()
+        for broker in brokers:
+            await broker.close()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.command_line import COMMAND, RULES, commands, failures, penstock, recording, written
+from tests.rekeyed import REKEYED
 
 from penstock.operators.error import Damaged, Misused, Rejected, Unreachable
 from penstock.pipelines.cli import _explain
@@ -156,6 +157,15 @@ def test_before_the_first_run_the_check_of_the_world_says_what_will_be_created_a
     assert list(tmp_path.iterdir()) == [file]
     assert penstock("feed", file, "--input", recording(tmp_path, failures(1)), "--broker", f"sqlite:{db}").code == 0
     assert penstock(*ask).out == f"fine\nbroker sqlite:{db}: fine; will be created: {own}\n"
+
+
+def test_topics_of_a_stage_before_this_one_are_named_with_the_others(tmp_path: Path) -> None:
+    file, db = written(tmp_path, REKEYED), f"sqlite:{tmp_path / 'watch.db'}"
+    told = penstock("check", file, "--connect", "--broker", db).out.strip()
+    _, _, named = told.rpartition("will be created: ")
+    below = "dev.watch.rekey.auth"
+    assert set(named.split(", ")) >= {"auth", "dev.watch.log", below, f"{below}.log", "dev.watch.dead"}
+    assert len(named.split(", ")) == len(set(named.split(", ")))
 
 
 def test_a_file_for_topics_that_cannot_be_made_is_exit_code_3(tmp_path: Path) -> None:
