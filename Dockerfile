@@ -1,12 +1,20 @@
 # syntax=docker/dockerfile:1
 FROM python:3.12-slim AS build
+# 1: the modules that every event passes are compiled (docs/operations.md)
+ARG PENSTOCK_COMPILED=0
+RUN if [ "$PENSTOCK_COMPILED" = 1 ]; then \
+      apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev; \
+    fi
 WORKDIR /src
-COPY requirements-image.lock ./
+COPY requirements-image.lock requirements-build.lock ./
 RUN python -m venv /opt/penstock \
- && /opt/penstock/bin/pip install --no-cache-dir --require-hashes -r requirements-image.lock
+ && /opt/penstock/bin/pip install --no-cache-dir --require-hashes -r requirements-image.lock \
+ && python -m venv /opt/build \
+ && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements-image.lock -r requirements-build.lock
 COPY . .
-RUN /opt/penstock/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
- && /opt/penstock/bin/pip uninstall --yes setuptools pip
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/wheels . \
+ && /opt/penstock/bin/pip install --no-cache-dir --no-deps /opt/wheels/*.whl \
+ && /opt/penstock/bin/pip uninstall --yes pip
 
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/penstock penstock

@@ -43,7 +43,8 @@ format: .venv/ready-dev ## Mend what can be mended without thinking
 
 lock: .venv/ready-dev ## Resolve the dependencies anew (needs uv on the PATH)
 	@uv pip compile --quiet pyproject.toml --group build --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
-	@uv pip compile --quiet pyproject.toml --extra avro --extra protobuf --group build --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-image.lock
+	@uv pip compile --quiet pyproject.toml --extra avro --extra protobuf --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-image.lock
+	@uv pip compile --quiet --group build --group compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-build.lock
 	@uv pip compile --quiet pyproject.toml --group build --group test --group check --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-dev.lock
 
 clean: ## Remove everything that was made here

@@ -32,7 +32,12 @@ COMPILED = (
 def _extensions() -> list[Extension]:
     if os.environ.get("PENSTOCK_COMPILED") != "1":
         return []
-    from mypyc.build import mypycify  # only who compiles needs it
+    try:
+        from mypyc.build import mypycify  # only who compiles needs it
+    except ModuleNotFoundError:
+        raise SystemExit(
+            "PENSTOCK_COMPILED=1 needs mypy beside setuptools: pip install setuptools mypy, then --no-build-isolation"
+        ) from None
 
     return mypycify([f".typing/penstock/operators/{name}.py" for name in COMPILED], group_name="penstock")
 

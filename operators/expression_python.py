@@ -68,15 +68,12 @@ def to_function(body: ast.expr, names: Mapping[str, Any], attributes: Collection
     """
     _check(body, names, attributes)
     parameters = ast.arguments([], [ast.arg(name) for name in PARAMETERS], None, [], [], None, [])
-    function = ast.FunctionDef("evaluate", parameters, [ast.Return(body)], [])
-    module = ast.Module([function], [])
-    for node in ast.walk(module):
-        if isinstance(node, ast.stmt | ast.expr | ast.arg):
+    program = ast.Expression(ast.Lambda(parameters, body))
+    for node in ast.walk(program):
+        if isinstance(node, ast.expr | ast.arg):
             node.lineno = node.end_lineno = 1
             node.col_offset = node.end_col_offset = 0
-    namespace = {"__builtins__": {}, **names}
-    exec(compile(module, "<expression>", "exec"), namespace)
-    evaluate: Callable[..., Any] = namespace["evaluate"]
+    evaluate: Callable[..., Any] = eval(compile(program, "<expression>", "eval"), {"__builtins__": {}, **names})
     return evaluate
 
 

@@ -1,4 +1,4 @@
-"""The wheel whose hot modules are compiled: the tests of the operators pass on it, too."""
+"""The wheel whose hot modules are compiled, from what an image is made of: the tests of the operators pass on it, too."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.compiled import ROOT, compiled_into
+from tests.image_context import copy_context
 
 HEADER = Path(sysconfig.get_path("include"), "Python.h")
 
@@ -17,7 +18,10 @@ HEADER = Path(sysconfig.get_path("include"), "Python.h")
 @pytest.mark.skipif(not HEADER.exists() or shutil.which("cc") is None, reason="needs a C compiler and Python's headers")
 @pytest.mark.timeout(1_000)
 def test_what_is_compiled_passes_the_tests_of_the_operators(tmp_path: Path) -> None:
-    env = compiled_into(tmp_path)
+    context, out = tmp_path / "context", tmp_path / "out"
+    context.mkdir()
+    copy_context(context)
+    env = compiled_into(out, context)
     check = [sys.executable, "-c", "from tests.compiled import IS_COMPILED as it; print(it)"]
     assert subprocess.run(check, capture_output=True, text=True, check=True, env=env, cwd=ROOT).stdout == "True\n"
     tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit/operators", "tests/unit/state"]

@@ -11,16 +11,17 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 from tests.command_line import commands, penstock
+from tests.image_context import ROOT, copy_context, let_through
 
 from penstock.pipelines.load import load_pipeline
 
-ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 VARIABLE = re.compile(r"\$\{(\w+)")
@@ -97,14 +98,6 @@ def test_no_process_of_ours_is_root_and_its_health_is_asked_for() -> None:
     assert 'ENTRYPOINT ["penstock"]' in final
 
 
-def let_through() -> list[Path]:
-    """What `.dockerignore` leaves of the repository: everything is ignored but what it names."""
-    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
-    assert lines[0] == "*"
-    assert [line for line in lines[1:] if not line.startswith("!")] == ["**/__pycache__"]
-    return [ROOT / line[1:] for line in lines if line.startswith("!")]
-
-
 def test_everything_that_the_image_is_made_of_is_there() -> None:
     through = let_through()
     assert all(path.exists() for path in through)
@@ -118,11 +111,7 @@ def test_everything_that_the_image_is_made_of_is_there() -> None:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package as the image has it: built from what `.dockerignore` lets through and from nothing else."""
     context, site = tmp_path_factory.mktemp("context"), tmp_path_factory.mktemp("site")
-    for path in let_through():
-        if path.is_dir():
-            shutil.copytree(path, context / path.name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(path, context)
+    copy_context(context)
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(site), str(context)]
     done = subprocess.run(build, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
@@ -154,7 +143,7 @@ def test_the_command_works_in_what_the_image_holds(arguments: list[str], said: s
     assert done.stdout.startswith(said)
 
 
-LOCKS = ("requirements.lock", "requirements-image.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-image.lock", "requirements-build.lock", "requirements-dev.lock")
 
 
 def names_in(project: str, table: str) -> list[str]:
@@ -166,22 +155,25 @@ def names_in(project: str, table: str) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-image.lock"])
-def test_the_lock_pins_what_the_package_needs(lock: str) -> None:
-    """The image installs the lock and then the package without its dependencies; every format can be read there."""
-    text = (ROOT / lock).read_text(encoding="utf-8").lower()
+@pytest.mark.parametrize("locks", ["requirements.lock", "requirements-image.lock -r requirements-build.lock"])
+def test_the_locks_pin_what_the_package_needs(locks: str) -> None:
+    """The image installs them and then the package without its dependencies; every format can be read there."""
+    text = "\n".join((ROOT / lock).read_text(encoding="utf-8").lower() for lock in locks.split(" -r "))
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    names = names_in(project, r"^dependencies = \[\n(.*?)^\]")
-    if f"-r {lock}" in (ROOT / "Dockerfile").read_text(encoding="utf-8"):
-        names += names_in(project, r"^(avro = .*?)\n") + names_in(project, r"^(protobuf = .*?)\n")
-    assert [name for name in [*names, "setuptools"] if f"\n{name}==" not in f"\n{text}"] == []
+    names = names_in(project, r"^dependencies = \[\n(.*?)^\]") + names_in(project, r"^(build = .*?)\n")
+    if f"-r {locks}" in DOCKERFILE:
+        names += [
+            name for extra in ("avro", "protobuf", "compile") for name in names_in(project, rf"^({extra} = .*?)\n")
+        ]
+    assert [name for name in names if f"\n{name}==" not in f"\n{text}"] == []
 
 
 def test_the_locks_agree() -> None:
     """What is tested is what is shipped."""
-    pins = {lock: dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / lock).read_text(), re.MULTILINE)) for lock in LOCKS}
-    for name, version in pins["requirements-image.lock"].items():
-        assert {pins[lock].get(name, version) for lock in LOCKS} == {version}, name
+    pins = [set(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / lock).read_text(), re.MULTILINE)) for lock in LOCKS]
+    for one, other in combinations(pins, 2):
+        common = {name for name, _ in one} & {name for name, _ in other}
+        assert {pin for pin in one ^ other if pin[0] in common} == set()
 
 
 def docker(*arguments: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:

@@ -108,7 +108,7 @@ class SimulatedTask(asyncio.Task[T]):
     __slots__ = ("number", "process")
 
     def __init__(
-        self, coroutine: Generator[Any, None, T] | Coroutine[Any, Any, T], *,
+        self, coroutine: Coroutine[Any, Any, T], *,
         loop: SimulatedLoop, number: int, name: str | None, context: Context | None,
     ) -> None:  # fmt: skip
         self.number = number
@@ -315,6 +315,7 @@ class SimulatedLoop(_AnyLoop):
         if self._closed:
             coro.close()
             raise RuntimeError("the loop is closed")
+        assert isinstance(coro, Coroutine), "generators are no tasks any more"
         self._task_number += 1
         name = None if name is None else str(name)
         return SimulatedTask(coro, loop=self, number=self._task_number, name=name, context=context)
