@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Collection, Mapping
-from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -41,16 +40,20 @@ def quote(template: str, /, **parts: ast.expr | str) -> ast.expr:
     A tree may stand in one place only, or it would be evaluated twice: a template that needs a value again names it
     (`T := A`).
     """
-    return _Fill(parts).visit(deepcopy(_parsed(template)))  # type: ignore[no-any-return]  # visit_Name gives an expr
+    filled: ast.expr = _filled(_parsed(template), parts)
+    return filled
 
 
-class _Fill(ast.NodeTransformer):
-    def __init__(self, parts: Mapping[str, ast.expr | str]) -> None:
-        self._parts = parts
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        part = self._parts.get(node.id, node)
+def _filled(node: Any, parts: Mapping[str, ast.expr | str]) -> Any:
+    """A copy of a node, of a list of them, or of what else a field of a node holds."""
+    if isinstance(node, list):
+        return [_filled(each, parts) for each in node]
+    if isinstance(node, ast.Name):
+        part = parts.get(node.id, node.id)
         return ast.Name(part, node.ctx) if isinstance(part, str) else part
+    if isinstance(node, ast.AST) and node._fields:
+        return type(node)(*[_filled(getattr(node, field), parts) for field in node._fields])
+    return node
 
 
 def constant(value: str | int | float | bool | None) -> ast.expr:
