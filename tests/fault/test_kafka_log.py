@@ -10,6 +10,7 @@ import pytest
 from aiokafka.structs import TopicPartition
 from tests.kafka_world import KafkaWorld, commit, declare
 
+from penstock.connectors import kafka_writer
 from penstock.connectors.kafka import KafkaBroker
 from penstock.connectors.kafka_log import KafkaTaskLog
 from penstock.connectors.kafka_port import Reader
@@ -62,7 +63,7 @@ async def test_a_broker_that_dies_leaves_a_commit_indefinite_and_the_log_says_wh
     broker = await kafka.broker(settings=settings)
     log, _, _ = await kafka.open(broker)
     await commit(log, "before", topic=kafka.results)
-    # Until it is visible: Kafka 4.4 forgets markers that were not written yet when its only node dies.
+    # Until it is visible: Kafka 4.4 may forget markers that were not written yet when its only node dies (docs/guarantees.md).
     while await kafka.committed(kafka.results) != [b"before"]:
         continue
     local.kill(0)
@@ -79,13 +80,22 @@ async def test_a_broker_that_dies_leaves_a_commit_indefinite_and_the_log_says_wh
     assert await kafka.committed(kafka.results) == [b"before"]
 
 
-async def test_a_broker_that_dies_and_returns_under_way_loses_nothing_and_repeats_nothing(kafka: KafkaWorld) -> None:
+async def test_a_broker_that_dies_and_returns_under_way_loses_nothing_and_repeats_nothing(
+    kafka: KafkaWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     local = ours(kafka)
     await kafka.create()
     broker = await kafka.broker()
     log, _, _ = await kafka.open(broker)
     decided: list[bytes] = []
     enough = asyncio.Semaphore(0)
+    struck = asyncio.Event()
+
+    def strike(name: str) -> None:
+        """Inside a commit: before it the markers of the one before may not be written (see above), and are forgotten."""
+        if name == "delta_acknowledged" and len(decided) >= 20 and not struck.is_set():
+            local.kill(0)
+            struck.set()
 
     async def keep_committing() -> None:
         while True:
@@ -98,9 +108,10 @@ async def test_a_broker_that_dies_and_returns_under_way_loses_nothing_and_repeat
         for _ in range(count):
             await enough.acquire()
 
+    monkeypatch.setattr(kafka_writer, "failpoint", strike)
     committing = asyncio.create_task(keep_committing())
     await so_many(20)
-    local.kill(0)
+    await struck.wait()
     await asyncio.to_thread(start, local)
     more = asyncio.create_task(so_many(20))
     await asyncio.wait([committing, more], return_when=asyncio.FIRST_COMPLETED)
