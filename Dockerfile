@@ -8,12 +8,12 @@ RUN if [ "$PENSTOCK_COMPILED" = 1 ]; then \
 WORKDIR /src
 COPY requirements-image.lock requirements-build.lock ./
 RUN python -m venv /opt/penstock \
- && /opt/penstock/bin/pip install --no-cache-dir --require-hashes -r requirements-image.lock \
+ && /opt/penstock/bin/pip install --require-hashes -r requirements-image.lock \
  && python -m venv /opt/build \
- && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements-image.lock -r requirements-build.lock
+ && /opt/build/bin/pip install --require-hashes -r requirements-image.lock -r requirements-build.lock
 COPY . .
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/wheels . \
- && /opt/penstock/bin/pip install --no-cache-dir --no-deps /opt/wheels/*.whl \
+ && /opt/penstock/bin/pip install --no-deps /opt/wheels/*.whl \
  && /opt/penstock/bin/pip uninstall --yes pip
 
 FROM python:3.12-slim

@@ -4,6 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet --no-compile
+LOCK := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
 KAFKA_VERSION := 4.4.0
 KAFKA_JARS := .cache/kafka/$(KAFKA_VERSION)
 
@@ -42,10 +43,10 @@ format: .venv/ready-dev ## Mend what can be mended without thinking
 	@$(BIN)/ruff format --quiet
 
 lock: .venv/ready-dev ## Resolve the dependencies anew (needs uv on the PATH)
-	@uv pip compile --quiet pyproject.toml --group build --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
-	@uv pip compile --quiet pyproject.toml --extra avro --extra protobuf --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-image.lock
-	@uv pip compile --quiet --group build --group compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-build.lock
-	@uv pip compile --quiet pyproject.toml --group build --group test --group check --universal --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements-dev.lock
+	@$(LOCK) pyproject.toml --group build -o requirements.lock
+	@$(LOCK) pyproject.toml --extra avro --extra protobuf -o requirements-image.lock
+	@$(LOCK) --group build --group compile -o requirements-build.lock
+	@$(LOCK) pyproject.toml --group build --group test --group check -o requirements-dev.lock
 
 clean: ## Remove everything that was made here
 	@rm -rf .venv .cache build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests.wheel import wheel_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("pipelines", "operators", "state", "connectors")
@@ -15,11 +16,7 @@ FOLDERS = ("pipelines", "operators", "state", "connectors")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
-    done = subprocess.run(build, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return next(out.glob("*.whl"))
+    return wheel_of(ROOT, tmp_path_factory.mktemp("wheel"))
 
 
 def test_the_wheel_holds_every_module_and_example_under_one_name(wheel: Path) -> None:

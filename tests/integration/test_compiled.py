@@ -9,8 +9,8 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from tests.compiled import ROOT, compiled_into
-from tests.image_context import copy_context
+from tests.compiled import compiled_into
+from tests.image_context import ROOT, copy_context
 
 HEADER = Path(sysconfig.get_path("include"), "Python.h")
 

@@ -62,7 +62,7 @@ INSTANTS = integers(-(1 << BUCKET_BITS), 5 << BUCKET_BITS) | integers(-3, 3).map
 def test_it_is_no_other_than_timers_in_one_heap(steps: list[tuple[str | None, int]]) -> None:
     states = keys("abcdefgh")
     timers, other = KeyTimers(states), Timers[str]()
-    for name, at in [*steps, (None, END_OF_TIME - 1), (None, END_OF_TIME - 1)]:
+    for name, at in [*steps, *[(None, END_OF_TIME - 1)] * (len(states) + 1)]:
         if name is None:
             mine, theirs = timers.take(at), other.take(at)
             assert theirs == (None if mine is None else (mine[0], mine[1].name))
